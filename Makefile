@@ -1,0 +1,110 @@
+# `make demo` starts the page, `make test` runs every check, `make help` lists the rest.
+# Everything is installed into .venv, once, and again only when the requirements change.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 7860
+TORCH_INDEX ?= auto
+
+# On Linux PyPI's torch brings several GB of CUDA libraries; this index has it without.
+TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check
+
+# The stamps' names hold a checksum of what they stand for, so a changed file asks for a new stamp.
+CREATED := $(VENV)/stamp-created
+INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
+TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format browser clean
+
+help:
+	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
+	@echo 'make test      check style and formatting, then run every test, in a real browser too'
+	@echo 'make lint      check style and formatting only'
+	@echo 'make format    put the code into its standard format'
+	@echo 'make browser   make sure that the browser tests have a Chromium'
+	@echo 'make clean     remove .venv and every cache'
+	@echo
+	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
+	@echo 'HOST=0.0.0.0 PORT=8000       where the page is served'
+	@echo 'TORCH_INDEX=URL              where torch comes from besides PyPI; empty: PyPI alone;'
+	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
+
+demo: $(INSTALLED)
+	GRADIO_SERVER_NAME=$(HOST) GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
+
+test: lint browser
+	$(BIN)/python -m pytest
+
+lint: $(TEST_INSTALLED)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+format: $(TEST_INSTALLED)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .gradio build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CREATED):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || { \
+	  found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2> /dev/null); \
+	  echo "VIF Lens needs Python 3.11 or newer and $(PYTHON) is $${found:-missing}: install one" \
+	    "and name it, for example with PYTHON=python3.12." >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: install its venv module" \
+	    "(on Debian and Ubuntu: apt-get install python3-venv)." >&2; \
+	  exit 1; }
+	$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# PyPI answers everywhere, so an index that does not answer is left out rather than waited for.
+$(INSTALLED): | $(CREATED)
+	@index='$(TORCH_INDEX)'; \
+	if [ "$$index" = auto ]; then \
+	  index=; \
+	  if [ "$$(uname -s)" = Linux ] && ! command -v nvidia-smi > /dev/null && $(BIN)/python -c \
+	    'from urllib.request import urlopen; urlopen("$(TORCH_CPU_INDEX)/torch/", timeout=5)' \
+	    2> /dev/null; then index='$(TORCH_CPU_INDEX)'; fi; \
+	fi; \
+	echo "Installing torch from $${index:+$$index and }PyPI"; \
+	$(PIP) $${index:+--extra-index-url "$$index"} "$$(grep '^torch[<>=]' requirements.txt)"
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(TEST_INSTALLED): $(INSTALLED)
+	$(PIP) --quiet -r requirements-test.txt
+	@touch $@
+
+define find_chromium
+{ [ -n "$$CHROMIUM" ] && command -v "$$CHROMIUM"; } || command -v chromium || \
+  command -v chromium-browser || command -v google-chrome || $(BIN)/python -c \
+  'import os, sys, playwright.sync_api as api; \
+  driver = api.sync_playwright().start(); path = driver.chromium.executable_path; driver.stop(); \
+  sys.exit(not os.path.exists(path))'
+endef
+
+browser: $(TEST_INSTALLED)
+	@found() { $(find_chromium); } > /dev/null 2>&1; \
+	found && exit; \
+	if command -v apt-get > /dev/null; then \
+	  if [ "$$(id -u)" = 0 ]; then root=env; else root='sudo -n env'; fi; \
+	  if $$root true 2> /dev/null; then \
+	    $$root apt-get update; \
+	    $$root DEBIAN_FRONTEND=noninteractive \
+	      apt-get install --yes --no-install-recommends chromium; \
+	  fi; \
+	  found && exit; \
+	fi; \
+	$(BIN)/python -m playwright install chromium; \
+	found && exit; \
+	echo 'No Chromium was found and none could be installed: install one and put it on PATH,' \
+	  'or name it with CHROMIUM=/path/to/chromium.' >&2; \
+	[ -z "$$CI" ]

@@ -1,0 +1,174 @@
+"""A session without a model: deterministic, plausible traces for tests of the page.
+
+Eight layers, four heads, 12 x 12 image tokens. Attention on the image falls with depth and with
+the length of the context; VIF lifts it in the injection layers and moves it to one object.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from vif.errors import InputError
+from vif.settings import Settings
+from vif.trace import Mixture, Trace
+
+LAYERS, HEADS, SIDE, COMPONENTS = 8, 4, 12, 8
+COLOURS = ("red", "blue", "green", "yellow")
+
+
+@dataclass(frozen=True)
+class FakeConfig:
+    learning: tuple[int, int] = (3, 4)
+    injection: tuple[int, int] = (5, 7)
+    stride: int = 1
+    alpha: float = 0.5
+    num_components: int = COMPONENTS
+
+
+@dataclass(frozen=True)
+class FakeAdapter:
+    config: FakeConfig = FakeConfig()
+
+
+class FakeSession:
+    """The public surface of a session, made of NumPy only."""
+
+    name = "fake-vlm"
+    num_layers = LAYERS
+
+    def __init__(self, adapter: bool = True, delay: float = 0.0, answers: dict | None = None):
+        self.adapter = FakeAdapter() if adapter else None
+        self.defaults = Settings()
+        self.delay = delay
+        self.answers = answers or {}
+        self.calls: list[dict] = []
+
+    def token_count(self, text: str) -> int:
+        return len(text.split())
+
+    def ask(
+        self,
+        image,
+        question: str,
+        context: str = "",
+        methods=("plain", "vif"),
+        learning=(3, 4),
+        injection=(5, 7),
+        stride: int = 1,
+        alpha: float = 0.5,
+        samples: int = 0,
+        seed: int = 0,
+        max_new_tokens: int = 32,
+        cancel: threading.Event | None = None,
+    ) -> dict[str, Trace]:
+        self.calls.append(dict(question=question, context=context, methods=list(methods)))
+        if not question.strip():
+            raise InputError("Type a question first.")
+        Settings(learning, injection, stride, alpha, samples, seed, max_new_tokens).check(LAYERS)
+        if "vif" in methods and self.adapter is None:
+            raise InputError("No VIF adapter is loaded.")
+        deadline = time.monotonic() + self.delay
+        while time.monotonic() < deadline and not (cancel and cancel.is_set()):
+            time.sleep(0.02)
+        meta = {
+            "model": self.name,
+            "dtype": "float32",
+            "question": question,
+            "context": context,
+            "learning": list(learning),
+            "injection": list(injection),
+            "alpha": alpha,
+            "seed": seed,
+            "seconds": 0.21,
+            "prompt_tokens": 144 + self.token_count(context),
+            "stride": stride,
+            "max_new_tokens": max_new_tokens,
+        }
+        return {m: self._trace(m, question, context, samples, dict(meta)) for m in methods}
+
+    def _trace(self, method, question, context, samples, meta) -> Trace:
+        # crc32, not hash(): the latter changes from one process to the next.
+        rng = np.random.default_rng(zlib.crc32(question.encode()))
+        target = rng.uniform(0.2, 0.8, 2)
+        words = self.token_count(context)
+        lost = min(1.0, words / 200)
+        right = self.answers.get(question, COLOURS[rng.integers(4)])
+        wrong = COLOURS[(COLOURS.index(right) + 1) % 4] if right in COLOURS else "none"
+        word = wrong if method == "plain" and words > 40 else right
+        tokens = [word, " ", "one", "</s>"][:: 1 if len(question) % 2 else 3]
+        sure = 0.93 if method == "vif" else 0.9 - 0.5 * lost
+        mixtures = []
+        low, high = meta["injection"]
+        if method == "vif":
+            layers = range(low, high + 1, meta["stride"])
+            mixtures = [self._mixture(layer, target, samples, meta) for layer in layers]
+        rows, mass = self._rows(rng, target, lost, len(tokens), mixtures)
+        x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+        corner = np.stack([x, y], -1).reshape(-1, 2) / SIDE
+        probabilities = np.array([sure] + [0.99] * (len(tokens) - 1))
+        others = [(c, (1 - sure) / 3) for c in COLOURS if c != word][:3]
+        return Trace(
+            method=method,
+            answer="".join(tokens[:-1]).strip(),
+            tokens=tokens,
+            logprobs=np.log(probabilities),
+            rows=rows,
+            mass=mass,
+            centres=corner + 0.5 / SIDE,
+            cells=np.concatenate([corner, corner + 1 / SIDE], 1),
+            blocks=np.zeros(SIDE * SIDE, int),
+            mixtures=mixtures,
+            alternatives=[[(t, float(p)), *others] for t, p in zip(tokens, probabilities)],
+            meta=meta,
+        )
+
+    def _mixture(self, layer, target, samples, meta) -> Mixture:
+        rng = np.random.default_rng(layer)
+        weights = np.sort(rng.dirichlet(np.full(COMPONENTS, 0.5)))[::-1]
+        means = np.clip(target + rng.normal(0, 0.22, (COMPONENTS, 2)), 0.02, 0.98)
+        means[0] = target
+        sigmas = rng.uniform(0.04, 0.14, COMPONENTS)
+        density = (weights[:, None] * _bumps(means, sigmas)).sum(0)
+        return Mixture(
+            layer=layer,
+            source=meta["learning"][0],
+            means=means,
+            sigmas=sigmas,
+            weights=weights,
+            map=density / density.sum(),
+            strength=np.clip(meta["alpha"] * rng.uniform(0.6, 1.1, HEADS), 0, 1),
+            spread=density / density.sum() * (0.2 if samples else 0.0),
+        )
+
+    def _rows(self, rng, target, lost, count, mixtures):
+        rows = np.zeros((count, LAYERS, HEADS, SIDE * SIDE), np.float32)
+        focus = _bumps(target[None], np.array([0.09]))[0]
+        focus = focus / focus.sum()
+        for layer in range(LAYERS):
+            depth = layer / (LAYERS - 1)
+            share = (0.95 - 0.2 * depth) * (1 - 0.6 * lost * (0.3 + 0.7 * depth))
+            pointed = 0.6 * (1 - 0.7 * depth) * (1 - 0.5 * lost)
+            noise = rng.dirichlet(np.full(SIDE * SIDE, 0.3), (count, HEADS))
+            rows[:, layer] = share * (pointed * focus + (1 - pointed) * noise)
+        for mixture in mixtures:
+            strength = mixture.strength[None, :, None]
+            rows[:, mixture.layer] *= 1 - strength
+            rows[:, mixture.layer] += strength * mixture.map
+        image = rows.sum(-1)
+        rest = 1 - image
+        mass = np.stack([image, rest * 0.3, rest * 0.05, rest * 0.65], -1)
+        return rows, mass
+
+
+def _bumps(means, sigmas):
+    """Unnormalised Gaussians on the token grid, (K, N)."""
+    axis = (np.arange(SIDE) + 0.5) / SIDE
+    x, y = np.meshgrid(axis, axis)
+    points = np.stack([x, y], -1).reshape(1, -1, 2)
+    squared = ((points - means[:, None]) ** 2).sum(-1)
+    return np.exp(-squared / (2 * sigmas[:, None] ** 2))

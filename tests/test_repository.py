@@ -1,0 +1,179 @@
+"""What holds for the repository as a whole: sizes, direction of imports, promises of the README."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+# A Space takes larger files only through LFS.
+MAX_BYTES = 10_000_000
+
+
+def repository_files():
+    """Every file that is tracked or would be by `git add .`."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout, so there is no list of tracked files")
+    paths = [ROOT / os.fsdecode(name) for name in listed.split(b"\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+def sources(folder):
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imported_modules(path):
+    """Yields each imported module's dotted name, with its leading dots if it is relative."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+
+
+def importers(paths, package):
+    return [
+        str(path.relative_to(ROOT))
+        for path in paths
+        if any(name.split(".")[0] == package for name in imported_modules(path))
+    ]
+
+
+def test_no_file_is_too_large_for_a_space():
+    sizes = {str(path.relative_to(ROOT)): path.stat().st_size for path in repository_files()}
+    assert not {name: size for name, size in sizes.items() if size > MAX_BYTES}
+
+
+def test_vif_has_sources():
+    assert sources("vif")
+
+
+def test_only_the_page_imports_gradio():
+    outside = [path for path in sources("vif") if ROOT / "vif" / "ui" not in path.parents]
+    assert not importers([*outside, *sources("training")], "gradio")
+
+
+def test_vif_and_the_app_do_not_import_training():
+    app = [path for path in [ROOT / "app.py"] if path.exists()]
+    assert not importers([*sources("vif"), *app], "training")
+
+
+def test_vif_does_not_import_the_app_or_the_tests():
+    for package in ("app", "tests"):
+        assert not importers(sources("vif"), package)
+
+
+def test_no_import_is_relative():
+    relative = {
+        str(path.relative_to(ROOT)): name
+        for path in [*sources("vif"), *sources("training"), *sources("tests")]
+        for name in imported_modules(path)
+        if name.startswith(".")
+    }
+    assert not relative
+
+
+def makefile_targets():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.findall(r"^([a-z][a-z-]*):(?!=)", text, flags=re.MULTILINE))
+
+
+def test_makefile_has_its_targets():
+    assert {"demo", "test", "lint", "format", "clean", "help"} <= makefile_targets()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_every_make_target_is_explained_by_help():
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    explained = set(re.findall(r"^make ([a-z-]+) ", shown, flags=re.MULTILINE))
+    assert explained == makefile_targets() - {"help"}
+
+
+def test_ci_is_executable():
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def requirements(name):
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith(("#", "-r "))]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+def test_every_requirement_has_an_upper_bound(name):
+    assert requirements(name)
+    assert not [line for line in requirements(name) if not re.search(r"<\d|==", line)]
+
+
+def test_ruff_that_is_installed_is_the_ruff_that_is_configured():
+    (pin,) = [line for line in requirements("requirements-test.txt") if line.startswith("ruff==")]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pin.removeprefix("ruff==") in settings["tool"]["ruff"]["required-version"]
+
+
+# The README
+
+
+@pytest.fixture
+def readme():
+    path = ROOT / "README.md"
+    if not path.exists():
+        pytest.skip("there is no README.md yet")
+    return path.read_text(encoding="utf-8")
+
+
+def code_blocks(markdown):
+    return re.findall(r"^```[^\n]*\n(.*?)^```", markdown, flags=re.MULTILINE | re.DOTALL)
+
+
+def tree_entries(block):
+    """Yields each path of an annotated tree, indented by blanks or drawn with ├── lines."""
+    folders = []
+    for line in block.splitlines():
+        plain = re.sub("[│├└─\u00a0]", " ", line)
+        name = plain.strip().split("  ")[0].strip()
+        if not name:
+            continue
+        depth = len(plain) - len(plain.lstrip())
+        folders = [(indent, folder) for indent, folder in folders if indent < depth]
+        for entry in re.split(r",\s*", name):
+            yield "/".join([*(folder.rstrip("/") for _, folder in folders), entry])
+        if name.endswith("/"):
+            folders.append((depth, name))
+
+
+def is_tree(block):
+    return re.search(r"^\W*vif/(\s|$)", block, flags=re.MULTILINE) is not None
+
+
+def test_tree_entries_reads_both_notations():
+    indented = "app.py   the entry\nvif/\n  a.py  one\n  ui/   the page\n    b.py  two\ntests/  x\n"
+    drawn = "app.py\nvif/\n├── a.py  one\n├── ui/   the page\n│   └── b.py\ntests/\n"
+    expected = ["app.py", "vif/", "vif/a.py", "vif/ui/", "vif/ui/b.py", "tests/"]
+    assert list(tree_entries(indented)) == expected
+    assert list(tree_entries(drawn)) == expected
+    assert list(tree_entries("a.py, b.py  both\n")) == ["a.py", "b.py"]
+
+
+def test_readme_tree_names_exist(readme):
+    entries = [entry for block in code_blocks(readme) if is_tree(block)
+               for entry in tree_entries(block)]  # fmt: skip
+    assert "app.py" in entries
+    assert "vif/" in entries
+    assert not [entry for entry in entries if not (ROOT / entry).exists()]
+
+
+def test_readme_make_commands_exist(readme):
+    named = set(re.findall(r"(?:^|`|\$ )make ([a-z][a-z-]*)", readme, flags=re.MULTILINE))
+    assert {"demo", "test"} <= named
+    assert named <= makefile_targets()

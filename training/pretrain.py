@@ -1,0 +1,395 @@
+"""Trains the bundled model from nothing: the vision tower on dense labels, then everything on
+questions. Resumable: run the same command again.
+
+    python -m training.pretrain --output assets/demo-vlm --work runs/pretrain
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+# Spinning OpenMP threads would take the cores from the data worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import (
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    Qwen3Config,
+    SiglipVisionConfig,
+    get_cosine_schedule_with_warmup,
+)
+
+from training.packing import (
+    FAMILY_NAMES,
+    LANES,
+    NUM_IMAGE_TOKENS,
+    PackedScenes,
+    PackingConfig,
+)
+from training.processor import END, IMAGE, PAD, PATCH_SIZE, build_processor
+from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SIZES
+
+DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1)
+VALIDATION_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Everything that decides the outcome of a run.
+
+    Attributes:
+        steps: Steps on questions.
+        tower_steps: Steps on dense labels before that.
+        batch_size: Images per step.
+        questions: Questions per image.
+        learning_rate: Muon's, for matrices.
+        adam_learning_rate: AdamW's, for embeddings, norms and biases.
+        tower_scale: Factor on both for the vision tower while training on questions.
+        dense_weight: Weight of the dense loss while training on questions.
+        seed: Of the initial weights; data depend on the step alone.
+    """
+
+    steps: int = 1300
+    tower_steps: int = 700
+    batch_size: int = 24
+    questions: int = 14
+    learning_rate: float = 4e-3
+    adam_learning_rate: float = 1.5e-3
+    tower_scale: float = 0.4
+    dense_weight: float = 0.3
+    seed: int = 0
+
+
+# What is hard gets more of the diet.
+FAMILY_WEIGHTS = {
+    "existence": 0.8, "counting": 0.8, "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8,
+    "below": 0.8, "glyph": 1.6, "odd": 2.0, "tiny": 1.2, "corner": 0.7,
+}  # fmt: skip
+
+
+def build_model(seed: int) -> LlavaForConditionalGeneration:
+    """A small LLaVA with random weights: SigLIP-like tower, QK-normed decoder of 8 layers."""
+    torch.manual_seed(seed)
+    tokenizer = build_processor().tokenizer
+    vision = SiglipVisionConfig(
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        vision_use_head=False,
+    )
+    text = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=32,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_seq_length=NUM_IMAGE_TOKENS,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=True,
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.set_attn_implementation({"text_config": LANES})
+    model.generation_config.eos_token_id = text.eos_token_id
+    model.generation_config.pad_token_id = text.pad_token_id
+    return model
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """(B, S, S, 3) uint8 to what the image processor returns: (B, 3, S, S) in [-1, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def answer_logits(
+    model: LlavaForConditionalGeneration, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of every answer token and the tokens themselves.
+
+    Returns:
+        logits (A, V) and labels (A,), over all answers of the batch in order; and what the tower
+        made of the image, (B, N, d).
+    """
+    tower = model.model.vision_tower(normalise(batch["pixels"])).last_hidden_state
+    image = model.model.multi_modal_projector(tower)
+    text = model.get_input_embeddings()(batch["ids"])
+    embeds = torch.cat([image, text.to(image.dtype)], 1)
+    size = len(image)
+    positions = torch.arange(NUM_IMAGE_TOKENS).expand(size, -1)
+    positions = torch.cat([positions, batch["positions"]], 1)
+    states = model.model.language_model(
+        inputs_embeds=embeds,
+        attention_mask=batch["mask"],
+        position_ids=positions,
+        use_cache=False,
+    ).last_hidden_state[:, NUM_IMAGE_TOKENS:]
+    # The row before an answer token predicts it; a block never starts with an answer.
+    labels = batch["labels"][:, 1:]
+    wanted = labels >= 0
+    return model.lm_head(states[:, :-1][wanted]), labels[wanted], tower
+
+
+class DenseHead(nn.Module):
+    """Reads colour, shape, character, size and offset of the object at a token."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, sum(DENSE_CLASSES) + 2)
+
+    def loss(self, states: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Mean loss over tokens (B, N, d), background weighted down."""
+        *logits, offset = self.head(states).float().split([*DENSE_CLASSES, 2], -1)
+        truth = batch["dense_class"]
+        inside = truth[..., 0] > 0
+        weight = torch.where(inside, 1.0, 0.15)
+        total = torch.zeros(())
+        for i, part in enumerate(logits):
+            loss = F.cross_entropy(part.flatten(0, 1), truth[..., i].flatten(), reduction="none")
+            total = total + (loss * weight.flatten()).sum() / weight.sum()
+        gap = F.smooth_l1_loss(offset, batch["dense_offset"], reduction="none").sum(-1)
+        return total + (gap * inside).sum() / inside.sum().clamp_min(1)
+
+    @torch.no_grad()
+    def accuracy(self, states: torch.Tensor, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Share of object tokens (tokens with a character, for ``glyph``) read correctly."""
+        logits = self.head(states).split([*DENSE_CLASSES, 2], -1)[:4]
+        truth = batch["dense_class"]
+        out = {}
+        for i, name in enumerate(("colour", "shape", "glyph", "size")):
+            chosen = truth[..., i] > 0
+            hits = logits[i].argmax(-1)[chosen] == truth[..., i][chosen]
+            out[name] = round(hits.float().mean().item(), 3)
+        return out
+
+
+class Optimisers:
+    """Muon for matrices, AdamW for the rest, the tower at its own scale."""
+
+    def __init__(self, model: nn.Module, config: PretrainConfig, steps: int, scale: float) -> None:
+        matrices, rest = defaultdict(list), defaultdict(list)
+        for name, parameter in model.named_parameters():
+            tower = "vision_tower" in name
+            is_table = "embed" in name or "head.head" in name
+            if not parameter.requires_grad:
+                continue
+            target = matrices if parameter.ndim == 2 and not is_table else rest
+            target[scale if tower else 1.0].append(parameter)
+        self.parts = [
+            torch.optim.Muon(
+                [{"params": p, "lr": config.learning_rate * k} for k, p in matrices.items()],
+                lr=config.learning_rate,
+                weight_decay=0.02,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            torch.optim.AdamW(
+                [{"params": p, "lr": config.adam_learning_rate * k} for k, p in rest.items()],
+                lr=config.adam_learning_rate,
+                weight_decay=0.0,
+                betas=(0.9, 0.98),
+            ),
+        ]
+        warmup = max(1, min(150, steps // 10))
+        self.schedules = [
+            get_cosine_schedule_with_warmup(part, warmup, steps) for part in self.parts
+        ]
+        self.parameters = [p for group in (matrices, rest) for ps in group.values() for p in ps]
+
+    def step(self) -> None:
+        """One clipped step of both, then the schedules."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for part, schedule in zip(self.parts, self.schedules, strict=True):
+            part.step()
+            schedule.step()
+            part.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict]:
+        """State of every optimiser and schedule."""
+        return [item.state_dict() for item in (*self.parts, *self.schedules)]
+
+    def load_state_dict(self, states: list[dict]) -> None:
+        """Restores `state_dict`."""
+        for item, state in zip((*self.parts, *self.schedules), states, strict=True):
+            item.load_state_dict(state)
+
+
+class Run:
+    """A resumable run of one stage: batches in, logged losses out, a checkpoint now and then."""
+
+    def __init__(self, folder: Path, stage: str, model: nn.Module, optimisers: Optimisers) -> None:
+        self.path = folder / f"{stage}.pt"
+        self.log_path = folder / "log.jsonl"
+        self.stage, self.model, self.optimisers = stage, model, optimisers
+        self.step = 0
+        if self.path.exists():
+            state = torch.load(self.path, weights_only=True)
+            model.load_state_dict(state["model"])
+            optimisers.load_state_dict(state["optimisers"])
+            self.step = state["step"]
+
+    def save(self) -> None:
+        """Writes the checkpoint, whole or not at all."""
+        partial = self.path.with_suffix(".partial")
+        state = {
+            "model": self.model.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
+            "step": self.step,
+        }
+        torch.save(state, partial)
+        partial.replace(self.path)
+
+    def log(self, **values: object) -> None:
+        """Prints a line and appends it to the log."""
+        line = {"stage": self.stage, "step": self.step, **values}
+        print(json.dumps(line), flush=True)
+        with self.log_path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
+    """Batches `first` to `last` of the stream, drawn in a worker process."""
+    data = torch.utils.data.Subset(PackedScenes(config, last), range(first, last))
+    return DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6)
+
+
+def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+    """Teaches the tower what is at every token."""
+    tower, head = parts["vlm"].model.vision_tower, parts["head"]
+    trained = nn.ModuleDict({"vision_tower": tower, "head": head})
+    optimisers = Optimisers(trained, config, config.tower_steps, scale=0.7)
+    run = Run(folder, "tower", trained, optimisers)
+    packing = PackingConfig(batch_size=32, questions=1, first_seed=50_000_000)
+    started = time.monotonic()
+    for batch in batches(packing, run.step, config.tower_steps):
+        with torch.autocast("cpu", torch.bfloat16):
+            states = tower(normalise(batch["pixels"])).last_hidden_state
+        loss = head.loss(states, batch)
+        loss.backward()
+        optimisers.step()
+        run.step += 1
+        if run.step % 50 == 0 or run.step == config.tower_steps:
+            accuracy = head.accuracy(states.float(), batch)
+            seconds = round(time.monotonic() - started)
+            run.log(loss=round(loss.item(), 4), seconds=seconds, **accuracy)
+        if run.step % 300 == 0 or run.step == config.tower_steps:
+            run.save()
+
+
+@torch.no_grad()
+def validate(model: LlavaForConditionalGeneration, packing: PackingConfig) -> dict[str, float]:
+    """Share of answers that are right in every token, by family, on validation scenes."""
+    hits, counts = defaultdict(int), defaultdict(int)
+    model.eval()
+    data = PackedScenes(packing, VALIDATION_BATCHES)
+    for i in range(VALIDATION_BATCHES):
+        batch = data[i]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels, _ = answer_logits(model, batch)
+        right = torch.ones_like(batch["family"], dtype=torch.bool)
+        row, column = torch.nonzero(batch["labels"][:, 1:] >= 0, as_tuple=True)
+        wrong = logits.argmax(-1) != labels
+        block = batch["block"][:, 1:][row, column] - 1
+        right[row[wrong], block[wrong]] = False
+        for family, ok in zip(batch["family"].flatten(), right.flatten(), strict=True):
+            if family >= 0:
+                counts[FAMILY_NAMES[family]] += 1
+                hits[FAMILY_NAMES[family]] += int(ok)
+    model.train()
+    scores = {name: round(hits[name] / counts[name], 3) for name in sorted(counts)}
+    return {"all": round(sum(hits.values()) / sum(counts.values()), 3)} | scores
+
+
+def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+    """Teaches the whole model to answer, the tower going on with its dense labels."""
+    model, head = parts["vlm"], parts["head"]
+    # The patch embedding is done after the dense stage; its gradient is dear on a CPU.
+    model.model.vision_tower.embeddings.patch_embedding.requires_grad_(False)
+    optimisers = Optimisers(parts, config, config.steps, config.tower_scale)
+    run = Run(folder, "questions", parts, optimisers)
+    packing = PackingConfig(
+        batch_size=config.batch_size,
+        questions=config.questions,
+        weights=FAMILY_WEIGHTS,
+        curriculum_steps=config.steps * 2 // 5,
+    )
+    started, mean_loss = time.monotonic(), math.nan
+    for batch in batches(packing, run.step, config.steps):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels, tower = answer_logits(model, batch)
+        loss = F.cross_entropy(logits.float(), labels)
+        (loss + config.dense_weight * head.loss(tower, batch)).backward()
+        optimisers.step()
+        run.step += 1
+        value = loss.item()
+        mean_loss = value if math.isnan(mean_loss) else 0.97 * mean_loss + 0.03 * value
+        if run.step % 25 == 0:
+            accuracy = head.accuracy(tower.detach().float(), batch)
+            seconds = round(time.monotonic() - started)
+            run.log(loss=round(mean_loss, 4), seconds=seconds, **accuracy)
+        if run.step % 250 == 0 or run.step == config.steps:
+            run.save()
+            plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
+            run.log(validation=validate(model, plain))
+            export(model, folder / "model")
+
+
+def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
+    """Saves model and processor in half precision, as any transformers checkpoint."""
+    half = LlavaForConditionalGeneration(model.config).to(torch.bfloat16)
+    half.load_state_dict(model.state_dict())
+    half.generation_config = model.generation_config
+    half.save_pretrained(folder)
+    build_processor().save_pretrained(folder)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("assets/demo-vlm"))
+    parser.add_argument("--work", type=Path, default=Path("runs/pretrain"))
+    parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
+    parser.add_argument("--tower-steps", type=int, default=PretrainConfig.tower_steps)
+    parser.add_argument("--batch-size", type=int, default=PretrainConfig.batch_size)
+    parser.add_argument("--seed", type=int, default=PretrainConfig.seed)
+    args = parser.parse_args()
+    config = PretrainConfig(
+        steps=args.steps,
+        tower_steps=args.tower_steps,
+        batch_size=args.batch_size,
+        seed=args.seed,
+    )
+    args.work.mkdir(parents=True, exist_ok=True)
+    model = build_model(config.seed)
+    head = DenseHead(model.config.vision_config.hidden_size)
+    parts = nn.ModuleDict({"vlm": model, "head": head})
+    train_tower(parts, config, args.work)
+    train_questions(parts, config, args.work)
+    export(model, args.output)
+
+
+if __name__ == "__main__":
+    main()

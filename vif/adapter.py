@@ -1,0 +1,300 @@
+"""VIF as a whole: learning layers -> latent -> mixture -> map and strength for injection layers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vif.errors import InputError
+from vif.latent import Gaussian, LatentEncoder, kl_divergence
+from vif.mixture import (
+    MixtureParameters,
+    grid_centres,
+    normalised_entropy,
+    point,
+    render,
+)
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class VIFConfig:
+    """What an adapter is and where it was trained to act.
+
+    Attributes:
+        hidden_size: Width of the backbone's hidden states.
+        num_layers: Decoder layers of the backbone.
+        num_heads: Query heads of the backbone.
+        width: Width of the adapter (published: that of the backbone).
+        num_components: Mixture components K.
+        image_layers: Self-attention blocks over image tokens.
+        slot_layers: Blocks of the latent slots.
+        latent_heads: Attention heads inside the adapter.
+        ffn_dim: Inner width of its feed-forward parts.
+        min_sigma: Least standard deviation of a component, in image widths.
+        renderer: ``"density"`` or ``"softmax"`` (published).
+        learning: First and last learning layer, inclusive, 0-based.
+        injection: First and last injection layer, inclusive.
+        stride: Every how many layers in both ranges.
+        alpha: Strength it was trained with; a gate of 1 means just this.
+        backbone: Name of the backbone it was trained on, for messages.
+    """
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    width: int = 256
+    num_components: int = 16
+    image_layers: int = 2
+    slot_layers: int = 3
+    latent_heads: int = 4
+    ffn_dim: int = 512
+    min_sigma: float = 0.035
+    renderer: str = "density"
+    learning: tuple[int, int] = (3, 4)
+    injection: tuple[int, int] = (5, 7)
+    stride: int = 1
+    alpha: float = 0.5
+    backbone: str = ""
+
+
+class Memory(NamedTuple):
+    """What of an image is computed once for all its questions.
+
+    Attributes:
+        tokens: Encoded image tokens, (B, N, width).
+        keys: What latents point at, (B, N, width).
+        centres: (B, N, 2).
+    """
+
+    tokens: torch.Tensor
+    keys: torch.Tensor
+    centres: torch.Tensor
+
+
+class Rendered(NamedTuple):
+    """A latent turned into a map.
+
+    Attributes:
+        z: Latents, (B, K, width).
+        pointing: What each latent points at, (B, K, N), rows sum to 1.
+        means: (B, K, 2) in [0, 1] image coordinates.
+        sigmas: (B, K), in image widths.
+        weights: (B, K), rows sum to 1.
+        map: (B, N), rows sum to 1.
+        gate: Factor on alpha, (B, num_layers, num_heads), in (0, 2).
+    """
+
+    z: torch.Tensor
+    pointing: torch.Tensor
+    means: torch.Tensor
+    sigmas: torch.Tensor
+    weights: torch.Tensor
+    map: torch.Tensor
+    gate: torch.Tensor
+
+
+class Inference(NamedTuple):
+    """Outcome of `VIFAdapter.infer`; fields as in `Rendered`, losses of shape (B,)."""
+
+    z: torch.Tensor
+    means: torch.Tensor
+    sigmas: torch.Tensor
+    weights: torch.Tensor
+    map: torch.Tensor
+    gate: torch.Tensor
+    kl: torch.Tensor
+    sparsity: torch.Tensor
+
+
+class VIFAdapter(nn.Module):
+    """The learned part of VIF. One instance serves every learning layer, as published.
+
+    Departures from the published code, with reasons, are in the README: the mean of a component is
+    where its latent points (not a linear head), the map is a density (not a softmax of heights),
+    and the strength depends on the question, per injection layer and head (not one alpha).
+    """
+
+    def __init__(self, config: VIFConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.latent = LatentEncoder(
+            config.hidden_size,
+            width,
+            config.num_components,
+            config.image_layers,
+            config.slot_layers,
+            config.latent_heads,
+            config.ffn_dim,
+        )
+        self.pointer = nn.Linear(width, width)
+        self.keys = nn.Linear(width, width)
+        self.weight_head = nn.Linear(width, 1)
+        self.gate_head = nn.Sequential(
+            nn.Linear(2 * width, width),
+            nn.SiLU(),
+            nn.Linear(width, config.num_layers * config.num_heads),
+        )
+        # A gate of exactly 1 everywhere: training starts as VIF with one alpha.
+        nn.init.zeros_(self.gate_head[-1].weight)
+        nn.init.zeros_(self.gate_head[-1].bias)
+
+    def remember(self, states: torch.Tensor, centres: torch.Tensor) -> Memory:
+        """Encodes an image.
+
+        Args:
+            states: Hidden states of the image tokens at a learning layer, (B, N, hidden_size).
+            centres: Token centres, (N, 2) or (B, N, 2).
+        """
+        centres = centres.to(states.device).expand(len(states), -1, -1)
+        tokens = self.latent.encode_image(states.float(), centres)
+        return Memory(tokens, self.keys(tokens), centres)
+
+    def render(self, memory: Memory, z: torch.Tensor) -> Rendered:
+        """Decodes latents (B, K, width) into mixture, map and gate."""
+        logits = self.pointer(z) @ memory.keys.mT / z.shape[-1] ** 0.5
+        outside = memory.centres.isnan().any(-1)[:, None]
+        pointing = logits.float().masked_fill(outside, float("-inf")).softmax(-1)
+        means, sigmas = point(pointing, memory.centres, self.config.min_sigma)
+        weights = self.weight_head(z).squeeze(-1).float().softmax(-1)
+        mixture = MixtureParameters(means, sigmas, weights)
+        tokens = render(mixture, memory.centres, self.config.renderer)
+        pooled = torch.cat([(weights[..., None] * z).sum(1), z.mean(1)], -1)
+        gate = 2 * self.gate_head(pooled).float().sigmoid()
+        gate = gate.unflatten(-1, (self.config.num_layers, self.config.num_heads))
+        return Rendered(z, pointing, *mixture, tokens, gate)
+
+    def infer(
+        self,
+        hidden_states: torch.Tensor,
+        image_mask: torch.Tensor,
+        question_mask: torch.Tensor,
+        answer_mask: torch.Tensor | None = None,
+        noise: float | torch.Tensor = 0.0,
+        centres: torch.Tensor | None = None,
+    ) -> Inference:
+        """From the hidden states of one learning layer to what is injected.
+
+        Args:
+            hidden_states: (B, S, hidden_size).
+            image_mask: (B, S) bool, as many True in every row.
+            question_mask: (B, S) bool, at least one True in every row.
+            answer_mask: (B, S) bool; with it z comes from the posterior.
+            noise: Standard normal noise (B, K, width), or 0 for the mean.
+            centres: Token centres (N, 2) or (B, N, 2); a square grid by default.
+
+        Returns:
+            An `Inference`; ``kl`` is 0 without an answer.
+
+        Raises:
+            ValueError: If rows have different numbers of image tokens, a row has no question, or
+                the number of image tokens is no square and no centres are given.
+        """
+        counts = image_mask.sum(1)
+        if not bool((counts == counts[0]).all()):
+            raise ValueError(f"Every row needs as many image tokens, got {counts.tolist()}.")
+        if not bool(question_mask.any(1).all()):
+            raise ValueError("Every row of question_mask needs at least one question token.")
+        number = int(counts[0])
+        if centres is None:
+            side = round(number**0.5)
+            if side * side != number:
+                raise ValueError(f"{number} image tokens are no square grid: pass their centres.")
+            centres = grid_centres(side, side)
+        image = hidden_states[image_mask].unflatten(0, (len(hidden_states), number))
+        memory = self.remember(image, centres)
+        text = hidden_states.float()
+        latent = prior = self.latent(memory.tokens, text, question_mask)
+        kl = latent.mean.new_zeros(len(text))
+        if answer_mask is not None:
+            latent = self.latent(memory.tokens, text, question_mask, answer_mask)
+            kl = kl_divergence(latent, prior)
+        out = self.render(memory, latent.sample(noise))
+        mixture = MixtureParameters(out.means, out.sigmas, out.weights)
+        return Inference(out.z, *mixture, out.map, out.gate, kl, sparsity(out.map, out.sigmas))
+
+    def draw(self, latent: Gaussian, generator: torch.Generator | None) -> torch.Tensor:
+        """A latent sample with its own random stream; the mean without a generator."""
+        if generator is None:
+            return latent.mean
+        noise = torch.randn(latent.mean.shape[1:], generator=generator)
+        return latent.sample(noise.to(latent.mean))
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` (parameters in float16)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_NAME).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
+        parameters = {name: p.detach().half() for name, p in self.named_parameters()}
+        tensors = {name: parameters.get(name, t) for name, t in self.state_dict().items()}
+        save_file({n: t.contiguous() for n, t in tensors.items()}, folder / WEIGHTS_NAME)
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | Path) -> VIFAdapter:
+        """Reads an adapter from a folder or, by name, from the Hub.
+
+        Returns:
+            The adapter in float32, in evaluation mode.
+
+        Raises:
+            InputError: If there is no adapter or it does not fit its configuration.
+        """
+        folder = Path(name_or_folder)
+        if not folder.is_dir():
+            folder = _download(str(name_or_folder))
+        for name in (CONFIG_NAME, WEIGHTS_NAME):
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"{name_or_folder} holds no VIF adapter: {name} is missing, expected a folder "
+                    "written by training/train_vif.py."
+                )
+        try:
+            values = json.loads((folder / CONFIG_NAME).read_text())
+            ranges = {name: tuple(values.pop(name)) for name in ("learning", "injection")}
+            adapter = cls(VIFConfig(**values, **ranges))
+            adapter.load_state_dict(load_file(folder / WEIGHTS_NAME))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"The adapter in {name_or_folder} cannot be read ({str(error).splitlines()[0]}): "
+                "train or download it again."
+            ) from error
+        return adapter.eval()
+
+
+def sparsity(weights: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """Sparsity loss as published: entropy of the map in nats plus mean squared sigma, (B,).
+
+    Args:
+        weights: Maps, (B, N).
+        sigmas: (B, K).
+    """
+    return entropy_loss(weights) + volume_loss(sigmas)
+
+
+def entropy_loss(weights: torch.Tensor) -> torch.Tensor:
+    """Entropy of maps (B, N) in nats, (B,)."""
+    return normalised_entropy(weights) * torch.log(torch.tensor(float(weights.shape[-1])))
+
+
+def volume_loss(sigmas: torch.Tensor) -> torch.Tensor:
+    """Mean squared standard deviation of components (B, K), (B,)."""
+    return sigmas.square().mean(-1)
+
+
+def _download(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME]))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"No adapter at {name!r}: expected a folder or a Hub name that can be reached."
+        ) from error

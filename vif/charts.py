@@ -1,0 +1,148 @@
+"""Plotly figures: arrays in, figures out.
+
+Knows nothing about traces, models or pages. Layers are counted from 0. Text and lines use tones
+that stay readable on a white and on a near-black page, because a figure does not know on which
+it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+# One colour per answer, the same as in the cards; other methods take the remaining ones.
+METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d"}
+OTHER_COLOURS = ("#7b6bb2", "#2f9e8f", "#b08900", "#b0567e")
+METHOD_LABELS = {"plain": "Plain", "vif": "With VIF"}
+LEARNING_COLOUR = "#2f7fc1"
+INJECTION_COLOUR = "#e2661d"
+_TEXT = "#7a8698"
+_GRID = "rgba(122, 134, 152, 0.22)"
+_FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
+
+
+def method_label(method: str) -> str:
+    """Returns the name of a method for people."""
+    return METHOD_LABELS.get(method, method.replace("_", " ").capitalize())
+
+
+def method_colour(method: str, position: int = 0) -> str:
+    """Returns the colour of a method, the same in every figure.
+
+    Args:
+        method: Name of the method.
+        position: Its place among the answers; decides the colour of methods without their own.
+    """
+    return METHOD_COLOURS.get(method, OTHER_COLOURS[position % len(OTHER_COLOURS)])
+
+
+def attenuation(
+    share: Mapping[str, np.ndarray],
+    entropy: Mapping[str, np.ndarray],
+    learning: tuple[int, int] | None = None,
+    injection: tuple[int, int] | None = None,
+) -> go.Figure:
+    """Draws how much, and how widely, each layer looks at the image.
+
+    Args:
+        share: For each method the share of attention on the image by layer, (L,), in [0, 1].
+        entropy: For each method the spread of that attention by layer, (L,), in [0, 1]: 0 is one
+            image token, 1 is uniform.
+        learning: First and last learning layer, shaded; None draws no range.
+        injection: First and last injection layer, shaded; None draws no range.
+
+    Returns:
+        A figure with two panels above each other that share the layer axis.
+    """
+    figure = make_subplots(
+        rows=2,
+        shared_xaxes=True,
+        vertical_spacing=0.13,
+        subplot_titles=(
+            "<b>How much</b>: attention on the image",
+            "<b>How widely</b>: spread over the image",
+        ),
+    )
+    for row, curves in ((1, share), (2, entropy)):
+        for position, (method, values) in enumerate(curves.items()):
+            figure.add_trace(_line(method, position, values, show_legend=row == 1), row=row, col=1)
+    num_layers = max((len(values) for values in share.values()), default=1)
+    ranges = ((learning, LEARNING_COLOUR, "learning"), (injection, INJECTION_COLOUR, "injection"))
+    for bounds, colour, name in ranges:
+        if bounds is not None:
+            _shade(figure, bounds, colour, name)
+    _dress(figure, num_layers)
+    return figure
+
+
+def _line(method: str, position: int, values: np.ndarray, show_legend: bool) -> go.Scatter:
+    """One curve; dashes and markers tell plain from the rest without colour."""
+    colour = method_colour(method, position)
+    is_plain = method == "plain"
+    return go.Scatter(
+        x=list(range(len(values))),
+        y=[float(v) for v in values],
+        name=method_label(method),
+        legendgroup=method,
+        showlegend=show_legend,
+        mode="lines+markers",
+        line={"color": colour, "width": 2.5, "dash": "dot" if is_plain else "solid"},
+        marker={"size": 8, "symbol": "circle-open" if is_plain else "circle", "color": colour},
+        hovertemplate="layer %{x}: %{y:.3f}<extra>" + method_label(method) + "</extra>",
+    )
+
+
+def _shade(figure: go.Figure, bounds: tuple[int, int], colour: str, name: str) -> None:
+    """Shades a range of layers in both panels and names it in the upper one."""
+    low, high = bounds
+    figure.add_vrect(
+        x0=low - 0.45, x1=high + 0.45, fillcolor=colour, opacity=0.11, line_width=0, layer="below"
+    )
+    # The two labels sit at different heights: the ranges may overlap.
+    is_learning = name == "learning"
+    span = f"{low}" if low == high else f"{low}–{high}"
+    figure.add_annotation(
+        x=low - 0.42,
+        y=0.02 if is_learning else 0.13,
+        yref="y domain",
+        xref="x",
+        text=f"<b>{name} {span}</b>",
+        showarrow=False,
+        xanchor="left",
+        yanchor="bottom",
+        font={"color": colour, "size": 11},
+    )
+
+
+def _dress(figure: go.Figure, num_layers: int) -> None:
+    """Axes, legend and margins."""
+    figure.update_layout(
+        height=540,
+        margin={"l": 62, "r": 16, "t": 34, "b": 84},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"family": _FONT, "size": 12.5, "color": _TEXT},
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.12, "yanchor": "top"},
+        hovermode="x unified",
+        hoverlabel={"bgcolor": "#1f2933", "font": {"color": "#f5f7fa"}},
+    )
+    # Titles of panels are annotations too, the only ones placed on the paper.
+    figure.update_annotations(
+        {"x": 0, "xanchor": "left", "font": {"size": 13, "color": _TEXT}},
+        selector={"xref": "paper"},
+    )
+    axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "fixedrange": True}
+    step = max(1, round(num_layers / 16))
+    figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=step, **axis)
+    figure.update_xaxes(title=_title("decoder layer"), row=2, col=1)
+    figure.update_yaxes(range=[0, 1.04], dtick=0.25, **axis)
+    figure.update_yaxes(title=_title("share of the row"), tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title=_title("0 one spot – 1 uniform"), row=2, col=1)
+
+
+def _title(words: str) -> dict[str, object]:
+    """An axis title in the size of the ticks."""
+    return {"text": words, "font": {"size": 12.5}}

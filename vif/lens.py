@@ -1,0 +1,205 @@
+"""Questions answered under one method, with everything the answer left behind.
+
+`Batch` is several prompts as the model reads them at once, `Recorder` the tap that keeps what the
+row that predicts each token attended to, `run` the two put together into traces.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif.attention import Tap
+from vif.backbone import ANSWER_PART, OTHER_PART, Backbone, Prompt
+from vif.errors import InputError
+from vif.generation import Generated, generate
+from vif.trace import MASS_PARTS, Mixture, Trace
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B prompts padded on the left to S tokens.
+
+    Attributes:
+        prompts: The prompts.
+        inputs: What ``generate`` takes; the image already encoded, shared by all methods.
+        columns: Positions of the image tokens, (B, N).
+        centres: Token centres, (B, N, 2), in [0, 1] image coordinates.
+        question: The rows a latent reads: the question and what follows it, (B, S) bool.
+        parts: What every position is, (B, S), an index into `MASS_PARTS`.
+        first_row: First row after the image, (B,).
+    """
+
+    prompts: list[Prompt]
+    inputs: dict[str, Any]
+    columns: torch.Tensor
+    centres: torch.Tensor
+    question: torch.Tensor
+    parts: torch.Tensor
+    first_row: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    @classmethod
+    def make(cls, backbone: Backbone, prompts: list[Prompt]) -> Batch:
+        """Pads prompts and encodes their images, once for all methods.
+
+        Raises:
+            InputError: If prompts have different numbers of image tokens.
+        """
+        counts = {len(prompt.image) for prompt in prompts}
+        if len(counts) > 1:
+            raise InputError(
+                f"Prompts with {sorted(counts)} image tokens cannot share a batch: ask one by one."
+            )
+        inputs = backbone.collate(prompts)
+        length = inputs["input_ids"].shape[1]
+        pads = [length - prompt.length for prompt in prompts]
+        parts = torch.full((len(prompts), length), OTHER_PART)
+        question = torch.zeros(len(prompts), length, dtype=torch.bool)
+        for i, (prompt, pad) in enumerate(zip(prompts, pads, strict=True)):
+            parts[i, pad:] = prompt.parts()
+            question[i, pad + prompt.question.start :] = True
+        columns = torch.stack([p.image + pad for p, pad in zip(prompts, pads, strict=True)])
+        centres = np.stack([prompt.layout.centres for prompt in prompts])
+        device = backbone.device
+        return cls(
+            prompts=prompts,
+            inputs=_encode_images(backbone.model, inputs),
+            columns=columns.to(device),
+            centres=torch.from_numpy(centres).float().to(device),
+            question=question.to(device),
+            parts=parts.to(device),
+            first_row=columns.max(1).values.to(device) + 1,
+        )
+
+
+@torch.no_grad()
+def _encode_images(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Replaces pixels by image features so that several answers share them."""
+    text = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+    visual = {name: value for name, value in inputs.items() if name not in text}
+    features = model.model.get_image_features(**visual, return_dict=True)
+    rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
+    return rest | {"mm_encoder_outputs": {"image": features}}
+
+
+class Recorder(Tap):
+    """Keeps, for every step and layer, how the predicting row spread its attention.
+
+    Attributes:
+        rows: One (L, B, H, N) float32 tensor per step: attention to every image token.
+        mass: One (L, B, H, 4) per step: share per `MASS_PARTS`.
+        mixtures: What a method injected, per prompt; filled by subclasses.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.rows: list[list[torch.Tensor]] = []
+        self.mass: list[list[torch.Tensor]] = []
+        self.mixtures: list[list[Mixture]] = [[] for _ in range(len(batch))]
+
+    def begin(self, start: int, length: int) -> None:
+        """A step begins."""
+        self.rows.append([])
+        self.mass.append([])
+
+    def wants(self, layer: int) -> bool:
+        """Every layer is recorded."""
+        return True
+
+    def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
+        """Keeps the image columns of a row (B, H, K) and its share per part."""
+        columns = self.batch.columns - first_key
+        index = columns.clamp_min(0)[:, None].expand(-1, row.shape[1], -1)
+        seen = row.gather(2, index) * (columns >= 0)[:, None]
+        generated = first_key + row.shape[2] - self.batch.parts.shape[1]
+        parts = torch.nn.functional.pad(self.batch.parts, (0, generated), value=ANSWER_PART)
+        one_hot = torch.nn.functional.one_hot(parts[:, first_key:], len(MASS_PARTS))
+        self.rows[-1].append(seen.cpu())
+        self.mass[-1].append((row @ one_hot.to(row.dtype)).cpu())
+
+
+def run(
+    backbone: Backbone,
+    tap: Recorder,
+    method: str,
+    max_new_tokens: int,
+    meta: dict[str, Any],
+    cancel: threading.Event | None = None,
+) -> list[Trace]:
+    """Answers a batch under one tap.
+
+    Args:
+        backbone: The model.
+        tap: Records, and may edit.
+        method: Name for the traces.
+        max_new_tokens: Longest answer.
+        meta: What to write into every trace's ``meta``.
+        cancel: Stops between two tokens.
+
+    Returns:
+        One trace per prompt, in order.
+
+    Raises:
+        Cancelled: If `cancel` was set.
+    """
+    started = time.perf_counter()
+    generated = generate(backbone.model, dict(tap.batch.inputs), tap, max_new_tokens, cancel)
+    seconds = time.perf_counter() - started
+    rows = torch.stack([torch.stack(step) for step in tap.rows]).permute(2, 0, 1, 3, 4)
+    mass = torch.stack([torch.stack(step) for step in tap.mass]).permute(2, 0, 1, 3, 4)
+    traces = []
+    for i, prompt in enumerate(tap.batch.prompts):
+        trace = _trace(backbone, generated, i, prompt)
+        length = len(trace.tokens)
+        extra = {
+            "question": prompt.text,
+            "context": prompt.context,
+            "prompt_tokens": prompt.length,
+            "seconds": round(seconds / len(tap.batch), 4),
+        }
+        traces.append(
+            replace(
+                trace,
+                method=method,
+                rows=rows[i, :length].numpy(),
+                mass=mass[i, :length].numpy(),
+                mixtures=tap.mixtures[i],
+                meta=meta | extra,
+            )
+        )
+    return traces
+
+
+def _trace(backbone: Backbone, generated: Generated, i: int, prompt: Prompt) -> Trace:
+    """The text side of a trace; attention is filled in by the caller."""
+    length = int(generated.finished_at[i])
+    ids = [int(step[i]) for step in generated.tokens[:length]]
+    tokenizer = backbone.processor.tokenizer
+    alternatives = [
+        [
+            (tokenizer.decode([int(token)]), float(probability))
+            for token, probability in zip(top[i], probabilities[i], strict=True)
+        ]
+        for top, probabilities in generated.top[:length]
+    ]
+    empty = np.zeros((0,), np.float32)
+    return Trace(
+        method="",
+        answer=tokenizer.decode(ids, skip_special_tokens=True).strip(),
+        tokens=[tokenizer.decode([token]) for token in ids],
+        logprobs=np.array([float(step[i]) for step in generated.logprobs[:length]], np.float32),
+        rows=empty,
+        mass=empty,
+        centres=prompt.layout.centres.astype(np.float32),
+        cells=prompt.layout.cells.astype(np.float32),
+        blocks=prompt.layout.blocks,
+        alternatives=alternatives,
+    )

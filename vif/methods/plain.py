@@ -1,0 +1,18 @@
+"""The untouched model."""
+
+from __future__ import annotations
+
+from vif.lens import Recorder
+from vif.methods.base import Method, Request, register
+
+
+@register
+class Plain(Method):
+    """Records and changes nothing."""
+
+    name = "plain"
+    summary = "The model as it is."
+
+    def tap(self, request: Request) -> Recorder:
+        """A tap that only records."""
+        return Recorder(request.batch)

@@ -1,0 +1,42 @@
+"""Traces as JSON: what the command line prints and the page's endpoint returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vif import metrics
+from vif.trace import Trace, mixture_json
+
+
+def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
+    """The answers of one question with their curves.
+
+    Args:
+        traces: One trace per method.
+
+    Returns:
+        ``model``, ``question``, ``answers`` by method (``text``, ``tokens``, ``logprobs``),
+        ``attenuation`` (share on the image by layer, first answer token) and ``entropy`` by
+        method, and ``mixtures``, a list with the method's name in every entry.
+    """
+    first = next(iter(traces.values()))
+    curves = {
+        "attenuation": metrics.image_share,
+        "entropy": metrics.visual_entropy,
+    }
+    return {
+        "model": first.meta.get("model"),
+        "question": first.meta.get("question"),
+        "answers": {name: trace.answer_json() for name, trace in traces.items()},
+        **{
+            key: {
+                name: [round(float(v), 6) for v in curve(trace)] for name, trace in traces.items()
+            }
+            for key, curve in curves.items()
+        },
+        "mixtures": [
+            {"method": name, **mixture_json(mixture)}
+            for name, trace in traces.items()
+            for mixture in trace.mixtures
+        ],
+    }

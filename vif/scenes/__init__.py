@@ -1,0 +1,24 @@
+"""The generated benchmark: scenes, questions with true boxes, and unrelated text."""
+
+from vif.scenes.draw import Scene, draw_scene
+from vif.scenes.questions import GROUP_OF, GROUPS, Question, ask_scene, is_correct
+from vif.scenes.text import TEXT_LENGTHS, unrelated_text
+from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SPLITS, SceneObject
+
+__all__ = [
+    "COLOURS",
+    "GLYPHS",
+    "GROUPS",
+    "GROUP_OF",
+    "IMAGE_SIZE",
+    "SHAPES",
+    "SPLITS",
+    "TEXT_LENGTHS",
+    "Question",
+    "Scene",
+    "SceneObject",
+    "ask_scene",
+    "draw_scene",
+    "is_correct",
+    "unrelated_text",
+]

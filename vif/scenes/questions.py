@@ -1,0 +1,392 @@
+"""Questions about a scene that have exactly one right answer, with the boxes of what they ask about.
+
+Every family is a generator over a scene: it yields all questions of its kind that are answerable
+and unambiguous there. `ask_scene` draws from them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from vif.scenes.draw import Scene
+from vif.scenes.world import COLOURS, SHAPES, SceneObject, allowed_combinations
+
+Box = tuple[float, float, float, float]
+GRID = 4  # "where" is answered by a cell of a 4 x 4 grid, a1 top left, d4 bottom right
+CELL_MARGIN = 0.02  # an object this close to a cell border is not asked about
+NEARER = 1.25  # the runner-up must be this much farther away than the answer
+MAX_COUNT = 9
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its answer and the truth about where to look.
+
+    Attributes:
+        text: The question as a person would type it.
+        answer: The one right answer, lower case.
+        family: What kind of question, a key of `GROUP_OF`.
+        group: ``"general"``, ``"fine-grained"`` or ``"grounding"``.
+        boxes: Boxes (x0, y0, x1, y1) in pixels of the objects that hold the answer; empty where
+            the answer is that something is absent.
+    """
+
+    text: str
+    answer: str
+    family: str
+    group: str
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A question before its wording: the blanks of a template, the answer and its objects."""
+
+    kind: str
+    blanks: dict[str, str]
+    answer: str
+    targets: tuple[SceneObject, ...]
+
+
+_THING = ("object", "thing", "item")
+_TEMPLATES: dict[str, tuple[str, ...]] = {
+    "colour": (
+        "What colour is {it}?",
+        "Which colour does {it} have?",
+        "{it}: what is its colour?",
+        "Tell me the colour of {it}.",
+        "Name the colour of {it}.",
+    ),
+    "shape": (
+        "What shape is {it}?",
+        "Which shape does {it} have?",
+        "What is the shape of {it}?",
+        "Name the shape of {it}.",
+    ),
+    "existence": (
+        "Is there {it} in the picture?",
+        "Do you see {it}?",
+        "Does the picture show {it}?",
+        "Is there {it}?",
+    ),
+    "counting": (
+        "How many {it} are there?",
+        "Count the {it}.",
+        "How many {it} do you see?",
+        "What is the number of {it}?",
+    ),
+    "glyph": (
+        "Which character is on {it}?",
+        "What is written on {it}?",
+        "Read the character on {it}.",
+        "Which letter or digit is on {it}?",
+    ),
+    "cell": (
+        "Where is {it}?",
+        "In which cell is {it}?",
+        "Which grid cell holds {it}?",
+        "Find {it}.",
+        "Locate {it}.",
+    ),
+    "corner": (
+        "In which corner of the picture is {it}?",
+        "Which quarter of the picture holds {it}?",
+        "Is {it} at the top left, top right, bottom left or bottom right?",
+    ),
+    "odd-colour": (
+        "One {thing} has another shape than all others: what colour is it?",
+        "What colour is the odd one out?",
+        "Which colour does the {thing} with the odd shape have?",
+    ),
+    "odd-shape": (
+        "One {thing} has another colour than all others: what shape is it?",
+        "What shape is the odd one out?",
+        "Which shape does the {thing} with the odd colour have?",
+    ),
+}
+_RELATIONS: dict[str, tuple[str, ...]] = {
+    "nearest": ("the {thing} nearest to {it}", "the {thing} closest to {it}", "the nearest neighbour of {it}"),
+    "left": ("the {thing} just left of {it}", "the next {thing} to the left of {it}"),
+    "right": ("the {thing} just right of {it}", "the next {thing} to the right of {it}"),
+    "above": ("the {thing} just above {it}", "the next {thing} above {it}"),
+    "below": ("the {thing} just below {it}", "the next {thing} below {it}"),
+}  # fmt: skip
+_DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
+
+
+def ask_scene(
+    scene: Scene,
+    seed: int,
+    num_questions: int | None = None,
+    weights: dict[str, float] | None = None,
+) -> list[Question]:
+    """Draws questions about a scene, families first so that rare ones are not drowned.
+
+    Args:
+        scene: The scene.
+        seed: Seed of the draw; the same arguments give the same questions.
+        num_questions: How many, without repetition; one of each available family by default.
+        weights: Relative frequency of families (default 1 each, 0 leaves a family out).
+
+    Returns:
+        At most `num_questions` questions.
+    """
+    rng = np.random.default_rng([seed, scene.seed, 7])
+    weights = weights or {}
+    pools: dict[str, list[_Draft]] = {}
+    for family, drafts in _FAMILIES.items():
+        if weights.get(family, 1.0) > 0 and (found := list(drafts(scene))):
+            rng.shuffle(found)
+            pools[family] = found
+    if num_questions is None:
+        return [_word(scene, family, pool[0], rng) for family, pool in pools.items()]
+    chosen = []
+    while pools and len(chosen) < num_questions:
+        names = list(pools)
+        shares = np.array([weights.get(name, 1.0) for name in names])
+        family = names[rng.choice(len(names), p=shares / shares.sum())]
+        chosen.append(_word(scene, family, pools[family].pop(), rng))
+        if not pools[family]:
+            del pools[family]
+    return chosen
+
+
+def _word(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> Question:
+    """Puts a draft into words."""
+    options = _TEMPLATES[draft.kind]
+    blanks = dict(draft.blanks)
+    thing = _THING[rng.integers(len(_THING))]
+    if (relation := blanks.pop("relation", None)) is not None:
+        phrases = _RELATIONS[relation]
+        phrase = phrases[rng.integers(len(phrases))]
+        blanks["it"] = phrase.format(thing="{thing}", it=blanks["it"])
+    text = options[rng.integers(len(options))].format(**{"thing": thing} | blanks)
+    text = text.replace("{thing}", thing)
+    if rng.random() < 0.25:
+        text = text.replace("colour", "color")
+    boxes = tuple(scene.box(target) for target in draft.targets)
+    return Question(text[0].upper() + text[1:], draft.answer, family, GROUP_OF[family], boxes)
+
+
+# --- what can be said about which object -----------------------------------------------------
+
+
+def _only(scene: Scene, **wanted: str) -> SceneObject | None:
+    """The one object with these attributes, None if there are none or several."""
+    found = [o for o in scene.objects if all(getattr(o, k) == v for k, v in wanted.items())]
+    return found[0] if len(found) == 1 else None
+
+
+def _descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
+    """Every phrase that names exactly one object, with what the phrase gives away."""
+    for item in scene.objects:
+        if _only(scene, shape=item.shape) is item:
+            yield f"the {item.shape}", item, {"shape"}
+        if _only(scene, colour=item.colour) is item:
+            yield f"the {item.colour} {{thing}}", item, {"colour"}
+        if _only(scene, colour=item.colour, shape=item.shape) is item:
+            yield f"the {item.colour} {item.shape}", item, {"colour", "shape"}
+
+
+def _shortest_descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject]]:
+    """One phrase per describable object: colour and shape together."""
+    for phrase, item, given in _descriptions(scene):
+        if given == {"colour", "shape"}:
+            yield phrase, item
+
+
+# --- the families ----------------------------------------------------------------------------
+
+
+def _colour(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item, given in _descriptions(scene):
+        if given == {"shape"} and item.size != "tiny":
+            yield _Draft("colour", {"it": phrase}, item.colour, (item,))
+
+
+def _shape(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item, given in _descriptions(scene):
+        if given == {"colour"} and item.size != "tiny":
+            yield _Draft("shape", {"it": phrase}, item.shape, (item,))
+
+
+def _existence(scene: Scene) -> Iterator[_Draft]:
+    present = Counter((o.colour, o.shape) for o in scene.objects)
+    yes, no = [], []
+    for colour, shape in allowed_combinations(scene.split):
+        if (colour, shape) in present:
+            yes.append((colour, shape))
+        # Absent pairs whose colour or shape is there are the ones that need a look.
+        elif any(o.colour == colour or o.shape == shape for o in scene.objects):
+            no.append((colour, shape))
+    for pairs, answer in ((yes, "yes"), (no[:: max(1, len(no) // max(1, len(yes)))], "no")):
+        for colour, shape in pairs:
+            article = "an" if colour == "orange" else "a"
+            targets = tuple(o for o in scene.objects if (o.colour, o.shape) == (colour, shape))
+            yield _Draft("existence", {"it": f"{article} {colour} {shape}"}, answer, targets)
+
+
+def _counting(scene: Scene) -> Iterator[_Draft]:
+    for colour in COLOURS:
+        targets = tuple(o for o in scene.objects if o.colour == colour)
+        if targets and len(targets) <= MAX_COUNT:
+            yield _Draft("counting", {"it": f"{colour} objects"}, str(len(targets)), targets)
+    for shape in SHAPES:
+        targets = tuple(o for o in scene.objects if o.shape == shape)
+        plural = "crosses" if shape == "cross" else f"{shape}s"
+        if targets and len(targets) <= MAX_COUNT:
+            yield _Draft("counting", {"it": plural}, str(len(targets)), targets)
+
+
+def _tiny(scene: Scene) -> Iterator[_Draft]:
+    item = _only(scene, size="tiny")
+    if item is not None:
+        yield _Draft("colour", {"it": "the tiny {thing}"}, item.colour, (item,))
+    for shape in SHAPES:
+        item = _only(scene, size="tiny", shape=shape)
+        if item is not None:
+            yield _Draft("colour", {"it": f"the tiny {shape}"}, item.colour, (item,))
+
+
+def _glyph(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item in _shortest_descriptions(scene):
+        if item.glyph is not None:
+            yield _Draft("glyph", {"it": phrase}, item.glyph.lower(), (item,))
+
+
+def neighbour(scene: Scene, item: SceneObject, relation: str) -> SceneObject | None:
+    """The nearest object in a direction, None where a person could hesitate.
+
+    Args:
+        scene: The scene.
+        item: The object to start from.
+        relation: ``"nearest"`` or a direction; a direction is the 90-degree cone around it.
+
+    Returns:
+        The neighbour if it is at least 20 % nearer than the next candidate, and no other object
+        near the border of the cone could be meant instead.
+    """
+    candidates = []
+    for other in scene.objects:
+        if other is item:
+            continue
+        dx, dy = other.x - item.x, other.y - item.y
+        distance = float(np.hypot(dx, dy))
+        inside = certain = True
+        if relation != "nearest":
+            ux, uy = _DIRECTIONS[relation]
+            angle = np.degrees(np.arccos(np.clip((dx * ux + dy * uy) / distance, -1, 1)))
+            inside, certain = angle < 55, angle < 35
+        if inside:
+            candidates.append((distance, certain, other))
+    candidates.sort(key=lambda c: c[0])
+    if not candidates or not candidates[0][1]:
+        return None
+    if len(candidates) > 1 and candidates[1][0] < NEARER * candidates[0][0]:
+        return None
+    return candidates[0][2]
+
+
+def _neighbours(relation: str) -> Callable[[Scene], Iterator[_Draft]]:
+    def family(scene: Scene) -> Iterator[_Draft]:
+        for phrase, item in _shortest_descriptions(scene):
+            target = neighbour(scene, item, relation)
+            if target is None:
+                continue
+            blanks = {"relation": relation, "it": phrase}
+            yield _Draft("colour", blanks, target.colour, (target,))
+            if target.size != "tiny":
+                yield _Draft("shape", blanks, target.shape, (target,))
+
+    return family
+
+
+def _odd(scene: Scene) -> Iterator[_Draft]:
+    for attribute, asked in (("shape", "colour"), ("colour", "shape")):
+        counts = Counter(getattr(o, attribute) for o in scene.objects)
+        if len(counts) == 2 and min(counts.values()) == 1 and len(scene.objects) > 3:
+            rare = min(counts, key=lambda value: counts[value])
+            item = next(o for o in scene.objects if getattr(o, attribute) == rare)
+            yield _Draft(f"odd-{asked}", {}, getattr(item, asked), (item,))
+
+
+def _cell_name(item: SceneObject) -> str | None:
+    """Name of the object's grid cell, None if its centre is too close to a border."""
+    inner = [abs(v * GRID - round(v * GRID)) / GRID for v in (item.x, item.y)]
+    if min(inner) < CELL_MARGIN:
+        return None
+    return f"{'abcd'[int(item.x * GRID)]}{int(item.y * GRID) + 1}"
+
+
+def _cell(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item in _shortest_descriptions(scene):
+        if (name := _cell_name(item)) is not None:
+            yield _Draft("cell", {"it": phrase}, name, (item,))
+
+
+def _corner(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item in _shortest_descriptions(scene):
+        if min(abs(item.x - 0.5), abs(item.y - 0.5)) > 2 * CELL_MARGIN:
+            answer = f"{'top' if item.y < 0.5 else 'bottom'} {'left' if item.x < 0.5 else 'right'}"
+            yield _Draft("corner", {"it": phrase}, answer, (item,))
+
+
+def _neighbour_cell(scene: Scene) -> Iterator[_Draft]:
+    for phrase, item in _shortest_descriptions(scene):
+        target = neighbour(scene, item, "nearest")
+        if target is not None and (name := _cell_name(target)) is not None:
+            yield _Draft("cell", {"relation": "nearest", "it": phrase}, name, (target,))
+
+
+_FAMILIES: dict[str, Callable[[Scene], Iterator[_Draft]]] = {
+    "colour": _colour,
+    "shape": _shape,
+    "existence": _existence,
+    "counting": _counting,
+    "tiny": _tiny,
+    "glyph": _glyph,
+    "nearest": _neighbours("nearest"),
+    "left": _neighbours("left"),
+    "right": _neighbours("right"),
+    "above": _neighbours("above"),
+    "below": _neighbours("below"),
+    "odd": _odd,
+    "cell": _cell,
+    "corner": _corner,
+    "neighbour-cell": _neighbour_cell,
+}
+GROUPS = ("general", "fine-grained", "grounding")
+GROUP_OF = {
+    "colour": "general",
+    "shape": "general",
+    "existence": "general",
+    "counting": "general",
+    "tiny": "fine-grained",
+    "glyph": "fine-grained",
+    "nearest": "fine-grained",
+    "left": "fine-grained",
+    "right": "fine-grained",
+    "above": "fine-grained",
+    "below": "fine-grained",
+    "odd": "fine-grained",
+    "cell": "grounding",
+    "corner": "grounding",
+    "neighbour-cell": "grounding",
+}
+
+
+def is_correct(answer: str, truth: str) -> bool:
+    """Whether a free-form answer is right: equal up to case, spaces and a final full stop."""
+    return " ".join(answer.lower().split()).rstrip(". ") == truth
+
+
+def all_templates() -> Iterator[str]:
+    """Every wording, for building a vocabulary."""
+    for group in (_TEMPLATES, _RELATIONS):
+        for templates in group.values():
+            yield from templates
+    yield from _THING

@@ -1,0 +1,224 @@
+"""A loaded model that answers questions: pay once at load, ask many times."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif import methods as registry
+from vif.adapter import VIFAdapter
+from vif.backbone import Backbone
+from vif.errors import InputError
+from vif.images import open_image
+from vif.lens import Batch, run
+from vif.methods.base import Box
+from vif.settings import Range, Settings
+from vif.trace import Trace
+
+
+class Session:
+    """One model, at most one adapter, any number of questions from any number of threads."""
+
+    def __init__(self, backbone: Backbone, adapter: VIFAdapter | None = None) -> None:
+        """Checks that the adapter belongs to the model.
+
+        Raises:
+            InputError: If it was made for another width, depth or number of heads.
+        """
+        self.backbone, self.adapter = backbone, adapter
+        if adapter is not None:
+            _check_fit(backbone, adapter)
+            adapter.to(backbone.device).eval().requires_grad_(False)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.backbone.name
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers."""
+        return self.backbone.num_layers
+
+    @property
+    def defaults(self) -> Settings:
+        """Settings the adapter was trained with, or fractions of the depth without one."""
+        if self.adapter is not None:
+            config = self.adapter.config
+            return Settings(
+                learning=config.learning,
+                injection=config.injection,
+                stride=config.stride,
+                alpha=config.alpha,
+            )
+        # The published ranges, 11-17 and 25-31 of 32 layers, as fractions.
+        depth = self.num_layers
+        learning = (depth * 11 // 32, max(depth * 11 // 32, depth * 17 // 32))
+        return Settings(
+            learning=learning, injection=(max(learning[1] + 1, depth * 25 // 32), depth - 1)
+        )
+
+    def token_count(self, text: str) -> int:
+        """Number of tokens of a text."""
+        return self.backbone.token_count(text)
+
+    def ask(
+        self,
+        image: Any,
+        question: str,
+        methods: Sequence[str] = ("plain", "vif"),
+        *,
+        context: str = "",
+        boxes: Sequence[Box] | None = None,
+        learning: Range | None = None,
+        injection: Range | None = None,
+        stride: int | None = None,
+        alpha: float | None = None,
+        samples: int | None = None,
+        seed: int | None = None,
+        max_new_tokens: int | None = None,
+        cancel: threading.Event | None = None,
+    ) -> dict[str, Trace]:
+        """Answers a question by several methods on the same weights.
+
+        Args:
+            image: Path, bytes, PIL image or array.
+            question: What to ask, at most 2000 characters.
+            methods: Names out of `vif.methods.names()`.
+            context: Unrelated text to put before the question.
+            boxes: True boxes (x0, y0, x1, y1) in [0, 1] image coordinates, for ``"oracle"``.
+            learning: Learning range, inclusive; the adapter's own by default, as all that follow.
+            injection: Injection range, inclusive.
+            stride: Every how many layers.
+            alpha: Strength in [0, 1].
+            samples: 0 for the latent's mean, n > 0 for n samples.
+            seed: Of samples and of the random control.
+            max_new_tokens: Longest answer.
+            cancel: Set it to stop between two tokens.
+
+        Returns:
+            One trace per method, in the order asked for.
+
+        Raises:
+            InputError: If anything given cannot be used; the message says what and why.
+            Cancelled: If `cancel` was set.
+        """
+        given = {
+            "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
+            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens,
+        }  # fmt: skip
+        settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
+        item = (open_image(image), question, context, boxes)
+        found = self.ask_batch([item], methods, settings, cancel)
+        return {name: traces[0] for name, traces in found.items()}
+
+    @torch.no_grad()
+    def ask_batch(
+        self,
+        items: Sequence[tuple[Any, str, str, Sequence[Box] | None]],
+        methods: Sequence[str],
+        settings: Settings | None = None,
+        cancel: threading.Event | None = None,
+    ) -> dict[str, list[Trace]]:
+        """Answers several questions at once.
+
+        Args:
+            items: (RGB image, question, context, boxes) each; see `ask`.
+            methods: Names of methods.
+            settings: For all of them.
+            cancel: See `ask`.
+
+        Returns:
+            A list of traces per method, in the order of `items`.
+        """
+        settings = settings or self.defaults
+        settings.check(self.num_layers)
+        chosen = _find_methods(methods)
+        prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
+        batch = Batch.make(self.backbone, prompts)
+        truth = None
+        if any(boxes is not None for *_, boxes in items):
+            shares = [
+                box_shares(prompt.layout.cells, boxes or ())
+                for prompt, (*_, boxes) in zip(prompts, items, strict=True)
+            ]
+            truth = torch.from_numpy(np.stack(shares)).float().to(self.backbone.device)
+        heads = self.backbone.num_heads
+        request = registry.Request(batch, settings, heads, self.adapter, truth)
+        taps = {method.name: method.tap(request) for method in chosen}
+        meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
+        meta |= {key: value for key, value in asdict(settings).items() if key != "max_new_tokens"}
+        return {
+            name: run(self.backbone, tap, name, settings.max_new_tokens, meta, cancel)
+            for name, tap in taps.items()
+        }
+
+
+def _find_methods(names: Sequence[str]) -> list[registry.Method]:
+    if not names:
+        raise InputError("No method was chosen: expected at least one, for example 'plain'.")
+    return [registry.find(name) for name in dict.fromkeys(names)]
+
+
+def box_shares(cells: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+    """True boxes as a map: every box spread over the tokens it covers, all boxes alike.
+
+    Args:
+        cells: Token rectangles, (N, 4), NaN off the image.
+        boxes: (x0, y0, x1, y1) in the same coordinates.
+
+    Returns:
+        (N,), sums to 1, or zeros without boxes.
+    """
+    total = np.zeros(len(cells))
+    for box in boxes:
+        overlap = box_overlap(cells, box)
+        total += overlap / max(overlap.sum(), 1e-9)
+    return total / max(len(boxes), 1)
+
+
+def box_overlap(cells: np.ndarray, box: Box) -> np.ndarray:
+    """Area of a box inside every token's cell, (N,)."""
+    cells = np.nan_to_num(cells)
+    width = np.minimum(cells[:, 2], box[2]) - np.maximum(cells[:, 0], box[0])
+    height = np.minimum(cells[:, 3], box[3]) - np.maximum(cells[:, 1], box[1])
+    return width.clip(0) * height.clip(0)
+
+
+def _check_fit(backbone: Backbone, adapter: VIFAdapter) -> None:
+    config, text = adapter.config, backbone.text_config
+    got = (config.hidden_size, config.num_layers, config.num_heads)
+    want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)
+    if got != want:
+        raise InputError(
+            f"The adapter was made for a model of width {got[0]} with {got[1]} layers of {got[2]} "
+            f"heads, but {backbone.name} has width {want[0]} and {want[1]} layers of {want[2]} "
+            "heads: load the adapter that was trained on this model."
+        )
+
+
+def load(
+    name_or_folder: str | Path,
+    adapter: str | Path | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+) -> Session:
+    """Loads a model and, if given, its adapter.
+
+    Args:
+        name_or_folder: Folder or Hub name of an image-text-to-text model.
+        adapter: Folder or Hub name of a VIF adapter.
+        device: E.g. ``"cpu"`` or ``"cuda"``; a GPU if there is one by default.
+        dtype: E.g. ``"bfloat16"``; float32 on a CPU by default.
+
+    Raises:
+        InputError: If either cannot be loaded or they do not fit together.
+    """
+    found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
+    return Session(Backbone.load(name_or_folder, device, dtype), found)

@@ -1,0 +1,86 @@
+"""What a person may set for one question, checked once. Every default lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vif.errors import InputError
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one question.
+
+    Attributes:
+        learning: First and last layer that the latent is read from, inclusive, 0-based.
+        injection: First and last layer that the map is injected into, inclusive.
+        stride: Every how many layers in both ranges.
+        alpha: Strength of the injection, in [0, 1].
+        samples: 0 uses the latent's mean; n > 0 averages the maps of n seeded samples.
+        seed: Of the samples and of the random control.
+        max_new_tokens: Longest answer in tokens.
+    """
+
+    learning: Range = (3, 4)
+    injection: Range = (5, 7)
+    stride: int = 1
+    alpha: float = 0.5
+    samples: int = 0
+    seed: int = 0
+    max_new_tokens: int = 32
+
+    def check(self, num_layers: int) -> None:
+        """Raises `InputError` unless the settings make sense for a model of so many layers."""
+        for name, chosen in (("learning", self.learning), ("injection", self.injection)):
+            _check_range(name, chosen, num_layers)
+        if self.learning_layers[-1] >= self.injection_layers[0]:
+            raise InputError(
+                f"The learning range {_show(self.learning)} must end before the injection range "
+                f"{_show(self.injection)} begins: a map has to be read before it is injected."
+            )
+        if not 0 <= self.alpha <= 1:
+            raise InputError(f"Alpha is {self.alpha:g}, expected a number from 0 to 1.")
+        for name, least in (("stride", 1), ("samples", 0), ("max_new_tokens", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least {least}.")
+
+    @property
+    def learning_layers(self) -> list[int]:
+        """Layers the latent is read from."""
+        return list(range(self.learning[0], self.learning[1] + 1, self.stride))
+
+    @property
+    def injection_layers(self) -> list[int]:
+        """Layers the map is injected into."""
+        return list(range(self.injection[0], self.injection[1] + 1, self.stride))
+
+    def sources(self) -> dict[int, int]:
+        """The learning layer behind every injection layer.
+
+        Both lists are walked in order, as published; where their lengths differ the shorter one
+        is stretched (the published code moves the injection range instead).
+        """
+        learning, injection = self.learning_layers, self.injection_layers
+        return {
+            layer: learning[i * len(learning) // len(injection)]
+            for i, layer in enumerate(injection)
+        }
+
+
+def _check_range(name: str, chosen: Range, num_layers: int) -> None:
+    first, last = chosen
+    if first > last:
+        raise InputError(
+            f"The {name} range is {_show(chosen)}, expected its first layer not to come after its "
+            "last."
+        )
+    if first < 0 or last >= num_layers:
+        raise InputError(
+            f"The {name} range is {_show(chosen)}, but the model has layers 0 to {num_layers - 1}."
+        )
+
+
+def _show(chosen: Range) -> str:
+    return f"{chosen[0]} to {chosen[1]}"

@@ -1,0 +1,162 @@
+"""What one answer left behind, as plain arrays: it can be saved, sent, replayed and compared.
+
+Knows nothing about models, attention functions or how anything is drawn.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MASS_PARTS = ("image", "question", "answer", "other")
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What was injected into one layer: a Gaussian mixture over the image and the map it makes.
+
+    Attributes:
+        layer: Injection layer, 0-based.
+        source: Learning layer whose states it was read from, or -1 for a map that was given.
+        means: Component means (x, y), (K, 2), in [0, 1] image coordinates; (0, 2) for a map that
+            is not a mixture.
+        sigmas: Isotropic standard deviations, (K,), in image widths, > 0.
+        weights: Component weights, (K,), sum to 1.
+        map: Injected weight of every image token, (N,), sums to 1.
+        strength: Share of each head's attention that was replaced by the map, (H,), in [0, 1].
+        spread: Standard deviation of the map over latent samples, (N,); zeros for the mean latent.
+    """
+
+    layer: int
+    source: int
+    means: np.ndarray
+    sigmas: np.ndarray
+    weights: np.ndarray
+    map: np.ndarray
+    strength: np.ndarray
+    spread: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One question answered by one method.
+
+    T generated tokens (the end token included), L layers, H heads, N image tokens.
+
+    Attributes:
+        method: Name of the method, e.g. ``"plain"`` or ``"vif"``.
+        answer: The decoded answer without special tokens.
+        tokens: The generated tokens as text, length T.
+        logprobs: Log-probability of each generated token, (T,), natural log.
+        rows: Attention of the row that predicts each token to each image token, (T, L, H, N);
+            a row sums to at most 1.
+        mass: Share of that row on image / question / earlier answer / everything else,
+            (T, L, H, 4), sums to 1.
+        centres: Token centres (x, y), (N, 2), in [0, 1] image coordinates, NaN where a token is
+            not on the image (newline and padding tokens).
+        cells: Rectangle of each token (x0, y0, x1, y1), (N, 4), same coordinates and NaN rule.
+        blocks: Which grid a token belongs to, (N,); 0 is the whole image.
+        mixtures: One entry per injection layer; empty for methods that inject nothing.
+        alternatives: For each generated token the most likely candidates, best first:
+            ``[(text, probability), ...]``, length T.
+        meta: Everything needed to say where the numbers come from: ``model``, ``dtype``,
+            ``question``, ``context``, ``learning``, ``injection``, ``alpha``, ``seed``,
+            ``seconds``, ``prompt_tokens``. JSON values only.
+    """
+
+    method: str
+    answer: str
+    tokens: list[str]
+    logprobs: np.ndarray
+    rows: np.ndarray
+    mass: np.ndarray
+    centres: np.ndarray
+    cells: np.ndarray
+    blocks: np.ndarray
+    mixtures: list[Mixture] = field(default_factory=list)
+    alternatives: list[list[tuple[str, float]]] = field(default_factory=list)
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of decoder layers L."""
+        return self.rows.shape[1]
+
+    @property
+    def num_heads(self) -> int:
+        """Number of attention heads H."""
+        return self.rows.shape[2]
+
+    def save(self, path: str | Path) -> None:
+        """Writes the trace as a compressed ``.npz`` without pickle.
+
+        Args:
+            path: File to write; an existing file is replaced.
+        """
+        header = {
+            "version": FORMAT_VERSION,
+            "method": self.method,
+            "answer": self.answer,
+            "tokens": self.tokens,
+            "alternatives": self.alternatives,
+            "meta": self.meta,
+            "mixtures": [{"layer": m.layer, "source": m.source} for m in self.mixtures],
+        }
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        for i, mixture in enumerate(self.mixtures):
+            arrays |= {f"mixture{i}.{name}": getattr(mixture, name) for name in _MIXTURE_ARRAYS}
+        # A file object keeps NumPy from appending ".npz" to a name the caller chose.
+        with Path(path).open("wb") as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trace:
+        """Reads a trace written by `save`.
+
+        Raises:
+            ValueError: If the file is not a trace or comes from another format version.
+        """
+        with np.load(path, allow_pickle=False) as data:
+            if "header" not in data:
+                raise ValueError(f"{path} is not a trace: expected a file written by Trace.save.")
+            header = json.loads(str(data["header"]))
+            if header["version"] != FORMAT_VERSION:
+                raise ValueError(
+                    f"{path} has trace format {header['version']}, expected {FORMAT_VERSION}: "
+                    "record the question again with this version."
+                )
+            mixtures = [
+                Mixture(**item, **{name: data[f"mixture{i}.{name}"] for name in _MIXTURE_ARRAYS})
+                for i, item in enumerate(header["mixtures"])
+            ]
+            return cls(
+                method=header["method"],
+                answer=header["answer"],
+                tokens=header["tokens"],
+                alternatives=[[(t, p) for t, p in step] for step in header["alternatives"]],
+                meta=header["meta"],
+                mixtures=mixtures,
+                **{name: data[name] for name in _ARRAYS},
+            )
+
+    def answer_json(self) -> dict[str, Any]:
+        """The answer as JSON values: ``{"text", "tokens", "logprobs"}``."""
+        logprobs = [round(float(p), 6) for p in self.logprobs]
+        return {"text": self.answer, "tokens": list(self.tokens), "logprobs": logprobs}
+
+
+def mixture_json(mixture: Mixture) -> dict[str, Any]:
+    """A mixture as JSON values, arrays as nested lists."""
+    return {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in asdict(mixture).items()
+    }
+
+
+_ARRAYS = ("logprobs", "rows", "mass", "centres", "cells", "blocks")
+_MIXTURE_ARRAYS = ("means", "sigmas", "weights", "map", "strength", "spread")

@@ -1,0 +1,220 @@
+"""The left column: picture, question, run, settings. Layout only, no events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vif.settings import Settings
+from vif.ui import examples as strips
+from vif.ui.examples import Example
+from vif.ui.handlers import Session, questions_of, scene
+from vif.ui.markup import PICK_SCRIPT, text
+from vif.ui.state import Truth
+from vif.ui.theme import html_block
+
+MAX_TEXT_TOKENS = 384
+BUNDLED_MODEL = "demo-vlm"
+FIRST_SCENE = 7
+
+
+class ImageFile(gr.Image):
+    """An image as the path of what was uploaded, whatever it is.
+
+    `gr.Image` opens the file first and fails with its own message when it is no image.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Returns the path of the uploaded file; pasted data is written to one first."""
+        if payload is None or not payload.path:
+            return super().preprocess(payload)
+        return payload.path
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The components of the left column; `form` is in the order of `handlers.Form`."""
+
+    image: gr.Image
+    draw: gr.Button
+    examples: gr.HTML
+    question: gr.Textbox
+    suggestions: gr.HTML
+    run: gr.Button
+    stop: gr.Button
+    message: gr.HTML
+    text_length: gr.Slider
+    context: gr.Textbox
+    context_note: gr.HTML
+    plan: gr.HTML
+    form: list[gr.components.Component]
+    truths: list[Truth]
+
+
+def build_controls(session: Session, examples: list[Example]) -> Controls:
+    """Builds the column; the first example, or a drawn scene, is already in place."""
+    filled = scene(FIRST_SCENE)
+    truths = [] if examples else filled.truths
+    image_value = examples[0].image if examples else filled.image
+    suggested = questions_of(truths)
+    question_value = examples[0].question if examples else suggested[0]
+    with gr.Group(elem_classes="vl-group"):
+        image = ImageFile(
+            image_value,
+            label="Picture",
+            type="filepath",
+            format="png",
+            sources=["upload", "clipboard"],
+            height=260,
+            buttons=[],
+            elem_id="picture",
+        )
+        draw = gr.Button("Draw a new scene", size="sm", elem_id="draw")
+    example_html = html_block(
+        strips.example_strip(examples),
+        js_on_load=PICK_SCRIPT,
+        visible=bool(examples),
+        elem_id="examples",
+    )
+    question = gr.Textbox(
+        question_value, label="Question", lines=2, max_lines=4, elem_id="question"
+    )
+    suggestions = html_block(
+        strips.suggestion_strip(suggested), js_on_load=PICK_SCRIPT, elem_id="suggestions"
+    )
+    use_vif = _vif_switch(session)
+    with gr.Row(elem_classes="vl-run"):
+        run = gr.Button("Run", variant="primary", scale=3, elem_id="run")
+        stop = gr.Button("Stop", interactive=False, scale=1, min_width=70, elem_id="stop")
+    message = html_block(elem_id="message", elem_classes="vl-message")
+    text_length, context_note, context = _text_box()
+    plan, numbers = _settings(session)
+    return Controls(
+        image, draw, example_html, question, suggestions, run, stop, message, text_length,
+        context, context_note, plan, [image, question, context, use_vif, *numbers], truths,
+    )  # fmt: skip
+
+
+def header(session: Session) -> str:
+    """The title, and which model answers; HTML."""
+    is_bundled = Path(session.name).name == BUNDLED_MODEL
+    limits = (
+        "It is small and knows only generated scenes like the ones drawn here: on a photograph "
+        "its words mean nothing."
+        if is_bundled
+        else ""
+    )
+    adapter = "with a VIF adapter" if session.adapter is not None else "without a VIF adapter"
+    return (
+        '<div class="vl-header"><div><h1>VIF <span>Lens</span></h1><p>One vision-language model, '
+        "asked twice: as it is, and with its attention steered back to the image.</p></div>"
+        f'<p class="vl-model" id="model-line"><b>{text(Path(session.name).name)}</b> {adapter}, '
+        f"{session.num_layers} layers. {limits}</p></div>"
+    )
+
+
+def _vif_switch(session: Session) -> gr.Checkbox:
+    """VIF on or off; without an adapter it is off, and says why."""
+    has_adapter = session.adapter is not None
+    return gr.Checkbox(
+        has_adapter,
+        label="Also answer with VIF",
+        info=None if has_adapter else "No VIF adapter is loaded. Start with --adapter FOLDER.",
+        interactive=has_adapter,
+        container=False,
+        elem_id="use-vif",
+    )
+
+
+def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
+    """Unrelated text before the question: the more, the less the model looks at the image."""
+    with gr.Group(elem_classes="vl-group"):
+        length = gr.Slider(
+            0,
+            MAX_TEXT_TOKENS,
+            0,
+            step=16,
+            label="Unrelated text, tokens",
+            info="Put before the question, it draws attention away from the image.",
+            elem_id="text-length",
+        )
+        with gr.Accordion("Show the text", open=False, elem_id="show-text"):
+            note = html_block('<p class="vl-small">No text.</p>', elem_id="text-note")
+            context = gr.Textbox(
+                "",
+                label="Text before the question",
+                lines=4,
+                max_lines=10,
+                placeholder="Move the slider, or type your own.",
+                elem_id="context",
+            )
+    return length, note, context
+
+
+def _settings(session: Session) -> tuple[gr.HTML, list[gr.components.Component]]:
+    """Where VIF reads and writes, how strongly, and how its latent is drawn."""
+    defaults = session.defaults
+    with gr.Accordion("VIF settings", open=True, elem_id="settings"):
+        plan = html_block(
+            strips.plan_strip(
+                session.num_layers, defaults.learning, defaults.injection, defaults.stride
+            ),
+            elem_id="plan",
+        )
+        learning = _range("learning", defaults.learning)
+        injection = _range("injection", defaults.injection)
+        alpha = gr.Slider(
+            0, 1, defaults.alpha, step=0.05, label="Strength (alpha)", elem_id="alpha"
+        )
+        with gr.Accordion("More", open=False):
+            stride, samples, seed, longest = _rarely_changed(defaults)
+    return plan, [*learning, *injection, stride, alpha, samples, seed, longest]
+
+
+def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
+    """Two numbers in one line: first and last layer."""
+    numbers = []
+    with gr.Row(elem_classes="vl-range"):
+        html_block(f'<span class="vl-key vl-{name}">{name}</span> layers', min_width=120)
+        for value, side in zip(bounds, ("from", "to"), strict=True):
+            numbers.append(
+                gr.Number(
+                    value,
+                    label=f"{name.capitalize()} layers {side}",
+                    precision=0,
+                    min_width=60,
+                    show_label=False,
+                    container=False,
+                    elem_id=f"{name}-{side}",
+                )
+            )
+            if side == "from":
+                html_block("to", min_width=20)
+    return numbers
+
+
+def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
+    """Stride, sampling, seed and length of the answer."""
+    with gr.Row():
+        stride = gr.Number(
+            defaults.stride, label="Every n-th layer", precision=0, min_width=80
+        )
+        longest = gr.Number(
+            defaults.max_new_tokens, label="Longest answer, tokens", precision=0, min_width=80
+        )
+    samples = gr.Slider(
+        0,
+        16,
+        defaults.samples,
+        step=1,
+        label="Latent samples",
+        info="0 takes the prior mean; more draws samples and shows where they disagree.",
+        elem_id="samples",
+    )
+    seed = gr.Number(defaults.seed, label="Seed of the samples", precision=0, elem_id="seed")
+    return [stride, samples, seed, longest]

@@ -1,0 +1,333 @@
+"""Which action changes what: Gradio events around the plain functions of `handlers`."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from plotly import graph_objects as go
+
+from vif import charts
+from vif.errors import InputError
+from vif.ui import handlers
+from vif.ui.cards import answer_cards
+from vif.ui.controls import Controls
+from vif.ui.examples import Example, plan_strip, suggestion_strip
+from vif.ui.handlers import Form, Session, view_of
+from vif.ui.maps import contact_sheet, heatmaps
+from vif.ui.markup import text
+from vif.ui.mixtures import mixture_panel
+from vif.ui.results import Results, head_choices
+from vif.ui.state import Curves, MixtureView, Result, Truth, View
+
+MAX_SCENE_SEED = 1_000_000
+_FAILED = "The model stopped with an error; what you typed is kept. The log of the program has more."
+
+_SCROLL = """() => {
+  if (window.innerWidth < 900) {
+    document.querySelector('#cards').scrollIntoView({behavior: 'smooth'});
+  }
+}"""
+
+# Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
+_QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def notice(words: str, is_problem: bool = False) -> str:
+    """Returns the message line: a problem is announced at once, anything else politely."""
+    if not words:
+        return ""
+    role, kind = ("alert", "problem") if is_problem else ("status", "status")
+    return f'<p class="vl-{kind}" role="{role}">{text(words)}</p>'
+
+
+def curve_figure(result: Result, view: View) -> go.Figure:
+    """Returns the attenuation figure of a result at the chosen token."""
+    curves = Curves.of(result, view)
+    meta = (result.steered or result.first).meta
+    ranges = [tuple(meta[key]) if meta.get(key) else None for key in ("learning", "injection")]
+    return charts.attenuation(curves.share, curves.entropy, *ranges)
+
+
+@dataclass
+class Wiring:
+    """Connects the components; everything that belongs to one visitor is a `gr.State`."""
+
+    session: Session
+    controls: Controls
+    results: Results
+    examples: list[Example]
+    seconds: int
+    result: gr.State = field(init=False)
+    token: gr.State = field(init=False)
+    chosen: gr.State = field(init=False)
+    truths: gr.State = field(init=False)
+    cancel: gr.State = field(init=False)
+
+    def __post_init__(self) -> None:
+        state = partial(gr.State, time_to_live=self.seconds)
+        self.result, self.token, self.chosen = state(None), state(0), state(None)
+        self.truths, self.cancel = state(self.controls.truths), state(None)
+
+    @property
+    def view_inputs(self) -> list[gr.components.Component]:
+        """The result and everything that says how it is shown."""
+        return [self.result, self.token, *self.results.view]
+
+    @property
+    def mixture_inputs(self) -> list[gr.components.Component]:
+        """The view, and which mixture is shown how."""
+        return [*self.view_inputs, self.results.injected, self.results.shown, self.chosen]
+
+    def connect_form(self) -> None:
+        """Scenes, examples, suggestions, text before the question, layer ranges."""
+        c = self.controls
+        filled = [c.image, c.question, self.truths, c.suggestions, c.message]
+        c.draw.click(self.draw_scene, None, filled, **_QUICK)
+        c.examples.select(self.take_example, None, filled, **_QUICK)
+        c.suggestions.select(self.take_suggestion, [self.truths], [c.question], **_QUICK)
+        # A scene's questions do not fit another picture.
+        gr.on(
+            [c.image.upload, c.image.clear],
+            lambda: ([], suggestion_strip(handlers.questions_of([]))),
+            None,
+            [self.truths, c.suggestions],
+            **_QUICK,
+        )
+        c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **_QUICK)
+        c.context.change(self.count_text, [c.context], [c.context_note], **_QUICK)
+        numbers = c.form[4:9]
+        gr.on([n.change for n in numbers], self.draw_plan, numbers, [c.plan], **_QUICK)
+
+    def connect_run(self) -> None:
+        """Run, stop, and the buttons' state."""
+        c, r = self.controls, self.results
+        outputs = [
+            c.run, c.stop, c.message, self.cancel, self.result, self.token, self.chosen, r.body,
+            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.head, r.tiles, r.injected,
+        ]  # fmt: skip
+        inputs = [self.truths, *c.form, *r.view, r.shown]
+        asked = gr.on(
+            [c.run.click, c.question.submit],
+            self.run,
+            inputs,
+            outputs,
+            concurrency_limit=1,
+            concurrency_id="model",
+            trigger_mode="once",
+            show_progress="hidden",
+            api_visibility="private",
+        )
+        asked.failure(lambda: notice(_FAILED, is_problem=True), None, [c.message], **_QUICK)
+        asked.then(self.rest, None, [c.run, c.stop], **_QUICK)
+        # On a narrow screen the answers lie below everything that was filled in.
+        self.result.change(None, js=_SCROLL, **_QUICK)
+        c.stop.click(self.stop, [self.cancel], [c.message], **_QUICK)
+
+    def connect_view(self) -> None:
+        """Layer, head, token and the rest of what only changes how a result is shown."""
+        r = self.results
+        maps = [r.maps, r.sheet]
+        quick = {**_QUICK, "trigger_mode": "always_last"}
+        r.layer.input(
+            lambda *a: (False, *self.draw_maps(*a[:3], False, *a[4:])),
+            self.view_inputs,
+            [r.all_layers, *maps],
+            **quick,
+        )
+        gr.on([r.all_layers.input], self.draw_maps, self.view_inputs, maps, **quick)
+        shared = [component.input for component in r.view[2:]]
+        both = [*maps, r.mixture]
+        gr.on(shared, self.draw_maps_and_mixture, self.mixture_inputs, both, **quick)
+        r.cards.select(
+            self.take_token, self.view_inputs, [self.token, r.cards, *maps, r.curves], **quick
+        )
+        r.sheet.select(self.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
+        gr.on(
+            [r.injected.input, r.shown.input],
+            self.draw_mixture,
+            self.mixture_inputs,
+            [r.mixture],
+            **quick,
+        )
+        r.mixture.select(
+            self.take_component, self.mixture_inputs, [self.chosen, r.mixture], **quick
+        )
+
+    def connect_files(self) -> None:
+        """Saving."""
+        r = self.results
+        r.prepare.click(
+            self.save, self.view_inputs, [r.files, r.script], api_visibility="private"
+        )
+
+    # -- the form ---------------------------------------------------------------------------
+
+    def draw_scene(self) -> tuple[Any, ...]:
+        """A new scene with its first question; the old answers stay until the next run."""
+        filled = handlers.scene(secrets.randbelow(MAX_SCENE_SEED))
+        questions = handlers.questions_of(filled.truths)
+        return filled.image, questions[0], filled.truths, suggestion_strip(questions), ""
+
+    def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
+        """The clicked example's picture and question."""
+        index = _picked(event, len(self.examples))
+        if index is None:
+            return (gr.skip(),) * 5
+        example = self.examples[index]
+        strip = suggestion_strip(handlers.questions_of([]))
+        return example.image, example.question, [], strip, notice(example.note)
+
+    def take_suggestion(self, event: gr.EventData, truths: list[Truth]) -> Any:
+        """The clicked suggestion as the question."""
+        questions = handlers.questions_of(truths or [])
+        index = _picked(event, len(questions))
+        return gr.skip() if index is None else questions[index]
+
+    def count_text(self, context: str) -> str:
+        """How long the text before the question is."""
+        count = self.session.token_count(context) if context else 0
+        return f'<p class="vl-small">{count} tokens before the question.</p>'
+
+    def draw_plan(self, *numbers: float | None) -> str:
+        """The row of layers for the numbers that stand in the fields."""
+        first, last, start, end, stride = numbers
+        return plan_strip(self.session.num_layers, (first, last), (start, end), stride)
+
+    # -- running ----------------------------------------------------------------------------
+
+    def run(self, truths: list[Truth], *values: Any) -> Iterator[dict[Any, Any]]:
+        """Asks the model; a problem leaves the old answers and everything typed in place."""
+        c = self.controls
+        form, view_values, shown = Form(*values[:13]), values[13:-1], values[-1]
+        cancel = threading.Event()
+        yield {
+            c.run: gr.Button("Running…", interactive=False),
+            c.stop: gr.Button(interactive=True),
+            c.message: notice("The model is answering."),
+            self.cancel: cancel,
+        }
+        try:
+            result = handlers.answer(self.session, form, truths or [], cancel)
+        except InputError as error:
+            yield {c.message: notice(str(error), is_problem=True)}
+            return
+        if result is None:
+            yield {c.message: notice("Stopped. The earlier answers are still shown.")}
+            return
+        yield self.shown(result, view_of(0, *view_values), int(shown))
+
+    def shown(self, result: Result, view: View, shown: int) -> dict[Any, Any]:
+        """Everything on the right for a new result."""
+        r = self.results
+        heads = [value for _, value in head_choices(result.first.num_heads)]
+        head = str(view.head) if str(view.head) in heads else "mean"
+        view = view_of(0, view.layer or 0, view.layer is None, head, view.normalised,
+                       view.palette, view.opacity, view.tiles and result.has_tiles)  # fmt: skip
+        layers = [(f"Layer {m.layer}", i) for i, m in enumerate(result.mixtures)]
+        choice = MixtureView(0, shown, None)
+        return {
+            self.controls.message: "",
+            self.result: result,
+            self.token: 0,
+            self.chosen: None,
+            r.body: gr.Column(visible=True),
+            r.cards: answer_cards(result, view),
+            r.maps: heatmaps(result, view),
+            r.sheet: contact_sheet(result, view),
+            r.curves: curve_figure(result, view),
+            r.mixture: mixture_panel(result, view, choice),
+            r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
+            r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
+            r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
+        }
+
+    def rest(self) -> tuple[gr.Button, gr.Button]:
+        """The buttons when nothing runs."""
+        return gr.Button("Run", interactive=True), gr.Button(interactive=False)
+
+    def stop(self, cancel: threading.Event | None) -> str:
+        """Asks the running model to stop after its current token."""
+        if cancel is not None:
+            cancel.set()
+        return notice("Stopping…")
+
+    # -- showing ----------------------------------------------------------------------------
+
+    def draw_maps(self, result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+        """The heatmaps and the sheet of all layers."""
+        if result is None:
+            return gr.skip(), gr.skip()
+        shown = view_of(token, *view)
+        return heatmaps(result, shown), contact_sheet(result, shown)
+
+    def draw_mixture(self, result: Result | None, token: int, *values: Any) -> Any:
+        """The mixture of the chosen injection layer."""
+        if result is None:
+            return gr.skip()
+        *view, index, shown, chosen = values
+        return mixture_panel(
+            result, view_of(token, *view), MixtureView(int(index or 0), int(shown), chosen)
+        )
+
+    def draw_maps_and_mixture(self, result: Result | None, token: int, *values: Any) -> Any:
+        """Everything that uses the colours."""
+        maps = self.draw_maps(result, token, *values[:-3])
+        return *maps, self.draw_mixture(result, token, *values)
+
+    def take_token(
+        self, event: gr.EventData, result: Result | None, _token: int, *view: Any
+    ) -> tuple[Any, ...]:
+        """The clicked token: cards, maps and curves follow."""
+        longest = max(len(t.tokens) for t in result.traces.values()) if result else 0
+        index = _picked(event, longest)
+        if index is None:
+            return (gr.skip(),) * 5
+        shown = view_of(index, *view)
+        maps = self.draw_maps(result, index, *view)
+        return index, answer_cards(result, shown), *maps, curve_figure(result, shown)
+
+    def take_layer(
+        self, event: gr.EventData, result: Result | None, token: int, *view: Any
+    ) -> tuple[Any, ...]:
+        """The clicked layer of the sheet, large."""
+        index = _picked(event, result.first.num_layers if result else 0)
+        if index is None:
+            return (gr.skip(),) * 4
+        return index, False, *self.draw_maps(result, token, index, False, *view[2:])
+
+    def take_component(
+        self, event: gr.EventData, result: Result | None, token: int, *values: Any
+    ) -> tuple[Any, Any]:
+        """The clicked component, highlighted; a second click lets it go."""
+        index = _picked(event, int(values[-2]))
+        if result is None or index is None:
+            return gr.skip(), gr.skip()
+        chosen = None if index == values[-1] else index
+        return chosen, self.draw_mixture(result, token, *values[:-1], chosen)
+
+    def save(self, result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+        """The files, and the program that draws the shown map again."""
+        if result is None:
+            return gr.skip(), gr.skip()
+        shown = view_of(token, *view)
+        paths = handlers.save_files(result, shown)
+        code = handlers.redraw_script(result, shown)
+        return gr.Files(paths, visible=True), gr.Code(code, visible=True)
+
+
+def _picked(event: gr.EventData, count: int) -> int | None:
+    """The number a component reported; None unless it is an index below `count`.
+
+    It comes from the browser, so it may be anything.
+    """
+    index = event._data.get("index") if isinstance(event._data, dict) else None
+    is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count
+    return index if is_index else None
+
+

@@ -1,0 +1,105 @@
+"""The examples that ship with the page. Knows nothing about Gradio or models."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from vif import render
+from vif.errors import InputError
+from vif.images import open_image
+from vif.ui.markup import chip, text
+
+THUMB_SIDE = 72
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture with a question and one sentence on what to look for."""
+
+    image: Image.Image
+    question: str
+    note: str
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """Returns the examples listed in ``examples.json``; none if there is no such file.
+
+    An entry whose picture is missing or damaged is left out, so that one bad file does not keep
+    the page from opening.
+
+    Args:
+        folder: Folder with ``examples.json``; pictures are relative to it.
+    """
+    listing = folder / "examples.json"
+    if not listing.is_file():
+        return []
+    found = []
+    for entry in json.loads(listing.read_text(encoding="utf-8")):
+        try:
+            image = open_image(folder / entry["image"])
+        except InputError as error:
+            _log.warning("Example left out: %s", error)
+            continue
+        found.append(Example(image, entry["question"], entry.get("note", "")))
+    return found
+
+
+def example_strip(examples: list[Example]) -> str:
+    """The examples as buttons with a small picture each."""
+    buttons = "".join(
+        chip(
+            index,
+            f'<img src="{render.data_url(render.fit(example.image, THUMB_SIDE))}" alt="">'
+            f"<span>{text(example.question)}</span>",
+            class_="vl-chip vl-example",
+            aria_pressed=None,
+            title=example.note or None,
+        )
+        for index, example in enumerate(examples)
+    )
+    return f'<div class="vl-examples" role="group" aria-label="Examples">{buttons}</div>'
+
+
+def suggestion_strip(questions: list[str]) -> str:
+    """Questions as buttons that fill the question box."""
+    buttons = "".join(
+        chip(index, text(question), class_="vl-chip vl-suggestion", aria_pressed=None)
+        for index, question in enumerate(questions)
+    )
+    return f'<div class="vl-suggestions" role="group" aria-label="Suggestions">{buttons}</div>'
+
+
+def plan_strip(
+    num_layers: int,
+    learning: tuple[float | None, float | None],
+    injection: tuple[float | None, float | None],
+    stride: float | None,
+) -> str:
+    """The decoder as a row of cells: which layers are read and which are steered."""
+    reads = _layers(learning, stride)
+    writes = _layers(injection, stride)
+    cells = []
+    for layer in range(num_layers):
+        roles = [name for name, hit in (("learning", reads), ("injection", writes)) if layer in hit]
+        classes = "".join(f" vl-is-{role}" for role in roles)
+        cells.append(f'<i class="vl-cell{classes}">{layer}</i>')
+    return (
+        f'<div class="vl-plan" role="img" aria-label="Learning layers {sorted(reads)}, injection '
+        f'layers {sorted(writes)} of {num_layers}"><div class="vl-cells">{"".join(cells)}</div>'
+        '<p class="vl-small">VIF reads where to look in the blue layers and steers the orange '
+        "ones there.</p></div>"
+    )
+
+
+def _layers(bounds: tuple[float | None, float | None], stride: float | None) -> set[int]:
+    """The layers of a range; none while a field is empty or out of order."""
+    low, high = bounds
+    if low is None or high is None or not stride or stride < 1:
+        return set()
+    return set(range(int(low), int(high) + 1, int(stride)))

@@ -1,0 +1,230 @@
+"""What the page does when a person acts, as plain functions. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from vif import render
+from vif.errors import InputError
+from vif.images import open_image
+from vif.report import as_json
+from vif.scenes import ask_scene, draw_scene, unrelated_text
+from vif.settings import Settings
+from vif.trace import Trace
+from vif.ui.state import MAP_SIDE, Result, Truth, View
+
+SUGGESTIONS = 5
+TEXT_SEED = 1
+GENERAL_QUESTIONS = (
+    "how many objects are there?",
+    "what color is the largest object?",
+    "what is in the middle?",
+)
+
+
+class Session(Protocol):
+    """What the page needs of a session."""
+
+    name: str
+    num_layers: int
+    adapter: Any
+    defaults: Settings
+
+    def ask(self, image: Image.Image, question: str, **options: Any) -> dict[str, Trace]:
+        """Answers one question with every method asked for."""
+
+    def token_count(self, text: str) -> int:
+        """Number of tokens of a text."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a person filled in; the order is the order of the page's inputs.
+
+    Numbers are None where a person emptied the field.
+    """
+
+    image: str | None
+    question: str
+    context: str
+    use_vif: bool
+    learning_start: float | None
+    learning_end: float | None
+    injection_start: float | None
+    injection_end: float | None
+    stride: float | None
+    alpha: float | None
+    samples: float | None
+    seed: float | None
+    max_new_tokens: float | None
+
+    def options(self) -> dict[str, Any]:
+        """Returns the keyword arguments of a session's ``ask``.
+
+        Raises:
+            InputError: If a number is missing or not whole where it must be.
+        """
+        whole = {
+            name: _whole(getattr(self, name), name)
+            for name in (f.name for f in fields(self)[4:])
+            if name != "alpha"
+        }
+        if self.alpha is None:
+            raise InputError("The strength is empty: type a number between 0 and 1.")
+        return {
+            "context": self.context or "",
+            "methods": ["plain", "vif"] if self.use_vif else ["plain"],
+            "learning": (whole["learning_start"], whole["learning_end"]),
+            "injection": (whole["injection_start"], whole["injection_end"]),
+            "alpha": float(self.alpha),
+            **{name: whole[name] for name in ("stride", "samples", "seed", "max_new_tokens")},
+        }
+
+
+@dataclass(frozen=True)
+class SceneFill:
+    """A drawn scene with questions whose answers are known."""
+
+    image: Image.Image
+    truths: list[Truth]
+
+
+def answer(
+    session: Session, form: Form, truths: list[Truth], cancel: threading.Event
+) -> Result | None:
+    """Runs the model once for every method.
+
+    Args:
+        session: The loaded model.
+        form: What was filled in.
+        truths: Known answers of the scene on the page.
+        cancel: Set by another thread to stop.
+
+    Returns:
+        The result, or None if it was stopped.
+
+    Raises:
+        InputError: What was given cannot be used; the message is fit to be shown.
+    """
+    if form.image is None:
+        raise InputError("There is no picture: upload one, or draw a new scene.")
+    if not (form.question or "").strip():
+        raise InputError("There is no question: type one, or click a suggestion.")
+    image = open_image(form.image)
+    traces = session.ask(image, form.question, cancel=cancel, **form.options())
+    if cancel.is_set():
+        return None
+    truth = next((t for t in truths if t.question == form.question.strip()), None)
+    return Result.of(image, traces, truth)
+
+
+def answer_as_json(session: Session, image: str, question: str, **options: Any) -> dict[str, Any]:
+    """Runs the model for a program; see `vif.report.as_json` for the shape of what it returns."""
+    return as_json(session.ask(open_image(image), question, **options))
+
+
+def scene(seed: int) -> SceneFill:
+    """Draws a scene of the test split with a few questions of every group."""
+    drawn = draw_scene(seed)
+    width, height = drawn.image.size
+    by_group: dict[str, list[Truth]] = {}
+    for question in ask_scene(drawn, seed):
+        boxes = tuple(
+            (x0 / width, y0 / height, x1 / width, y1 / height) for x0, y0, x1, y1 in question.boxes
+        )
+        truth = Truth(question.text, question.answer, boxes)
+        by_group.setdefault(question.group, []).append(truth)
+    # Round-robin over groups: a scene has many general questions and few of the hard ones.
+    truths = []
+    while len(truths) < SUGGESTIONS and any(by_group.values()):
+        truths += [group.pop(0) for group in by_group.values() if group]
+    return SceneFill(drawn.image, truths[:SUGGESTIONS])
+
+
+def questions_of(truths: list[Truth]) -> list[str]:
+    """Returns what to suggest: questions about the scene, or general ones."""
+    return [truth.question for truth in truths] or list(GENERAL_QUESTIONS)
+
+
+def unrelated(num_tokens: float) -> str:
+    """Returns unrelated text of the asked length."""
+    return unrelated_text(TEXT_SEED, int(num_tokens))
+
+
+def view_of(
+    token: int,
+    layer: float,
+    all_layers: bool,
+    head: str,
+    normalised: bool,
+    palette: str,
+    opacity: float,
+    tiles: bool,
+) -> View:
+    """Returns the view that the controls describe, in the order of the page's controls."""
+    return View(
+        token=int(token),
+        layer=None if all_layers else int(layer),
+        head=int(head) if str(head).isdigit() else head,
+        normalised=normalised,
+        palette=palette,
+        opacity=float(opacity),
+        tiles=tiles,
+    )
+
+
+def save_files(result: Result, view: View) -> list[str]:
+    """Writes everything needed to look at a result again without the model.
+
+    Returns:
+        Paths: one ``.npz`` per answer, ``answers.json``, ``picture.png`` and ``redraw.py``.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="vif-lens-"))
+    paths = []
+    for name, trace in result.traces.items():
+        paths.append(folder / f"{name}.npz")
+        trace.save(paths[-1])
+    answers = folder / "answers.json"
+    answers.write_text(json.dumps(as_json(result.traces), indent=2), encoding="utf-8")
+    picture = folder / "picture.png"
+    Image.fromarray(result.picture).save(picture)
+    redraw = folder / "redraw.py"
+    redraw.write_text(redraw_script(result, view), encoding="utf-8")
+    return [str(path) for path in (*paths, answers, picture, redraw)]
+
+
+def redraw_script(result: Result, view: View) -> str:
+    """Returns a program that draws the shown heatmap again from the saved files."""
+    name = result.steered.method if result.steered else result.first.method
+    return f"""from PIL import Image
+
+from vif import render
+from vif.trace import Trace
+
+trace = Trace.load("{name}.npz")
+picture = render.fit(Image.open("picture.png"), {MAP_SIDE})
+values = render.pick_map(
+    trace.rows, token={view.token_of(result.traces[name])}, layer={view.layer}, \
+head={view.head!r}, normalise={view.normalised}
+)
+field = render.paint(values, trace.cells, picture.shape[:2])
+drawn = render.overlay(picture, field, values.max(), "{view.palette}", {view.opacity:g})
+Image.fromarray(drawn).save("map.png")
+"""
+
+
+def _whole(value: float | None, name: str) -> int:
+    """Returns a whole number, or tells which field is empty or broken."""
+    words = name.replace("_", " ")
+    if value is None:
+        raise InputError(f"The field '{words}' is empty: type a whole number.")
+    if value != int(value):
+        raise InputError(f"The field '{words}' holds {value:g}: type a whole number.")
+    return int(value)

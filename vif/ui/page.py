@@ -1,0 +1,43 @@
+"""The page: layout of the two columns, and which action changes what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from vif.ui.controls import Controls, build_controls, header
+from vif.ui.endpoint import add_endpoint
+from vif.ui.events import Wiring
+from vif.ui.examples import read_examples
+from vif.ui.handlers import Session
+from vif.ui.results import build_results
+from vif.ui.theme import html_block
+
+STATE_SECONDS = 3600
+
+
+def build_demo(session: Session, assets: Path | str = "assets") -> gr.Blocks:
+    """Builds the page around a loaded model; nothing runs before a person asks.
+
+    Args:
+        session: The loaded model, shared by every visitor; what a visitor sees is not.
+        assets: Folder with ``examples/examples.json``; may be absent.
+    """
+    examples = read_examples(Path(assets) / "examples")
+    with gr.Blocks(
+        title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, STATE_SECONDS * 12)
+    ) as demo:
+        html_block(header(session))
+        with gr.Row(elem_classes="vl-page"):
+            with gr.Column(scale=0, min_width=340, elem_classes="vl-left"):
+                controls: Controls = build_controls(session, examples)
+            with gr.Column(scale=1, min_width=320, elem_classes="vl-right"):
+                results = build_results(session)
+        wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
+        wiring.connect_form()
+        wiring.connect_run()
+        wiring.connect_view()
+        wiring.connect_files()
+        add_endpoint(session)
+    return demo

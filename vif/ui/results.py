@@ -1,0 +1,159 @@
+"""The right column: cards, maps, curves, mixture, files. Layout only, no events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vif import render
+from vif.ui.cards import empty_cards
+from vif.ui.handlers import Session
+from vif.ui.markup import PICK_SCRIPT
+from vif.ui.theme import html_block
+
+DEFAULT_COMPONENTS = 6
+
+
+@dataclass(frozen=True)
+class Results:
+    """The components of the right column; `view` is in the order of `handlers.view_of`."""
+
+    cards: gr.HTML
+    body: gr.Column
+    maps: gr.HTML
+    sheet: gr.HTML
+    curves: gr.Plot
+    mixture: gr.HTML
+    layer: gr.Slider
+    all_layers: gr.Checkbox
+    head: gr.Dropdown
+    tiles: gr.Checkbox
+    view: list[gr.components.Component]
+    injected: gr.Radio
+    shown: gr.Slider
+    prepare: gr.Button
+    files: gr.Files
+    script: gr.Code
+
+
+def build_results(session: Session) -> Results:
+    """Builds the column; everything below the cards stays hidden until the first run."""
+    cards = html_block(empty_cards(), js_on_load=PICK_SCRIPT, elem_id="cards")
+    with gr.Column(visible=False, elem_id="body") as body:
+        layer, all_layers, head, tiles, display = _view_controls(session)
+        maps = html_block(elem_id="maps")
+        with gr.Tabs(elem_id="more"):
+            with gr.Tab("Curves", id="curves"):
+                curves = gr.Plot(show_label=False, container=False, elem_id="curves")
+                html_block(_CURVES_NOTE)
+            with gr.Tab("All layers", id="sheet"):
+                sheet = html_block(js_on_load=PICK_SCRIPT, elem_id="sheet")
+            with gr.Tab("Mixture", id="mixture"):
+                injected, shown = _mixture_controls(session)
+                mixture = html_block(js_on_load=PICK_SCRIPT, elem_id="mixture")
+            with gr.Tab("Save", id="save"):
+                prepare, files, script = _save()
+    normalised, palette, opacity = display
+    view = [layer, all_layers, head, normalised, palette, opacity, tiles]
+    return Results(
+        cards, body, maps, sheet, curves, mixture, layer, all_layers, head, tiles, view,
+        injected, shown, prepare, files, script,
+    )  # fmt: skip
+
+
+_CURVES_NOTE = (
+    '<p class="vl-note vl-pad">Read from left to right, from the first decoder layer to the last. '
+    "<b>How much</b>: which part of its attention the answer spends on the image; a falling line "
+    "is attenuation. <b>How widely</b>: 0 means that it looks at one spot, 1 that it looks "
+    "everywhere alike. Both are means over heads for the chosen token. Attention shows where a "
+    "model reads, not why it answers.</p>"
+)
+
+
+def _view_controls(
+    session: Session,
+) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown, gr.Checkbox, tuple]:
+    """Which map is shown, and how; none of them runs the model."""
+    with gr.Row(elem_classes="vl-toolbar", elem_id="toolbar"):
+        with gr.Column(scale=3, min_width=220, elem_classes="vl-tight"):
+            layer = gr.Slider(
+                0,
+                session.num_layers - 1,
+                session.defaults.injection[1],
+                step=1,
+                label="Layer",
+                buttons=[],
+                elem_id="layer",
+            )
+            all_layers = gr.Checkbox(
+                False, label="Mean of all layers", container=False, elem_id="all-layers"
+            )
+        head = gr.Dropdown(
+            _heads(0), value="mean", label="Heads", scale=2, min_width=130, elem_id="head"
+        )
+        normalised = gr.Radio(
+            [("Share", False), ("Normalised", True)],
+            value=False,
+            label="Values",
+            scale=2,
+            min_width=190,
+            elem_id="scale",
+        )
+        with gr.Column(scale=2, min_width=150, elem_classes="vl-tight"):
+            palette = gr.Dropdown(
+                list(render.PALETTES), value="viridis", label="Colours", elem_id="palette"
+            )
+            tiles = gr.Checkbox(
+                False, label="Show tiles", container=False, visible=False, elem_id="tiles"
+            )
+        opacity = gr.Slider(
+            0, 1, 0.6, step=0.05, label="Opacity", buttons=[], scale=2, min_width=130,
+            elem_id="opacity",
+        )  # fmt: skip
+    return layer, all_layers, head, tiles, (normalised, palette, opacity)
+
+
+def _heads(num_heads: int) -> list[tuple[str, str]]:
+    """Choices of the head menu; the number of heads is known after the first run."""
+    named = [("Mean of heads", "mean"), ("Max over heads", "max")]
+    return named + [(f"Head {head}", str(head)) for head in range(num_heads)]
+
+
+def head_choices(num_heads: int) -> list[tuple[str, str]]:
+    """Returns the choices of the head menu for a model with so many heads."""
+    return _heads(num_heads)
+
+
+def _mixture_controls(session: Session) -> tuple[gr.Radio, gr.Slider]:
+    """Which injection layer, and how many of its components."""
+    most = session.adapter.config.num_components if session.adapter is not None else 1
+    with gr.Row(elem_classes="vl-toolbar"):
+        injected = gr.Radio([], label="Injection layer", scale=3, elem_id="injected")
+        shown = gr.Slider(
+            1,
+            max(2, most),
+            min(DEFAULT_COMPONENTS, most),
+            step=1,
+            label="Components shown",
+            buttons=[],
+            scale=2,
+            min_width=160,
+            elem_id="shown",
+        )
+    return injected, shown
+
+
+def _save() -> tuple[gr.Button, gr.Files, gr.Code]:
+    """Everything to look at the result again without the model."""
+    html_block(
+        '<p class="vl-note">Traces hold every number on this page: open them with '
+        "<code>vif.trace.Trace.load</code>. <code>redraw.py</code> draws the heatmap above from "
+        "the saved files.</p>"
+    )
+    prepare = gr.Button("Prepare the files", size="sm", elem_id="prepare")
+    files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
+    script = gr.Code(
+        language="python", label="redraw.py", interactive=False, visible=False, elem_id="script"
+    )
+    return prepare, files, script

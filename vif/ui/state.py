@@ -1,0 +1,153 @@
+"""What one browser tab holds between two clicks. Knows nothing about Gradio or HTML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from vif import metrics, render
+from vif.trace import Mixture, Trace
+
+MAP_SIDE = 420
+THUMB_SIDE = 120
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The known answer to a question about a drawn scene.
+
+    Attributes:
+        question: The question it belongs to.
+        answer: The right answer.
+        boxes: Where the asked objects are (x0, y0, x1, y1), in [0, 1] image coordinates.
+    """
+
+    question: str
+    answer: str
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answers of one run, and the picture they are about.
+
+    Attributes:
+        picture: The picture, longer side `MAP_SIDE`, (H, W, 3) uint8.
+        thumb: The same, longer side `THUMB_SIDE`.
+        traces: One trace per method, plain first.
+        truth: The known answer, where there is one.
+    """
+
+    picture: np.ndarray
+    thumb: np.ndarray
+    traces: dict[str, Trace]
+    truth: Truth | None = None
+
+    @classmethod
+    def of(cls, image: Image.Image, traces: dict[str, Trace], truth: Truth | None) -> Result:
+        """Makes a result from a full-size picture."""
+        return cls(render.fit(image, MAP_SIDE), render.fit(image, THUMB_SIDE), traces, truth)
+
+    @property
+    def first(self) -> Trace:
+        """Any trace, for what they all share: layers, heads, cells and settings."""
+        return next(iter(self.traces.values()))
+
+    @property
+    def steered(self) -> Trace | None:
+        """The trace compared with plain, if there is one."""
+        others = [trace for name, trace in self.traces.items() if name != "plain"]
+        return others[0] if others and "plain" in self.traces else None
+
+    @property
+    def mixtures(self) -> list[Mixture]:
+        """What was injected, by layer."""
+        return next((t.mixtures for t in self.traces.values() if t.mixtures), [])
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether the image was also read in parts."""
+        return bool(self.first.blocks.max() > 0)
+
+    def divergence(self) -> int | None:
+        """Index of the first token in which the two answers differ; None if they are equal."""
+        if self.steered is None:
+            return None
+        plain, other = self.traces["plain"].tokens, self.steered.tokens
+        for index, (a, b) in enumerate(zip(plain, other, strict=False)):
+            if a != b:
+                return index
+        return None if len(plain) == len(other) else min(len(plain), len(other))
+
+
+@dataclass(frozen=True)
+class View:
+    """How a result is shown; changing it never runs the model.
+
+    Attributes:
+        token: Answer token, 0-based.
+        layer: Decoder layer, 0-based, or None for the mean of all.
+        head: Head, 0-based, or ``"mean"`` / ``"max"``.
+        normalised: Show where only: the map of each answer sums to 1.
+        palette: A key of `render.PALETTES`.
+        opacity: Opacity of the map, in [0, 1].
+        tiles: Show the parts of the image instead of the whole image.
+    """
+
+    token: int = 0
+    layer: int | None = None
+    head: int | str = "mean"
+    normalised: bool = False
+    palette: str = "viridis"
+    opacity: float = 0.6
+    tiles: bool = False
+
+    def token_of(self, trace: Trace) -> int:
+        """The token shown for an answer: the chosen one, or the last of a shorter answer."""
+        return min(self.token, len(trace.tokens) - 1)
+
+    def values(self, trace: Trace, layer: int | None) -> np.ndarray:
+        """The map of one answer at one layer, (N,)."""
+        return render.pick_map(
+            trace.rows, self.token_of(trace), layer, self.head, normalise=self.normalised
+        )
+
+    def cells(self, trace: Trace) -> np.ndarray:
+        """Rectangles of the tokens that are drawn, (N, 4), NaN for the rest."""
+        drawn = (trace.blocks > 0) == self.tiles
+        return np.where(drawn[:, None], trace.cells, np.nan)
+
+
+@dataclass(frozen=True)
+class MixtureView:
+    """How a mixture is shown.
+
+    Attributes:
+        index: Which injection layer, as a position in the trace's list.
+        shown: Number of components drawn, the strongest first.
+        chosen: The component that is highlighted, as a rank, or None.
+    """
+
+    index: int = 0
+    shown: int = 8
+    chosen: int | None = None
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Numbers by layer for each method, each (L,)."""
+
+    share: dict[str, np.ndarray] = field(default_factory=dict)
+    entropy: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, result: Result, view: View) -> Curves:
+        """Measures every answer at the chosen token."""
+        tokens = {name: view.token_of(trace) for name, trace in result.traces.items()}
+        items = result.traces.items()
+        return cls(
+            {name: metrics.image_share(trace, tokens[name]) for name, trace in items},
+            {name: metrics.visual_entropy(trace, tokens[name]) for name, trace in items},
+        )

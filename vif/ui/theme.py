@@ -1,0 +1,82 @@
+"""The look of the page: one theme, one style sheet, fonts that ship with Gradio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+# Slate is plain and everything neutral; the one warm colour is left to VIF alone.
+_SLATE = gr.themes.Color(
+    c50="#f7f8fa",
+    c100="#eef1f5",
+    c200="#dfe4eb",
+    c300="#c5cdd8",
+    c400="#94a0b0",
+    c500="#67758a",
+    c600="#4a576a",
+    c700="#364153",
+    c800="#212b3a",
+    c900="#161e2a",
+    c950="#0e141d",
+    name="vl-slate",
+)
+
+
+def html_block(value: str = "", **options: Any) -> gr.HTML:
+    """Returns an HTML component that is styled by this project's sheet alone."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def theme() -> gr.themes.Base:
+    """Returns the theme; every font is served by the page itself."""
+    # 700, not 600: the semi-bold file that ships with Gradio lacks most letters.
+    return gr.themes.Base(
+        primary_hue=_SLATE,
+        secondary_hue=_SLATE,
+        neutral_hue=_SLATE,
+        radius_size=gr.themes.sizes.radius_md,
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
+        font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), "monospace"),
+    ).set(
+        body_background_fill="*neutral_100",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="*neutral_900",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_shadow="none",
+        block_label_text_weight="600",
+        block_title_text_weight="600",
+        block_title_text_color="*neutral_800",
+        block_title_text_color_dark="*neutral_200",
+        input_border_width="1px",
+        input_border_color="*neutral_200",
+        input_border_color_dark="*neutral_800",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="*neutral_950",
+        button_primary_background_fill="*neutral_900",
+        button_primary_background_fill_hover="*neutral_700",
+        button_primary_text_color="#ffffff",
+        button_primary_background_fill_dark="*neutral_100",
+        button_primary_background_fill_hover_dark="#ffffff",
+        button_primary_text_color_dark="*neutral_950",
+        slider_color="*neutral_600",
+        slider_color_dark="*neutral_300",
+        checkbox_background_color_selected="*neutral_800",
+        checkbox_background_color_selected_dark="*neutral_300",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+    )
+
+
+def launch_options() -> dict[str, Any]:
+    """Returns the part of ``launch()`` that belongs to the look and to staying offline."""
+    return {
+        "theme": theme(),
+        "css_paths": [Path(__file__).with_name("style.css")],
+        "ssr_mode": False,
+        "footer_links": ["api"],
+        "share": False,
+    }
