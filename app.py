@@ -12,8 +12,8 @@ from pathlib import Path
 # unless a model is asked for by a name that is not on it.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-import vif  # noqa: E402
-from vif.ui import build_demo, launch_options  # noqa: E402
+import vif
+from vif.ui import build_demo, launch_options
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "demo-vlm"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.errors import InputError
+from vif.generation import Cancelled
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
 
@@ -66,7 +67,7 @@ class FakeSession:
         max_new_tokens: int = 32,
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
-        self.calls.append(dict(question=question, context=context, methods=list(methods)))
+        self.calls.append({"question": question, "context": context, "methods": list(methods)})
         if not question.strip():
             raise InputError("Type a question first.")
         Settings(learning, injection, stride, alpha, samples, seed, max_new_tokens).check(LAYERS)
@@ -75,6 +76,8 @@ class FakeSession:
         deadline = time.monotonic() + self.delay
         while time.monotonic() < deadline and not (cancel and cancel.is_set()):
             time.sleep(0.02)
+        if cancel and cancel.is_set():
+            raise Cancelled
         meta = {
             "model": self.name,
             "dtype": "float32",
@@ -123,7 +126,9 @@ class FakeSession:
             cells=np.concatenate([corner, corner + 1 / SIDE], 1),
             blocks=np.zeros(SIDE * SIDE, int),
             mixtures=mixtures,
-            alternatives=[[(t, float(p)), *others] for t, p in zip(tokens, probabilities)],
+            alternatives=[
+                [(t, float(p)), *others] for t, p in zip(tokens, probabilities, strict=True)
+            ],
             meta=meta,
         )
 

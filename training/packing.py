@@ -17,8 +17,18 @@ from torch.utils.data import Dataset
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from training.processor import ASSISTANT, END, IMAGE, OPENINGS, PAD, PATCH_SIZE, UNKNOWN, USER
-from training.processor import build_tokenizer
+from training.processor import (
+    ASSISTANT,
+    END,
+    IMAGE,
+    OPENINGS,
+    PAD,
+    PATCH_SIZE,
+    UNKNOWN,
+    USER,
+    build_tokenizer,
+)
+from vif.attention import Tap
 from vif.scenes import GROUP_OF, Question, Scene, ask_scene, draw_scene, unrelated_text
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, MAX_OBJECTS, SHAPES, SIZES
 
@@ -40,7 +50,8 @@ class PackingConfig:
         batch_size: Images per batch.
         questions: Questions per image.
         text_share: Share of questions with unrelated text before them.
-        text_max: Longest such text in tokens; lengths are uniform in 1..text_max.
+        text_min: Shortest such text in tokens.
+        text_max: Longest such text in tokens; lengths are uniform between them.
         gap_share: Share of questions whose positions start later, as after a long text, so that
             what long text does to the answers is not a matter of positions never seen.
         gap_max: Longest such gap in positions.
@@ -55,6 +66,7 @@ class PackingConfig:
     batch_size: int = 16
     questions: int = 14
     text_share: float = 0.4
+    text_min: int = 1
     text_max: int = 32
     gap_share: float = 0.4
     gap_max: int = 384
@@ -121,7 +133,7 @@ class PackedScenes(Dataset):
         config = self.config
         text: list[int] = []
         if rng.random() < config.text_share:
-            length = int(rng.integers(1, config.text_max + 1))
+            length = int(rng.integers(config.text_min, config.text_max + 1))
             text = self.encode(unrelated_text(int(rng.integers(2**31)), length))
         words = self.encode(question.text)
         if rng.random() < config.unknown_share:
@@ -148,22 +160,27 @@ def pack(
         Tensors of a batch of B images with G lanes (Q = G * lane text tokens) and up to M
         questions each: ``pixels`` (B, S, S, 3) uint8; ``ids``, ``positions``, ``block``,
         ``labels`` (B, Q), where ``block`` is the question a token belongs to, from 1 (0 is
-        padding), and ``labels`` the token itself in answers and -100 elsewhere; ``asked`` (B, Q)
-        bool, the question's own tokens; ``mask`` of `lane_mask`; ``target`` (B, M, N), each
-        question's true boxes as a distribution over image tokens (zeros where there is none);
-        ``family`` (B, M), index in `FAMILY_NAMES`, -1 for padding; and `dense_targets`.
+        padding), and ``labels`` the token itself in answers and -100 elsewhere; ``mask`` of
+        `lane_mask`; ``target`` (B, M, N), each question's true boxes as a distribution over image
+        tokens (zeros where there is none);
+        ``family`` (B, M), index in `FAMILY_NAMES`, -1 for padding; ``read`` (B, M, T), indices of
+        a question's own tokens and its answer's, with ``is_question`` and ``is_answer`` (B, M, T)
+        bool; and `dense_targets`.
     """
     lanes = [_fill_lanes([len(b.ids) for b in row], lane) for row in blocks]
     length = max(max(starts) // lane + 1 for starts in lanes) * lane
     batch, most = len(scenes), max(map(len, blocks))
+    longest = max(len(b.ids) - b.question.start for row in blocks for b in row)
     out = {
         "ids": torch.full((batch, length), ids[PAD]),
         "positions": torch.zeros(batch, length, dtype=torch.long),
         "block": torch.zeros(batch, length, dtype=torch.long),
         "labels": torch.full((batch, length), IGNORE),
-        "asked": torch.zeros(batch, length, dtype=torch.bool),
         "target": torch.zeros(batch, most, NUM_IMAGE_TOKENS),
         "family": torch.full((batch, most), -1),
+        "read": torch.zeros(batch, most, longest, dtype=torch.long),
+        "is_question": torch.zeros(batch, most, longest, dtype=torch.bool),
+        "is_answer": torch.zeros(batch, most, longest, dtype=torch.bool),
     }
     for i, row in enumerate(blocks):
         for k, (block, at) in enumerate(zip(row, lanes[i], strict=True)):
@@ -174,7 +191,11 @@ def pack(
             out["block"][i, span] = k + 1
             answer = slice(at + block.answer.start, at + block.answer.stop)
             out["labels"][i, answer] = torch.tensor(block.ids[block.answer])
-            out["asked"][i, at + block.question.start : at + block.question.stop] = True
+            asked = block.question.stop - block.question.start
+            read = torch.arange(at + block.question.start, at + len(block.ids))
+            out["read"][i, k, : len(read)] = read
+            out["is_question"][i, k, :asked] = True
+            out["is_answer"][i, k, asked : len(read)] = True
             out["target"][i, k] = torch.from_numpy(box_coverage(block.source.boxes))
             out["family"][i, k] = FAMILY_INDEX[block.source.family]
     out["mask"] = lane_mask(out["block"], lane)
@@ -189,13 +210,11 @@ def _fill_lanes(lengths: list[int], lane: int) -> list[int]:
     used: list[int] = []
     starts = [0] * len(lengths)
     for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
-        for g, filled in enumerate(used):
-            if filled + lengths[k] <= lane:
-                break
-        else:
-            g, filled = len(used), 0
+        fitting = [g for g, filled in enumerate(used) if filled + lengths[k] <= lane]
+        g = fitting[0] if fitting else len(used)
+        if not fitting:
             used.append(0)
-        starts[k] = g * lane + filled
+        starts[k] = g * lane + used[g]
         used[g] += lengths[k]
     return starts
 
@@ -261,6 +280,38 @@ def lane_mask(block: torch.Tensor, lane: int) -> torch.Tensor:
     return (same & torch.ones(lane, lane, dtype=torch.bool).tril()).flatten(0, 1)[:, None]
 
 
+@dataclass(frozen=True)
+class LaneMix:
+    """`vif.attention.Mix` for packed questions: one map per question instead of one per row.
+
+    Attributes:
+        map: (B, M, N), rows sum to 1.
+        strength: (B, M, H), in [0, 1].
+        block: Question of each text token, (B, Q), from 1.
+    """
+
+    map: torch.Tensor
+    strength: torch.Tensor
+    block: torch.Tensor
+
+    def apply(self, out: torch.Tensor, image_values: torch.Tensor) -> torch.Tensor:
+        """Mixes into text outputs (B, H, Q, D) with image values (B, H, N, D)."""
+        pooled = self.map[:, None].to(image_values.dtype) @ image_values
+        strength = self.strength.transpose(1, 2)[..., None].to(out.dtype)
+        index = (self.block - 1).clamp_min(0)[:, None, :, None]
+        index = index.expand(-1, out.shape[1], -1, 1)
+        pooled = pooled.gather(2, index.expand(-1, -1, -1, out.shape[3]))
+        strength = strength.gather(2, index) * (self.block > 0)[:, None, :, None]
+        return out + strength * (pooled - out)
+
+
+class LaneTap(Tap):
+    """What a training step mixes in, by layer."""
+
+    def __init__(self) -> None:
+        self.mixes: dict[int, LaneMix] = {}
+
+
 def lane_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -268,6 +319,7 @@ def lane_attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor,
     scaling: float,
+    vif: LaneTap | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention of a packed batch, in transformers' calling convention.
@@ -279,6 +331,7 @@ def lane_attention(
         value: See query.
         attention_mask: Of `lane_mask`.
         scaling: Factor on the logits.
+        vif: What to mix into the text rows.
 
     Returns:
         (B, N + Q, H, D) and None.
@@ -297,6 +350,8 @@ def lane_attention(
     weights = torch.cat([q_text @ k_image.mT, own], -1).softmax(-1)
     from_image, from_lane = weights.split((NUM_IMAGE_TOKENS, lane), -1)
     text = from_image @ v_image + (from_lane.unflatten(2, (-1, lane)) @ v_lane).flatten(2, 3)
+    if vif is not None and (mix := vif.mixes.get(module.layer_idx)) is not None:
+        text = mix.apply(text, v_image)
     return torch.cat([prefix, text], 2).transpose(1, 2).contiguous(), None
 
 

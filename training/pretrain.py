@@ -1,5 +1,6 @@
-"""Trains the bundled model from nothing: the vision tower on dense labels, then everything on
-questions. Resumable: run the same command again.
+"""Trains the bundled model from nothing: the tower on dense labels, then all on questions.
+
+Resumable: run the same command again.
 
     python -m training.pretrain --output assets/demo-vlm --work runs/pretrain
 """
@@ -7,7 +8,6 @@ questions. Resumable: run the same command again.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
@@ -27,17 +27,19 @@ from transformers import (
     LlavaForConditionalGeneration,
     Qwen3Config,
     SiglipVisionConfig,
-    get_cosine_schedule_with_warmup,
 )
 
 from training.packing import (
     FAMILY_NAMES,
     LANES,
     NUM_IMAGE_TOKENS,
+    LaneTap,
     PackedScenes,
     PackingConfig,
 )
 from training.processor import END, IMAGE, PAD, PATCH_SIZE, build_processor
+from training.run import Optimisers, Run
+from vif.attention import KEYWORD
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SIZES
 
 DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1)
@@ -127,7 +129,9 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def answer_logits(
-    model: LlavaForConditionalGeneration, batch: dict[str, torch.Tensor]
+    model: LlavaForConditionalGeneration,
+    batch: dict[str, torch.Tensor],
+    tap: LaneTap | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits of every answer token and the tokens themselves.
 
@@ -147,6 +151,7 @@ def answer_logits(
         attention_mask=batch["mask"],
         position_ids=positions,
         use_cache=False,
+        **({} if tap is None else {KEYWORD: tap}),
     ).last_hidden_state[:, NUM_IMAGE_TOKENS:]
     # The row before an answer token predicts it; a block never starts with an answer.
     labels = batch["labels"][:, 1:]
@@ -187,89 +192,6 @@ class DenseHead(nn.Module):
         return out
 
 
-class Optimisers:
-    """Muon for matrices, AdamW for the rest, the tower at its own scale."""
-
-    def __init__(self, model: nn.Module, config: PretrainConfig, steps: int, scale: float) -> None:
-        matrices, rest = defaultdict(list), defaultdict(list)
-        for name, parameter in model.named_parameters():
-            tower = "vision_tower" in name
-            is_table = "embed" in name or "head.head" in name
-            if not parameter.requires_grad:
-                continue
-            target = matrices if parameter.ndim == 2 and not is_table else rest
-            target[scale if tower else 1.0].append(parameter)
-        self.parts = [
-            torch.optim.Muon(
-                [{"params": p, "lr": config.learning_rate * k} for k, p in matrices.items()],
-                lr=config.learning_rate,
-                weight_decay=0.02,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(
-                [{"params": p, "lr": config.adam_learning_rate * k} for k, p in rest.items()],
-                lr=config.adam_learning_rate,
-                weight_decay=0.0,
-                betas=(0.9, 0.98),
-            ),
-        ]
-        warmup = max(1, min(150, steps // 10))
-        self.schedules = [
-            get_cosine_schedule_with_warmup(part, warmup, steps) for part in self.parts
-        ]
-        self.parameters = [p for group in (matrices, rest) for ps in group.values() for p in ps]
-
-    def step(self) -> None:
-        """One clipped step of both, then the schedules."""
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        for part, schedule in zip(self.parts, self.schedules, strict=True):
-            part.step()
-            schedule.step()
-            part.zero_grad(set_to_none=True)
-
-    def state_dict(self) -> list[dict]:
-        """State of every optimiser and schedule."""
-        return [item.state_dict() for item in (*self.parts, *self.schedules)]
-
-    def load_state_dict(self, states: list[dict]) -> None:
-        """Restores `state_dict`."""
-        for item, state in zip((*self.parts, *self.schedules), states, strict=True):
-            item.load_state_dict(state)
-
-
-class Run:
-    """A resumable run of one stage: batches in, logged losses out, a checkpoint now and then."""
-
-    def __init__(self, folder: Path, stage: str, model: nn.Module, optimisers: Optimisers) -> None:
-        self.path = folder / f"{stage}.pt"
-        self.log_path = folder / "log.jsonl"
-        self.stage, self.model, self.optimisers = stage, model, optimisers
-        self.step = 0
-        if self.path.exists():
-            state = torch.load(self.path, weights_only=True)
-            model.load_state_dict(state["model"])
-            optimisers.load_state_dict(state["optimisers"])
-            self.step = state["step"]
-
-    def save(self) -> None:
-        """Writes the checkpoint, whole or not at all."""
-        partial = self.path.with_suffix(".partial")
-        state = {
-            "model": self.model.state_dict(),
-            "optimisers": self.optimisers.state_dict(),
-            "step": self.step,
-        }
-        torch.save(state, partial)
-        partial.replace(self.path)
-
-    def log(self, **values: object) -> None:
-        """Prints a line and appends it to the log."""
-        line = {"stage": self.stage, "step": self.step, **values}
-        print(json.dumps(line), flush=True)
-        with self.log_path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-
 def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
     """Batches `first` to `last` of the stream, drawn in a worker process."""
     data = torch.utils.data.Subset(PackedScenes(config, last), range(first, last))
@@ -280,7 +202,13 @@ def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> N
     """Teaches the tower what is at every token."""
     tower, head = parts["vlm"].model.vision_tower, parts["head"]
     trained = nn.ModuleDict({"vision_tower": tower, "head": head})
-    optimisers = Optimisers(trained, config, config.tower_steps, scale=0.7)
+    optimisers = Optimisers(
+        trained,
+        config.tower_steps,
+        config.learning_rate,
+        config.adam_learning_rate,
+        scales={"vision_tower": 0.7},
+    )
     run = Run(folder, "tower", trained, optimisers)
     packing = PackingConfig(batch_size=32, questions=1, first_seed=50_000_000)
     started = time.monotonic()
@@ -328,7 +256,13 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
     model, head = parts["vlm"], parts["head"]
     # The patch embedding is done after the dense stage; its gradient is dear on a CPU.
     model.model.vision_tower.embeddings.patch_embedding.requires_grad_(False)
-    optimisers = Optimisers(parts, config, config.steps, config.tower_scale)
+    optimisers = Optimisers(
+        parts,
+        config.steps,
+        config.learning_rate,
+        config.adam_learning_rate,
+        scales={"vision_tower": config.tower_scale},
+    )
     run = Run(folder, "questions", parts, optimisers)
     packing = PackingConfig(
         batch_size=config.batch_size,

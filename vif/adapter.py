@@ -161,14 +161,17 @@ class VIFAdapter(nn.Module):
         return Memory(tokens, self.keys(tokens), centres)
 
     def render(self, memory: Memory, z: torch.Tensor) -> Rendered:
-        """Decodes latents (B, K, width) into mixture, map and gate."""
-        logits = self.pointer(z) @ memory.keys.mT / z.shape[-1] ** 0.5
+        """Decodes latents (B * M, K, width), M per image, into mixture, map and gate."""
+        grouped = self.pointer(z).reshape(len(memory.keys), -1, z.shape[-1])
+        logits = grouped @ memory.keys.mT / z.shape[-1] ** 0.5
         outside = memory.centres.isnan().any(-1)[:, None]
         pointing = logits.float().masked_fill(outside, float("-inf")).softmax(-1)
-        means, sigmas = point(pointing, memory.centres, self.config.min_sigma)
+        pointing = pointing.reshape(*z.shape[:2], -1)
+        centres = memory.centres.repeat_interleave(len(z) // len(memory.keys), 0)
+        means, sigmas = point(pointing, centres, self.config.min_sigma)
         weights = self.weight_head(z).squeeze(-1).float().softmax(-1)
         mixture = MixtureParameters(means, sigmas, weights)
-        tokens = render(mixture, memory.centres, self.config.renderer)
+        tokens = render(mixture, centres, self.config.renderer)
         pooled = torch.cat([(weights[..., None] * z).sum(1), z.mean(1)], -1)
         gate = 2 * self.gate_head(pooled).float().sigmoid()
         gate = gate.unflatten(-1, (self.config.num_layers, self.config.num_heads))

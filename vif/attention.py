@@ -58,16 +58,22 @@ class Tap:
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         """Output of a decoder layer, (B, Q, d). The last layer is not reported."""
 
-    def mix(self, layer: int) -> Mix | None:
+    def mix(self, layer: int) -> Mix | None:  # noqa: ARG002
         """What to mix into the attention of a layer."""
         return None
 
-    def wants(self, layer: int) -> bool:
+    def wants(self, layer: int) -> bool:  # noqa: ARG002
         """Whether the last query row of a layer is to be recorded."""
         return False
 
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
-        """The last query row of a layer after edits, (B, H, K) float32, and its first key's position."""
+        """The last query row of a layer after edits.
+
+        Args:
+            layer: The layer.
+            row: (B, H, K) float32, rows sum to 1.
+            first_key: Position of key 0; above 0 where a sliding cache has dropped keys.
+        """
 
 
 def row_probabilities(
@@ -237,18 +243,34 @@ def install(model: nn.Module) -> Callable[[], None]:
     """
     before = model.get_decoder().config._attn_implementation
     _select(model, NAME)
+    unwatch = watch(model)
+
+    def uninstall() -> None:
+        unwatch()
+        _select(model, before)
+
+    return uninstall
+
+
+def watch(model: nn.Module) -> Callable[[], None]:
+    """Makes the decoder tell taps when a pass begins and what each layer puts out.
+
+    The hooks hold no state and do nothing in a call without a tap.
+
+    Returns:
+        A function that removes them.
+    """
     decoder = model.get_decoder()
     handles = [decoder.register_forward_pre_hook(_begin, with_kwargs=True)]
     for layer, block in enumerate(decoder.layers):
         if layer > 0:
             handles.append(block.register_forward_pre_hook(_report(layer - 1), with_kwargs=True))
 
-    def uninstall() -> None:
+    def unwatch() -> None:
         for handle in handles:
             handle.remove()
-        _select(model, before)
 
-    return uninstall
+    return unwatch
 
 
 def _select(model: nn.Module, name: str) -> None:
@@ -279,5 +301,5 @@ def _report(layer: int) -> Callable[[nn.Module, tuple, dict[str, Any]], None]:
 
 
 AttentionInterface.register(NAME, attention)
-# Without its own entry here the mask would silently be None: attention to the future and to padding.
+# Without its own entry here the mask would silently be None: attention to future and padding.
 AttentionMaskInterface.register(NAME, sdpa_mask)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from typing_extensions import override
 
 from vif import attention, families
 from vif.errors import InputError
@@ -189,9 +190,11 @@ class _Probe(attention.Tap):
     def __init__(self) -> None:
         self.layers: set[int] = set()
 
+    @override
     def wants(self, layer: int) -> bool:
         return True
 
+    @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         self.layers.add(layer)
 

@@ -21,6 +21,14 @@ LEARNING_COLOUR = "#2f7fc1"
 INJECTION_COLOUR = "#e2661d"
 _TEXT = "#7a8698"
 _GRID = "rgba(122, 134, 152, 0.22)"
+_PANEL_HEIGHT = 205
+_MARGINS = 118
+# Title, unit and tick format of the panels, from top to bottom.
+_PANELS = (
+    ("<b>How much</b>: attention on the image", "share of the row", ".0%"),
+    ("<b>How widely</b>: spread over the image", "0 one spot – 1 uniform", ""),
+    ("<b>How rightly</b>: on what was asked about", "share of the image part", ".0%"),
+)
 _FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 
 
@@ -44,8 +52,9 @@ def attenuation(
     entropy: Mapping[str, np.ndarray],
     learning: tuple[int, int] | None = None,
     injection: tuple[int, int] | None = None,
+    asked: Mapping[str, np.ndarray] | None = None,
 ) -> go.Figure:
-    """Draws how much, and how widely, each layer looks at the image.
+    """Draws how much, how widely and, if known, how rightly each layer looks at the image.
 
     Args:
         share: For each method the share of attention on the image by layer, (L,), in [0, 1].
@@ -53,20 +62,20 @@ def attenuation(
             image token, 1 is uniform.
         learning: First and last learning layer, shaded; None draws no range.
         injection: First and last injection layer, shaded; None draws no range.
+        asked: For each method the part of the attention on the image that lies on what was asked
+            about, by layer, (L,), in [0, 1]; a third panel if it is given.
 
     Returns:
-        A figure with two panels above each other that share the layer axis.
+        A figure with panels above each other that share the layer axis.
     """
+    panels = [panel for panel in zip(_PANELS, (share, entropy, asked), strict=True) if panel[1]]
     figure = make_subplots(
-        rows=2,
+        rows=len(panels),
         shared_xaxes=True,
-        vertical_spacing=0.13,
-        subplot_titles=(
-            "<b>How much</b>: attention on the image",
-            "<b>How widely</b>: spread over the image",
-        ),
+        vertical_spacing=0.24 / len(panels),
+        subplot_titles=[words for (words, _, _), _ in panels],
     )
-    for row, curves in ((1, share), (2, entropy)):
+    for row, (_, curves) in enumerate(panels, start=1):
         for position, (method, values) in enumerate(curves.items()):
             figure.add_trace(_line(method, position, values, show_legend=row == 1), row=row, col=1)
     num_layers = max((len(values) for values in share.values()), default=1)
@@ -75,6 +84,10 @@ def attenuation(
         if bounds is not None:
             _shade(figure, bounds, colour, name)
     _dress(figure, num_layers)
+    for row, ((_, unit, tick_format), _) in enumerate(panels, start=1):
+        figure.update_yaxes(title=_title(unit), tickformat=tick_format, row=row, col=1)
+    figure.update_xaxes(title=_title("decoder layer"), row=len(panels), col=1)
+    figure.update_layout(height=_MARGINS + _PANEL_HEIGHT * len(panels))
     return figure
 
 
@@ -96,7 +109,7 @@ def _line(method: str, position: int, values: np.ndarray, show_legend: bool) -> 
 
 
 def _shade(figure: go.Figure, bounds: tuple[int, int], colour: str, name: str) -> None:
-    """Shades a range of layers in both panels and names it in the upper one."""
+    """Shades a range of layers in all panels and names it in the uppermost."""
     low, high = bounds
     figure.add_vrect(
         x0=low - 0.45, x1=high + 0.45, fillcolor=colour, opacity=0.11, line_width=0, layer="below"
@@ -120,12 +133,18 @@ def _shade(figure: go.Figure, bounds: tuple[int, int], colour: str, name: str) -
 def _dress(figure: go.Figure, num_layers: int) -> None:
     """Axes, legend and margins."""
     figure.update_layout(
-        height=540,
         margin={"l": 62, "r": 16, "t": 34, "b": 84},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": _FONT, "size": 12.5, "color": _TEXT},
-        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": -0.12, "yanchor": "top"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+        },
         hovermode="x unified",
         hoverlabel={"bgcolor": "#1f2933", "font": {"color": "#f5f7fa"}},
     )
@@ -137,10 +156,7 @@ def _dress(figure: go.Figure, num_layers: int) -> None:
     axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "fixedrange": True}
     step = max(1, round(num_layers / 16))
     figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=step, **axis)
-    figure.update_xaxes(title=_title("decoder layer"), row=2, col=1)
     figure.update_yaxes(range=[0, 1.04], dtick=0.25, **axis)
-    figure.update_yaxes(title=_title("share of the row"), tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(title=_title("0 one spot – 1 uniform"), row=2, col=1)
 
 
 def _title(words: str) -> dict[str, object]:

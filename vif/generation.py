@@ -14,7 +14,7 @@ from vif.attention import KEYWORD, Tap
 NUM_ALTERNATIVES = 5
 
 
-class Cancelled(Exception):  # noqa: N818 - a request, not an error
+class Cancelled(Exception):
     """The person pressed Stop."""
 
 

@@ -22,7 +22,7 @@ class Gaussian(NamedTuple):
     log_variance: torch.Tensor
 
     def sample(self, noise: float | torch.Tensor) -> torch.Tensor:
-        """mean + noise * standard deviation; a scalar 0 gives the mean."""
+        """The mean plus noise times the standard deviation; a scalar 0 gives the mean."""
         return self.mean + noise * (0.5 * self.log_variance).exp()
 
 
@@ -40,7 +40,9 @@ class PositionFeatures(nn.Module):
     (Rahimi and Recht 2007), so "the nearest object" is one dot product away.
     """
 
-    def __init__(self, bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4), each: int = 16):
+    def __init__(
+        self, bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4), each: int = 16
+    ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         directions = torch.randn(len(bandwidths), each, 2, generator=generator)
@@ -118,9 +120,11 @@ class SlotBlock(nn.Module):
     def forward(
         self, x: torch.Tensor, text: torch.Tensor, text_mask: torch.Tensor, image: torch.Tensor
     ) -> torch.Tensor:
-        """(B, K, d) -> (B, K, d)."""
+        """(B * M, K, d) -> (B * M, K, d), with M questions for each of B images."""
         x = x + self.text(self.norms[0](x), text, text_mask)
-        x = x + self.image(self.norms[1](x), image)
+        # Questions of one image share its keys and values.
+        looked = self.norms[1](x).reshape(len(image), -1, x.shape[-1])
+        x = x + self.image(looked, image).reshape(x.shape)
         h = self.norms[2](x)
         x = x + self.slots(h, h)
         return x + self.ffn(self.norms[3](x))
@@ -179,19 +183,19 @@ class LatentEncoder(nn.Module):
 
         Args:
             memory: Of `encode_image`, (B, N, d).
-            text: Hidden states of text tokens, (B, T, hidden).
-            question_mask: Which of them are the question, (B, T) bool.
-            answer_mask: Which of them are the answer, (B, T) bool.
+            text: Hidden states of text tokens, (B * M, T, hidden), M questions per image.
+            question_mask: Which of them are the question, (B * M, T) bool, one at least.
+            answer_mask: Which of them are the answer, (B * M, T) bool.
 
         Returns:
-            A diagonal Gaussian over (B, K, d) latents.
+            A diagonal Gaussian over (B * M, K, d) latents.
         """
         text = self.text_in(self.text_norm(text))
         mask = question_mask
         if answer_mask is not None:
             text = text + answer_mask[..., None] * self.answer_mark
             mask = question_mask | answer_mask
-        x = self.slots.expand(len(memory), -1, -1)
+        x = self.slots.expand(len(text), -1, -1)
         for block in self.slot_blocks:
             x = block(x, text, mask, memory)
         head = self.prior_head if answer_mask is None else self.posterior_head

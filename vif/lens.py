@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vif.attention import Tap
 from vif.backbone import ANSWER_PART, OTHER_PART, Backbone, Prompt
@@ -105,15 +106,18 @@ class Recorder(Tap):
         self.mass: list[list[torch.Tensor]] = []
         self.mixtures: list[list[Mixture]] = [[] for _ in range(len(batch))]
 
+    @override
     def begin(self, start: int, length: int) -> None:
         """A step begins."""
         self.rows.append([])
         self.mass.append([])
 
+    @override
     def wants(self, layer: int) -> bool:
         """Every layer is recorded."""
         return True
 
+    @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         """Keeps the image columns of a row (B, H, K) and its share per part."""
         columns = self.batch.columns - first_key

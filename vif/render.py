@@ -103,8 +103,7 @@ def overlay(
     share = np.clip(np.nan_to_num(field) / max(top, 1e-12), 0, 1)
     heat = _table(palette)[np.rint(share * 255).astype(np.uint8)]
     base = _greyed(image, opacity)
-    mixed = base * (1 - opacity) + heat * opacity
-    return _hatched(mixed, np.isnan(field))
+    return _hatched(base * (1 - opacity) + heat * opacity, image, np.isnan(field))
 
 
 def overlay_difference(
@@ -123,7 +122,7 @@ def overlay_difference(
     base = _greyed(image, opacity) * (1 - opacity / 2) + _NEUTRAL * (opacity / 2)
     weight = np.abs(signed) * (0.35 + 0.65 * opacity)
     mixed = base * (1 - weight) + np.where(signed < 0, LESS, MORE) * weight
-    return _hatched(mixed, np.isnan(field))
+    return _hatched(mixed, image, np.isnan(field))
 
 
 def colour_bar(palette: str) -> np.ndarray:
@@ -176,10 +175,10 @@ def _greyed(image: np.ndarray, amount: float) -> np.ndarray:
     return colour * (1 - amount) + grey * amount
 
 
-def _hatched(mixed: np.ndarray, unseen: np.ndarray) -> np.ndarray:
-    """Greys out and hatches pixels that no token covers."""
+def _hatched(mixed: np.ndarray, image: np.ndarray, unseen: np.ndarray) -> np.ndarray:
+    """Greys out and hatches pixels that no token covers: not even the colour of zero."""
     if unseen.any():
         y, x = np.nonzero(unseen)
         stripe = np.where((x + y) % _UNSEEN_PERIOD < 2, 150.0, 90.0)[:, None]
-        mixed[y, x] = 0.35 * mixed[y, x] + 0.65 * stripe
+        mixed[y, x] = 0.35 * _greyed(image, 1.0)[y, x] + 0.65 * stripe
     return np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)

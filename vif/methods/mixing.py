@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
+from typing_extensions import override
 
 from vif.adapter import Rendered, VIFAdapter
 from vif.attention import Mix
@@ -26,6 +29,7 @@ class MixingTap(Recorder):
         self.sources = request.settings.sources()
         self.mixes: dict[int, Mix] = {}
 
+    @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         """At a learning layer of the prefill: infer, and prepare the layers that depend on it."""
         if self.position > 0 or layer not in self.sources.values():
@@ -34,12 +38,17 @@ class MixingTap(Recorder):
         for target in (t for t, source in self.sources.items() if source == layer):
             self._prepare(target, layer, draws)
 
+    @override
     def mix(self, layer: int) -> Mix | None:
         """What was prepared for this layer."""
         return self.mixes.get(layer)
 
-    def choose(self, draw: Rendered, index: int) -> tuple[MixtureParameters, torch.Tensor]:
-        """Mixture and map of one latent draw; controls override it."""
+    def choose(
+        self,
+        draw: Rendered,
+        index: int,  # noqa: ARG002
+    ) -> tuple[MixtureParameters, torch.Tensor]:
+        """Mixture and map of the index-th latent draw; controls override it."""
         return MixtureParameters(draw.means, draw.sigmas, draw.weights), draw.map
 
     def _infer(self, states: torch.Tensor) -> list[Rendered]:
@@ -70,23 +79,25 @@ class MixingTap(Recorder):
             found.append(Mixture(layer, source, *(a[i].float().cpu().numpy() for a in arrays)))
 
 
-class ControlTap(MixingTap):
+class ControlTap(MixingTap, ABC):
     """A map without components; the strength stays that of VIF."""
 
-    def tokens(self, draw: Rendered, index: int) -> torch.Tensor:
+    @abstractmethod
+    def tokens(self, draw: Rendered) -> torch.Tensor:
         """The map, (B, N)."""
-        raise NotImplementedError
 
+    @override
     def choose(self, draw: Rendered, index: int) -> tuple[MixtureParameters, torch.Tensor]:
         """No components, the map of `tokens`."""
         none = MixtureParameters(draw.means[:, :0], draw.sigmas[:, :0], draw.weights[:, :0])
-        return none, self.tokens(draw, index)
+        return none, self.tokens(draw)
 
 
 class UniformTap(ControlTap):
     """Every image token alike."""
 
-    def tokens(self, draw: Rendered, index: int) -> torch.Tensor:
+    @override
+    def tokens(self, draw: Rendered) -> torch.Tensor:
         """1 / N on tokens that lie on the image."""
         visible = ~self.batch.centres.isnan().any(-1)
         return visible / visible.sum(1, keepdim=True)
@@ -95,7 +106,8 @@ class UniformTap(ControlTap):
 class OracleTap(ControlTap):
     """The true box."""
 
-    def tokens(self, draw: Rendered, index: int) -> torch.Tensor:
+    @override
+    def tokens(self, draw: Rendered) -> torch.Tensor:
         """The given truth."""
         return self.request.truth.to(draw.map)
 
@@ -103,6 +115,7 @@ class OracleTap(ControlTap):
 class RandomTap(MixingTap):
     """VIF's own mixture, its components moved to random places."""
 
+    @override
     def choose(self, draw: Rendered, index: int) -> tuple[MixtureParameters, torch.Tensor]:
         """Same sigmas and weights, means drawn by (seed, position in the batch)."""
         seed = self.request.settings.seed

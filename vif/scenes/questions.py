@@ -1,4 +1,4 @@
-"""Questions about a scene that have exactly one right answer, with the boxes of what they ask about.
+"""Questions about a scene with exactly one right answer, and the boxes of what they ask about.
 
 Every family is a generator over a scene: it yields all questions of its kind that are answerable
 and unambiguous there. `ask_scene` draws from them.
@@ -109,7 +109,11 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     ),
 }
 _RELATIONS: dict[str, tuple[str, ...]] = {
-    "nearest": ("the {thing} nearest to {it}", "the {thing} closest to {it}", "the nearest neighbour of {it}"),
+    "nearest": (
+        "the {thing} nearest to {it}",
+        "the {thing} closest to {it}",
+        "the nearest neighbour of {it}",
+    ),
     "left": ("the {thing} just left of {it}", "the next {thing} to the left of {it}"),
     "right": ("the {thing} just right of {it}", "the next {thing} to the right of {it}"),
     "above": ("the {thing} just above {it}", "the next {thing} above {it}"),

@@ -1,4 +1,4 @@
-"""What a scene is made of: shapes, colours, characters, sizes, splits. Knows nothing about pixels."""
+"""What a scene is made of: shapes, colours, characters, sizes, splits. Knows no pixels."""
 
 from __future__ import annotations
 

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 
-from vif import metrics
 from vif.charts import method_label
 from vif.scenes import is_correct
 from vif.trace import Trace
 from vif.ui.markup import chip, number, percent, text, visible_token
-from vif.ui.state import Result, View
+from vif.ui.state import Curves, Result, View
 
 SUBTITLES = {"plain": "the model as it is", "vif": "attention steered back to the image"}
 _EMPTY = """
@@ -20,7 +19,8 @@ _EMPTY = """
   its deep layers back to the image. Under each answer you will see where every layer looked, how
   much it looked at all, and what VIF injected.</p>
   <ol class="vl-steps"><li><b>Picture</b> take this one, draw a new scene or upload</li>
-  <li><b>Question</b> click a suggestion or type</li><li><b>Run</b> compare the two answers</li></ol>
+  <li><b>Question</b> click a suggestion or type</li>
+  <li><b>Run</b> compare the two answers</li></ol>
   <div class="vl-cols" aria-hidden="true"><div class="vl-ghost vl-plain"><i></i><b></b><em></em>
   </div><div class="vl-ghost vl-vif"><i></i><b></b><em></em></div>
   <div class="vl-ghost vl-diff"><i></i><b></b><em></em></div></div>
@@ -116,8 +116,8 @@ def _alternatives(trace: Trace, view: View) -> str:
 
 
 def _changes(result: Result, view: View) -> str:
-    """The third card: what VIF changed, in words and three numbers."""
-    plain, other = result.traces["plain"], result.steered
+    """The third card: what VIF changed, in words and a few numbers."""
+    low, high = result.steered.meta.get("injection") or (0, result.steered.num_layers - 1)
     at = result.divergence()
     if at is None:
         words = "Same answer"
@@ -127,28 +127,31 @@ def _changes(result: Result, view: View) -> str:
         note = f"First difference: token {at + 1}, marked ≠."
     rows = "".join(
         f'<tr><th scope="row">{name}</th><td>{before}</td><td>{after}</td></tr>'
-        for name, before, after in _numbers(plain, other, view)
+        for name, before, after in _numbers(result, view, slice(low, high + 1))
     )
     return (
         f'<article class="vl-card vl-diff" aria-label="What changed">'
         f"<header><h3>What changed</h3><p>with VIF, compared with plain</p></header>"
         f'<p class="vl-answer vl-quiet">{words}</p><p class="vl-note">{note}</p>'
         f'<table class="vl-table"><thead><tr><th></th><th scope="col">Plain</th>'
-        f'<th scope="col">VIF</th></tr></thead><tbody>{rows}</tbody></table></article>'
+        f'<th scope="col">VIF</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<p class="vl-small">Attention: token {view.token + 1}, mean of layers {low}–{high}.</p>'
+        "</article>"
     )
 
 
-def _numbers(plain: Trace, other: Trace, view: View) -> list[tuple[str, str, str]]:
-    """Rows of the comparison: name, plain, VIF; HTML, escaped."""
-    low, high = other.meta.get("injection") or (0, other.num_layers - 1)
-    deep = slice(low, high + 1)
-    traces = (plain, other)
-    share = [float(np.mean(metrics.image_share(t, view.token_of(t))[deep])) for t in traces]
-    spread = [float(np.mean(metrics.visual_entropy(t, view.token_of(t))[deep])) for t in traces]
-    sure = [math.exp(t.logprobs[view.token_of(t)]) for t in traces]
-    token = view.token + 1
-    return [
-        (f"Probability, token {token}", *(f"{p:.2f}" for p in sure)),
-        (f"On the image, layers {low}–{high}", *(percent(s) for s in share)),
-        (f"Spread, layers {low}–{high}", *(number(s) for s in spread)),
-    ]
+def _numbers(result: Result, view: View, layers: slice) -> list[tuple[str, str, str]]:
+    """Rows of the comparison: name, plain, VIF; plain text. Attention is a mean of `layers`."""
+    pair = {name: result.traces[name] for name in ("plain", result.steered.method)}
+    curves = Curves.of(result, view)
+    sure = [f"{math.exp(t.logprobs[view.token_of(t)]):.2f}" for t in pair.values()]
+    rows = [(f"Probability of token {view.token + 1}", *sure)]
+    for words, values, form in (
+        ("Attention on the image", curves.share, percent),
+        ("… of it on what was asked", curves.asked, percent),
+        ("Spread over the image", curves.entropy, number),
+    ):
+        if values:
+            means = (form(float(np.mean(values[name][layers]))) for name in pair)
+            rows.append((words, *means))
+    return rows

@@ -21,19 +21,21 @@ BUNDLED_MODEL = "demo-vlm"
 FIRST_SCENE = 7
 
 
-class ImageFile(gr.Image):
-    """An image as the path of what was uploaded, whatever it is.
+def image_file(value: Any = None, **options: Any) -> gr.Image:
+    """Returns an image component that hands over the path of whatever was uploaded.
 
-    `gr.Image` opens the file first and fails with its own message when it is no image.
+    `gr.Image` opens the file first and, if it is no image, fails with a message of its own. It is
+    replaced on the object, because for every subclass Gradio writes a stub file into the sources.
     """
+    image = gr.Image(value, type="filepath", **options)
+    opened = image.preprocess
 
-    is_template = True
+    def path_of(payload: Any) -> str | None:
+        # Pasted pictures come as data and are written to a file by the original.
+        return payload.path if payload is not None and payload.path else opened(payload)
 
-    def preprocess(self, payload: Any) -> str | None:
-        """Returns the path of the uploaded file; pasted data is written to one first."""
-        if payload is None or not payload.path:
-            return super().preprocess(payload)
-        return payload.path
+    image.preprocess = path_of
+    return image
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,12 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
     suggested = questions_of(truths)
     question_value = examples[0].question if examples else suggested[0]
     with gr.Group(elem_classes="vl-group"):
-        image = ImageFile(
+        image = image_file(
             image_value,
             label="Picture",
-            type="filepath",
             format="png",
             sources=["upload", "clipboard"],
-            height=260,
+            height=232,
             buttons=[],
             elem_id="picture",
         )
@@ -82,7 +83,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         elem_id="examples",
     )
     question = gr.Textbox(
-        question_value, label="Question", lines=2, max_lines=4, elem_id="question"
+        question_value, label="Question", lines=1, max_lines=4, elem_id="question"
     )
     suggestions = html_block(
         strips.suggestion_strip(suggested), js_on_load=PICK_SCRIPT, elem_id="suggestions"
@@ -201,9 +202,7 @@ def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
 def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
     """Stride, sampling, seed and length of the answer."""
     with gr.Row():
-        stride = gr.Number(
-            defaults.stride, label="Every n-th layer", precision=0, min_width=80
-        )
+        stride = gr.Number(defaults.stride, label="Every n-th layer", precision=0, min_width=80)
         longest = gr.Number(
             defaults.max_new_tokens, label="Longest answer, tokens", precision=0, min_width=80
         )

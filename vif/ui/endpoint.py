@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui.controls import ImageFile
+from vif.ui.controls import image_file
 from vif.ui.handlers import Session, answer_as_json
 
 
@@ -16,7 +16,7 @@ def add_endpoint(session: Session) -> None:
     defaults = session.defaults
     with gr.Row(visible=False):
         inputs = [
-            ImageFile(type="filepath", label="image"),
+            image_file(label="image"),
             gr.Textbox(label="question"),
             gr.Textbox("", label="context"),
             gr.JSON(["plain", "vif"] if session.adapter else ["plain"], label="methods"),
@@ -64,6 +64,4 @@ def add_endpoint(session: Session) -> None:
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    button.click(
-        ask, inputs, output, api_name="ask", concurrency_limit=1, concurrency_id="model"
-    )
+    button.click(ask, inputs, output, api_name="ask", concurrency_limit=1, concurrency_id="model")

@@ -10,23 +10,23 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
-from plotly import graph_objects as go
 
-from vif import charts
 from vif.errors import InputError
-from vif.ui import handlers
+from vif.ui import handlers, redraw
 from vif.ui.cards import answer_cards
 from vif.ui.controls import Controls
 from vif.ui.examples import Example, plan_strip, suggestion_strip
 from vif.ui.handlers import Form, Session, view_of
 from vif.ui.maps import contact_sheet, heatmaps
-from vif.ui.markup import text
 from vif.ui.mixtures import mixture_panel
+from vif.ui.redraw import notice, picked
 from vif.ui.results import Results, head_choices
-from vif.ui.state import Curves, MixtureView, Result, Truth, View
+from vif.ui.state import MixtureView, Result, Truth, View
 
 MAX_SCENE_SEED = 1_000_000
-_FAILED = "The model stopped with an error; what you typed is kept. The log of the program has more."
+_FAILED = (
+    "The model stopped with an error; what you typed is kept. The log of the program has more."
+)
 
 _SCROLL = """() => {
   if (window.innerWidth < 900) {
@@ -36,22 +36,6 @@ _SCROLL = """() => {
 
 # Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
 _QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-
-
-def notice(words: str, is_problem: bool = False) -> str:
-    """Returns the message line: a problem is announced at once, anything else politely."""
-    if not words:
-        return ""
-    role, kind = ("alert", "problem") if is_problem else ("status", "status")
-    return f'<p class="vl-{kind}" role="{role}">{text(words)}</p>'
-
-
-def curve_figure(result: Result, view: View) -> go.Figure:
-    """Returns the attenuation figure of a result at the chosen token."""
-    curves = Curves.of(result, view)
-    meta = (result.steered or result.first).meta
-    ranges = [tuple(meta[key]) if meta.get(key) else None for key in ("learning", "injection")]
-    return charts.attenuation(curves.share, curves.entropy, *ranges)
 
 
 @dataclass
@@ -135,35 +119,35 @@ class Wiring:
         maps = [r.maps, r.sheet]
         quick = {**_QUICK, "trigger_mode": "always_last"}
         r.layer.input(
-            lambda *a: (False, *self.draw_maps(*a[:3], False, *a[4:])),
+            lambda *a: (False, *redraw.draw_maps(*a[:3], False, *a[4:])),
             self.view_inputs,
             [r.all_layers, *maps],
             **quick,
         )
-        gr.on([r.all_layers.input], self.draw_maps, self.view_inputs, maps, **quick)
+        gr.on([r.all_layers.input], redraw.draw_maps, self.view_inputs, maps, **quick)
         shared = [component.input for component in r.view[2:]]
         both = [*maps, r.mixture]
-        gr.on(shared, self.draw_maps_and_mixture, self.mixture_inputs, both, **quick)
+        gr.on(shared, redraw.draw_maps_and_mixture, self.mixture_inputs, both, **quick)
         r.cards.select(
-            self.take_token, self.view_inputs, [self.token, r.cards, *maps, r.curves], **quick
+            redraw.take_token, self.view_inputs, [self.token, r.cards, *maps, r.curves], **quick
         )
-        r.sheet.select(self.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
+        r.sheet.select(redraw.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
         gr.on(
             [r.injected.input, r.shown.input],
-            self.draw_mixture,
+            redraw.draw_mixture,
             self.mixture_inputs,
             [r.mixture],
             **quick,
         )
         r.mixture.select(
-            self.take_component, self.mixture_inputs, [self.chosen, r.mixture], **quick
+            redraw.take_component, self.mixture_inputs, [self.chosen, r.mixture], **quick
         )
 
     def connect_files(self) -> None:
         """Saving."""
         r = self.results
         r.prepare.click(
-            self.save, self.view_inputs, [r.files, r.script], api_visibility="private"
+            redraw.save, self.view_inputs, [r.files, r.script], api_visibility="private"
         )
 
     # -- the form ---------------------------------------------------------------------------
@@ -176,7 +160,7 @@ class Wiring:
 
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """The clicked example's picture and question."""
-        index = _picked(event, len(self.examples))
+        index = picked(event, len(self.examples))
         if index is None:
             return (gr.skip(),) * 5
         example = self.examples[index]
@@ -186,7 +170,7 @@ class Wiring:
     def take_suggestion(self, event: gr.EventData, truths: list[Truth]) -> Any:
         """The clicked suggestion as the question."""
         questions = handlers.questions_of(truths or [])
-        index = _picked(event, len(questions))
+        index = picked(event, len(questions))
         return gr.skip() if index is None else questions[index]
 
     def count_text(self, context: str) -> str:
@@ -240,7 +224,7 @@ class Wiring:
             r.cards: answer_cards(result, view),
             r.maps: heatmaps(result, view),
             r.sheet: contact_sheet(result, view),
-            r.curves: curve_figure(result, view),
+            r.curves: redraw.curve_figure(result, view),
             r.mixture: mixture_panel(result, view, choice),
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
             r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
@@ -256,78 +240,3 @@ class Wiring:
         if cancel is not None:
             cancel.set()
         return notice("Stopping…")
-
-    # -- showing ----------------------------------------------------------------------------
-
-    def draw_maps(self, result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
-        """The heatmaps and the sheet of all layers."""
-        if result is None:
-            return gr.skip(), gr.skip()
-        shown = view_of(token, *view)
-        return heatmaps(result, shown), contact_sheet(result, shown)
-
-    def draw_mixture(self, result: Result | None, token: int, *values: Any) -> Any:
-        """The mixture of the chosen injection layer."""
-        if result is None:
-            return gr.skip()
-        *view, index, shown, chosen = values
-        return mixture_panel(
-            result, view_of(token, *view), MixtureView(int(index or 0), int(shown), chosen)
-        )
-
-    def draw_maps_and_mixture(self, result: Result | None, token: int, *values: Any) -> Any:
-        """Everything that uses the colours."""
-        maps = self.draw_maps(result, token, *values[:-3])
-        return *maps, self.draw_mixture(result, token, *values)
-
-    def take_token(
-        self, event: gr.EventData, result: Result | None, _token: int, *view: Any
-    ) -> tuple[Any, ...]:
-        """The clicked token: cards, maps and curves follow."""
-        longest = max(len(t.tokens) for t in result.traces.values()) if result else 0
-        index = _picked(event, longest)
-        if index is None:
-            return (gr.skip(),) * 5
-        shown = view_of(index, *view)
-        maps = self.draw_maps(result, index, *view)
-        return index, answer_cards(result, shown), *maps, curve_figure(result, shown)
-
-    def take_layer(
-        self, event: gr.EventData, result: Result | None, token: int, *view: Any
-    ) -> tuple[Any, ...]:
-        """The clicked layer of the sheet, large."""
-        index = _picked(event, result.first.num_layers if result else 0)
-        if index is None:
-            return (gr.skip(),) * 4
-        return index, False, *self.draw_maps(result, token, index, False, *view[2:])
-
-    def take_component(
-        self, event: gr.EventData, result: Result | None, token: int, *values: Any
-    ) -> tuple[Any, Any]:
-        """The clicked component, highlighted; a second click lets it go."""
-        index = _picked(event, int(values[-2]))
-        if result is None or index is None:
-            return gr.skip(), gr.skip()
-        chosen = None if index == values[-1] else index
-        return chosen, self.draw_mixture(result, token, *values[:-1], chosen)
-
-    def save(self, result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
-        """The files, and the program that draws the shown map again."""
-        if result is None:
-            return gr.skip(), gr.skip()
-        shown = view_of(token, *view)
-        paths = handlers.save_files(result, shown)
-        code = handlers.redraw_script(result, shown)
-        return gr.Files(paths, visible=True), gr.Code(code, visible=True)
-
-
-def _picked(event: gr.EventData, count: int) -> int | None:
-    """The number a component reported; None unless it is an index below `count`.
-
-    It comes from the browser, so it may be anything.
-    """
-    index = event._data.get("index") if isinstance(event._data, dict) else None
-    is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count
-    return index if is_index else None
-
-

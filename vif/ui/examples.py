@@ -14,7 +14,7 @@ from vif.errors import InputError
 from vif.images import open_image
 from vif.ui.markup import chip, text
 
-THUMB_SIDE = 72
+THUMB_SIDE = 120
 _log = logging.getLogger(__name__)
 
 
@@ -55,11 +55,11 @@ def example_strip(examples: list[Example]) -> str:
     buttons = "".join(
         chip(
             index,
-            f'<img src="{render.data_url(render.fit(example.image, THUMB_SIDE))}" alt="">'
-            f"<span>{text(example.question)}</span>",
+            f'<img src="{render.data_url(render.fit(example.image, THUMB_SIDE))}" alt="">',
             class_="vl-chip vl-example",
             aria_pressed=None,
-            title=example.note or None,
+            aria_label=f"Example: {example.question}",
+            title=" ".join((example.question, example.note)).strip(),
         )
         for index, example in enumerate(examples)
     )

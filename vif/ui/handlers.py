@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from vif import render
 from vif.errors import InputError
+from vif.generation import Cancelled
 from vif.images import open_image
 from vif.report import as_json
 from vif.scenes import ask_scene, draw_scene, unrelated_text
@@ -20,12 +20,12 @@ from vif.settings import Settings
 from vif.trace import Trace
 from vif.ui.state import MAP_SIDE, Result, Truth, View
 
-SUGGESTIONS = 5
+SUGGESTIONS = 4
 TEXT_SEED = 1
 GENERAL_QUESTIONS = (
-    "how many objects are there?",
-    "what color is the largest object?",
-    "what is in the middle?",
+    "What colour is the star?",
+    "How many circles do you see?",
+    "Where is the moon?",
 )
 
 
@@ -118,8 +118,9 @@ def answer(
     if not (form.question or "").strip():
         raise InputError("There is no question: type one, or click a suggestion.")
     image = open_image(form.image)
-    traces = session.ask(image, form.question, cancel=cancel, **form.options())
-    if cancel.is_set():
+    try:
+        traces = session.ask(image, form.question, cancel=cancel, **form.options())
+    except Cancelled:
         return None
     truth = next((t for t in truths if t.question == form.question.strip()), None)
     return Result.of(image, traces, truth)

@@ -11,6 +11,10 @@ from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles
 from vif.ui.state import Result, View
 
 
+# What is smaller is rounding, and is drawn as nothing.
+_SMALLEST = 1e-5
+
+
 def head_words(view: View) -> str:
     """Returns the head rule as words."""
     rules = {"mean": "mean of heads", "max": "max over heads"}
@@ -45,7 +49,7 @@ def heatmaps(result: Result, view: View) -> str:
 def _top(values: np.ndarray, cells: np.ndarray) -> float:
     """The largest value that is drawn, a little above zero at least."""
     drawn = values[np.isfinite(cells).all(1)]
-    return float(max(drawn.max(initial=0), 1e-6))
+    return float(max(drawn.max(initial=0), _SMALLEST))
 
 
 def _map(name: str, result: Result, view: View, values: np.ndarray, top: float) -> str:
@@ -78,13 +82,13 @@ def _difference(result: Result, view: View, difference: np.ndarray) -> str:
     image = render.overlay_difference(result.picture, field, limit, view.opacity)
     boxes, _ = _asked(result, image)
     layer = "Mean of all layers" if view.layer is None else f"Layer {view.layer}"
-    words = (
-        f"{layer}, {head_words(view)}, token {view.token + 1}: VIF − plain, "
-        f"−{number(limit)} – +{number(limit)}."
-    )
+    shown_range = f"−{number(limit)} – +{number(limit)}" if limit > _SMALLEST else "no difference"
+    words = f"{layer}, {head_words(view)}, token {view.token + 1}: VIF − plain, {shown_range}."
     scale = bar(
         render.difference_bar(),
-        (f"−{number(limit)} less", "0", f"more +{number(limit)}"),
+        ("less with VIF", "0", "more with VIF")
+        if limit <= _SMALLEST
+        else (f"−{number(limit)} less", "0", f"more +{number(limit)}"),
     )
     shown = figure(image, "Difference of the two heatmaps over the image", words, boxes)
     return (
@@ -134,9 +138,7 @@ def role_of(trace: Trace, layer: int) -> list[str]:
     return roles
 
 
-def _sheet_row(
-    name: str, result: Result, view: View, maps: list[np.ndarray], top: float
-) -> str:
+def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], top: float) -> str:
     """The layers of one answer."""
     trace = result.traces[name]
     # Ranges belong to the method that injects; plain borrows them for comparison.

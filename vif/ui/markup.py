@@ -33,15 +33,13 @@ def visible_token(token: str) -> str:
 
 
 def quoted(trace: Trace, token: int) -> str:
-    """Returns “token 1 ‘red’”, escaped; tokens count from 1 for people."""
-    return f"token {token + 1} ‘{text(visible_token(trace.tokens[token]))}’"
+    """Returns the number and text of a token, escaped; tokens count from 1 for people."""
+    return f"token {token + 1} “{text(visible_token(trace.tokens[token]))}”"
 
 
 def number(value: float) -> str:
     """Returns a number with about two significant digits."""
-    if value == 0:
-        return "0"
-    return f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}" if abs(value) >= 1e-4 else "~0"
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def percent(value: float) -> str:
@@ -112,9 +110,7 @@ def chip(
     return f'<button type="button" data-pick="{pick}"{rest}>{body}</button>'
 
 
-def rectangles(
-    boxes: Iterable[tuple[float, float, float, float]], shape: tuple[int, ...]
-) -> str:
+def rectangles(boxes: Iterable[tuple[float, float, float, float]], shape: tuple[int, ...]) -> str:
     """True boxes as SVG: a white line on a dark one, so that it shows on any picture.
 
     Args:

@@ -30,9 +30,7 @@ def mixture_panel(result: Result, view: View, choice: MixtureView) -> str:
     return f'<div class="vl-cols">{"".join(parts)}</div>'
 
 
-def _components(
-    result: Result, mixture: Mixture, order: np.ndarray, choice: MixtureView
-) -> str:
+def _components(result: Result, mixture: Mixture, order: np.ndarray, choice: MixtureView) -> str:
     """The strongest components as rings of one and two sigma."""
     shapes = _rings(mixture, order, choice, result.picture.shape)
     if result.truth:
@@ -50,9 +48,7 @@ def _components(
     return f'<section class="vl-map vl-vif"><h4>Components</h4>{shown}</section>'
 
 
-def _rings(
-    mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tuple[int, ...]
-) -> str:
+def _rings(mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tuple[int, ...]) -> str:
     """SVG ellipses in pixels: a component is round in [0, 1] coordinates, not on a wide picture."""
     height, width = shape[:2]
     heaviest = float(mixture.weights.max(initial=1e-9))
@@ -130,7 +126,7 @@ def _table(mixture: Mixture, order: np.ndarray, choice: MixtureView) -> str:
         )
         weight = float(mixture.weights[index])
         rows.append(
-            f'<tr{" class=vl-chosen" if is_chosen else ""}><td>{button}</td>'
+            f"<tr{' class=vl-chosen' if is_chosen else ''}><td>{button}</td>"
             f"<td>{x:.2f}</td><td>{y:.2f}</td><td>{mixture.sigmas[index]:.3f}</td>"
             f'<td><span class="vl-track"><i style="width:{100 * weight:.1f}%"></i></span>'
             f"{weight:.2f}</td></tr>"
@@ -156,6 +152,6 @@ def _strength(mixture: Mixture) -> str:
     source = f"read from layer {mixture.source}" if mixture.source >= 0 else "a map that was given"
     return (
         f'<section class="vl-panel vl-vif"><h4>Strength per head, layer {mixture.layer}</h4>'
-        f'<ul class="vl-bars vl-wide">{rows}</ul><p class="vl-small">Share of the head’s attention '
-        f"that the map replaced, 0 – 1; {source}.</p></section>"
+        f'<ul class="vl-bars vl-wide">{rows}</ul><p class="vl-small">Share of attention '
+        f"of each head that the map replaced, 0 – 1; {source}.</p></section>"
     )

@@ -14,7 +14,7 @@ from vif.ui.handlers import Session
 from vif.ui.results import build_results
 from vif.ui.theme import html_block
 
-STATE_SECONDS = 3600
+STATE_SECONDS = 6 * 3600
 
 
 def build_demo(session: Session, assets: Path | str = "assets") -> gr.Blocks:
@@ -26,7 +26,7 @@ def build_demo(session: Session, assets: Path | str = "assets") -> gr.Blocks:
     """
     examples = read_examples(Path(assets) / "examples")
     with gr.Blocks(
-        title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, STATE_SECONDS * 12)
+        title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS)
     ) as demo:
         html_block(header(session))
         with gr.Row(elem_classes="vl-page"):

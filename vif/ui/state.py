@@ -67,6 +67,13 @@ class Result:
         return next((t.mixtures for t in self.traces.values() if t.mixtures), [])
 
     @property
+    def asked(self) -> np.ndarray | None:
+        """Which share of each token's cell lies on what was asked about, (N,); None if unknown."""
+        if self.truth is None or not self.truth.boxes:
+            return None
+        return coverage(self.first.cells, self.truth.boxes)
+
+    @property
     def has_tiles(self) -> bool:
         """Whether the image was also read in parts."""
         return bool(self.first.blocks.max() > 0)
@@ -141,13 +148,34 @@ class Curves:
 
     share: dict[str, np.ndarray] = field(default_factory=dict)
     entropy: dict[str, np.ndarray] = field(default_factory=dict)
+    asked: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, result: Result, view: View) -> Curves:
         """Measures every answer at the chosen token."""
         tokens = {name: view.token_of(trace) for name, trace in result.traces.items()}
         items = result.traces.items()
+        asked = result.asked
         return cls(
             {name: metrics.image_share(trace, tokens[name]) for name, trace in items},
             {name: metrics.visual_entropy(trace, tokens[name]) for name, trace in items},
+            {name: metrics.in_box_mass(trace, asked, tokens[name]) for name, trace in items}
+            if asked is not None
+            else {},
         )
+
+
+def coverage(cells: np.ndarray, boxes: tuple[tuple[float, float, float, float], ...]) -> np.ndarray:
+    """Returns the largest share of each cell that one of the boxes covers, (N,), in [0, 1].
+
+    Args:
+        cells: Rectangles (x0, y0, x1, y1), (N, 4); NaN rows are covered by nothing.
+        boxes: Rectangles in the same coordinates.
+    """
+    # Off the image: a cell that no box reaches and whose area is not 0.
+    cells = np.where(np.isnan(cells), [-2.0, -2.0, -1.0, -1.0], cells)[:, None]
+    given = np.asarray(boxes, float).reshape(1, -1, 4)
+    low = np.maximum(cells[..., :2], given[..., :2])
+    high = np.minimum(cells[..., 2:], given[..., 2:])
+    area = (cells[..., 2:] - cells[..., :2]).prod(-1)
+    return ((high - low).clip(0).prod(-1) / area).max(1, initial=0)

@@ -1,0 +1,120 @@
+"""One Chromium, one page, one server for all browser tests."""
+
+import os
+import shutil
+import types
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+
+import vif
+from tests.fake_session import FakeSession
+from vif.scenes import ask_scene, draw_scene
+from vif.ui import build_demo, launch_options
+
+ASSETS = Path(__file__).parents[2] / "assets"
+HAS_MODEL = (ASSETS / "demo-vlm").is_dir() and (ASSETS / "demo-vif").is_dir()
+TIMEOUT_MS = 15_000
+
+
+def find_chromium():
+    """The browser named by CHROMIUM, one that is installed, or None for Playwright's own."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+@pytest.fixture(scope="session")
+def session():
+    """The bundled model where it is installed, else one that costs nothing."""
+    if HAS_MODEL:
+        return vif.load(ASSETS / "demo-vlm", adapter=ASSETS / "demo-vif")
+    return FakeSession(delay=0.4)
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory):
+    """An assets folder with one example."""
+    folder = tmp_path_factory.mktemp("assets")
+    (folder / "examples").mkdir()
+    scene = draw_scene(5)
+    scene.image.save(folder / "examples" / "scene.png")
+    question = ask_scene(scene, 5)[0].text
+    listing = f'[{{"image": "scene.png", "question": "{question}", "note": "Look closely."}}]'
+    (folder / "examples" / "examples.json").write_text(listing)
+    return types.SimpleNamespace(folder=folder, question=question)
+
+
+def serve(session, assets):
+    demo = build_demo(session, assets=assets)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    return demo, url
+
+
+@pytest.fixture(scope="session")
+def url(session, examples):
+    demo, url = serve(session, examples.folder)
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def slow_url(tmp_path_factory):
+    """A model without an adapter that takes so long that it has to be stopped."""
+    demo, url = serve(FakeSession(adapter=False, delay=30), tmp_path_factory.mktemp("none"))
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        try:
+            chromium = playwright.chromium.launch(
+                executable_path=find_chromium(), args=["--no-sandbox"]
+            )
+        except Error as error:
+            if os.environ.get("CI") == "true":
+                raise
+            pytest.skip(f"no Chromium: set CHROMIUM or install one ({error.message[:80]})")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens the page; afterwards checks that it stayed silent and on this machine."""
+    opened, problems, hosts = [], [], set()
+
+    def report(message):
+        if message.type == "error":
+            problems.append(message.text)
+
+    def opener(address, width=1440, height=900, theme="light"):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(TIMEOUT_MS)
+        page.on("console", report)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
+        page.goto(f"{address}?__theme={theme}")
+        page.locator("#run").wait_for()
+        opened.append(page)
+        return page
+
+    yield opener
+    for page in opened:
+        with suppress(Error):
+            page.close()
+    assert problems == []
+    assert hosts <= {"127.0.0.1", None}
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+

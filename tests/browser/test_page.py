@@ -1,0 +1,209 @@
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import HAS_MODEL, TIMEOUT_MS
+
+SHOTS = os.environ.get("SCREENSHOTS")
+expect.set_options(timeout=TIMEOUT_MS)
+
+
+def run(page):
+    page.locator("#run").click()
+    # Disabled while the model answers, then ready again.
+    expect(page.locator("#run")).to_have_text("Running…")
+    expect(page.locator("#run")).to_have_text("Run")
+    expect(page.locator("#cards .vl-card").first).to_be_visible()
+
+
+def question(page):
+    return page.locator("#question textarea")
+
+
+def caption(page, method="plain"):
+    return page.locator(f'#maps [data-method="{method}"] figcaption')
+
+
+def shoot(page, name):
+    if SHOTS:
+        page.wait_for_timeout(600)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def answered(open_page, url):
+    page = open_page(url)
+    run(page)
+    return page
+
+
+def test_it_says_what_to_do_and_what_will_appear(open_page, url):
+    page = open_page(url)
+    expect(page.locator("#cards")).to_contain_text("answer twice")
+    expect(question(page)).not_to_have_value("")
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#body")).to_be_hidden()
+    shoot(page, "empty")
+
+
+def test_a_new_scene_is_answered_twice(open_page, url):
+    page = open_page(url)
+    before = page.locator("#picture img").get_attribute("src")
+    page.locator("#draw").click()
+    expect(page.locator("#picture img")).not_to_have_attribute("src", before)
+    page.locator("#suggestions button").nth(1).click()
+    chosen = page.locator("#suggestions button").nth(1).inner_text()
+    expect(question(page)).to_have_value(chosen)
+    run(page)
+    for method in ("plain", "vif"):
+        card = page.locator(f'#cards [data-method="{method}"]')
+        expect(card.locator(".vl-answer")).not_to_be_empty()
+        expect(card.locator(".vl-verdict")).to_be_visible()
+        expect(page.locator(f'#maps [data-method="{method}"] img').first).to_be_visible()
+    expect(page.locator("#curves .js-plotly-plot")).to_be_visible()
+    shoot(page, "answered")
+
+
+def test_an_example_fills_picture_and_question(open_page, url, examples):
+    page = open_page(url)
+    page.locator("#draw").click()
+    expect(question(page)).not_to_have_value(examples.question)
+    page.locator("#examples button").first.click()
+    expect(question(page)).to_have_value(examples.question)
+    expect(page.locator("#message")).to_contain_text("Look closely.")
+
+
+def test_vif_can_be_switched_off_and_on(open_page, url):
+    page = open_page(url)
+    page.get_by_label("Also answer with VIF").uncheck()
+    run(page)
+    expect(page.locator("#cards .vl-card")).to_have_count(1)
+    page.get_by_role("tab", name="Mixture").click()
+    expect(page.locator("#mixture")).to_contain_text("Switch VIF on")
+    page.get_by_label("Also answer with VIF").check()
+    run(page)
+    expect(page.locator("#cards .vl-card")).to_have_count(3)
+    expect(page.locator("#mixture ellipse").first).to_be_visible()
+
+
+def test_another_injection_range_steers_other_layers(open_page, url):
+    page = open_page(url)
+    page.get_by_label("Injection layers from").fill("6")
+    page.get_by_label("Injection layers from").press("Tab")
+    expect(page.locator("#plan .vl-is-injection")).to_have_count(2)
+    run(page)
+    page.get_by_role("tab", name="Mixture").click()
+    expect(page.locator("#injected label")).to_have_text(["Layer 6", "Layer 7"])
+    page.locator("#injected label").nth(1).click()
+    expect(page.locator("#mixture")).to_contain_text("Injection layer 7")
+    shoot(page, "mixture")
+
+
+def test_picking_layer_head_and_token_redraws_without_the_model(answered):
+    page = answered
+    expect(caption(page)).to_contain_text("Layer 7, mean of heads, token 1")
+    page.get_by_role("tab", name="All layers").click()
+    page.locator('#sheet [data-pick="2"]').first.click()
+    expect(caption(page)).to_contain_text("Layer 2, mean of heads")
+    expect(page.get_by_label("range slider for Layer")).to_have_value("2")
+    expect(page.locator('#sheet [data-pick="2"][aria-pressed="true"]')).to_have_count(2)
+    shoot(page, "sheet")
+    page.get_by_label("Mean of all layers").check()
+    expect(caption(page)).to_contain_text("Mean of all layers")
+    page.get_by_label("range slider for Layer").fill("5")
+    expect(caption(page)).to_contain_text("Layer 5, ")
+    page.get_by_label("Heads").click()
+    page.get_by_role("option", name="Head 1", exact=True).click()
+    expect(caption(page, "vif")).to_contain_text("head 1")
+    page.locator('#cards [data-method="plain"] .vl-token').last.focus()
+    page.keyboard.press("Enter")
+    expect(caption(page)).not_to_contain_text("token 1 ")
+    expect(page.locator("#run")).to_have_text("Run")
+
+
+def test_more_text_before_the_question_is_shown_and_counted(open_page, url):
+    page = open_page(url)
+    page.get_by_label("range slider for Unrelated text").fill("128")
+    page.locator("#show-text button").first.click()
+    expect(page.locator("#context textarea")).not_to_have_value("")
+    expect(page.locator("#text-note")).to_contain_text("tokens before the question")
+    run(page)
+    expect(page.locator("#cards .vl-card")).to_have_count(3)
+
+
+def test_a_file_that_is_no_image_gives_one_sentence_and_keeps_the_question(
+    open_page, url, tmp_path
+):
+    page = open_page(url)
+    run(page)
+    old = page.locator("#cards").inner_html()
+    question(page).fill("Is this kept?")
+    page.get_by_label("Remove Image").click()
+    bad = tmp_path / "notes.png"
+    bad.write_text("no picture")
+    page.locator("#picture input[type=file]").set_input_files(bad)
+    page.locator("#picture img").wait_for(state="attached")
+    page.locator("#run").click()
+    expect(page.get_by_role("alert")).to_contain_text("notes.png")
+    expect(question(page)).to_have_value("Is this kept?")
+    assert page.locator("#cards").inner_html() == old
+    expect(page.locator("#run")).to_be_enabled()
+
+
+def test_an_empty_question_gives_a_sentence(open_page, url):
+    page = open_page(url)
+    question(page).fill("")
+    page.locator("#run").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no question")
+    shoot(page, "problem")
+
+
+def test_a_double_click_runs_once(open_page, url, session):
+    page = open_page(url)
+    before = len(getattr(session, "calls", []))
+    page.locator("#run").dblclick()
+    expect(page.locator("#cards .vl-card")).to_have_count(3)
+    expect(page.locator("#run")).to_have_text("Run")
+    if not HAS_MODEL:
+        assert len(session.calls) == before + 1
+
+
+def test_stop_ends_a_long_run_and_says_so(open_page, slow_url):
+    page = open_page(slow_url)
+    expect(page.get_by_label("Also answer with VIF")).to_be_disabled()
+    expect(page.locator("#use-vif")).to_contain_text("No VIF adapter is loaded")
+    page.locator("#run").click()
+    expect(page.locator("#stop")).to_be_enabled()
+    page.locator("#stop").click()
+    expect(page.locator("#message")).to_contain_text("Stopped.")
+    expect(page.locator("#run")).to_be_enabled()
+
+
+def test_two_tabs_never_meet(open_page, url):
+    first, second = open_page(url), open_page(url)
+    run(first)
+    expect(second.locator("#body")).to_be_hidden()
+    question(second).fill("Is there a moon?")
+    run(second)
+    expect(question(first)).not_to_have_value("Is there a moon?")
+
+
+def test_everything_can_be_saved(answered):
+    page = answered
+    page.get_by_role("tab", name="Save").click()
+    page.locator("#prepare").click()
+    expect(page.locator("#files")).to_contain_text("answers.json")
+    expect(page.locator("#script")).to_contain_text("Trace")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_overflows(open_page, url, width, theme):
+    page = open_page(url, width=width, theme=theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    run(page)
+    page.locator("#curves .js-plotly-plot").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"{theme}-{width}")

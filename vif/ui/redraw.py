@@ -1,0 +1,111 @@
+"""What a click redraws, as plain functions; none of them runs the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+from plotly import graph_objects as go
+
+from vif import charts
+from vif.ui import handlers
+from vif.ui.cards import answer_cards
+from vif.ui.handlers import view_of
+from vif.ui.maps import contact_sheet, heatmaps
+from vif.ui.markup import text
+from vif.ui.mixtures import mixture_panel
+from vif.ui.state import Curves, MixtureView, Result, View
+
+
+def notice(words: str, is_problem: bool = False) -> str:
+    """Returns the message line: a problem is announced at once, anything else politely."""
+    if not words:
+        return ""
+    role, kind = ("alert", "problem") if is_problem else ("status", "status")
+    return f'<p class="vl-{kind}" role="{role}">{text(words)}</p>'
+
+
+def curve_figure(result: Result, view: View) -> go.Figure:
+    """Returns the attenuation figure of a result at the chosen token."""
+    curves = Curves.of(result, view)
+    meta = (result.steered or result.first).meta
+    ranges = [tuple(meta[key]) if meta.get(key) else None for key in ("learning", "injection")]
+    return charts.attenuation(curves.share, curves.entropy, *ranges, asked=curves.asked)
+
+
+def draw_maps(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+    """The heatmaps and the sheet of all layers."""
+    if result is None:
+        return gr.skip(), gr.skip()
+    shown = view_of(token, *view)
+    return heatmaps(result, shown), contact_sheet(result, shown)
+
+
+def draw_mixture(result: Result | None, token: int, *values: Any) -> Any:
+    """The mixture of the chosen injection layer."""
+    if result is None:
+        return gr.skip()
+    *view, index, shown, chosen = values
+    return mixture_panel(
+        result, view_of(token, *view), MixtureView(int(index or 0), int(shown), chosen)
+    )
+
+
+def draw_maps_and_mixture(result: Result | None, token: int, *values: Any) -> Any:
+    """Everything that uses the colours."""
+    maps = draw_maps(result, token, *values[:-3])
+    return *maps, draw_mixture(result, token, *values)
+
+
+def take_token(
+    event: gr.EventData, result: Result | None, _token: int, *view: Any
+) -> tuple[Any, ...]:
+    """The clicked token: cards, maps and curves follow."""
+    longest = max(len(t.tokens) for t in result.traces.values()) if result else 0
+    index = picked(event, longest)
+    if index is None:
+        return (gr.skip(),) * 5
+    shown = view_of(index, *view)
+    maps = draw_maps(result, index, *view)
+    return index, answer_cards(result, shown), *maps, curve_figure(result, shown)
+
+
+def take_layer(
+    event: gr.EventData, result: Result | None, token: int, *view: Any
+) -> tuple[Any, ...]:
+    """The clicked layer of the sheet, large."""
+    index = picked(event, result.first.num_layers if result else 0)
+    if index is None:
+        return (gr.skip(),) * 4
+    return index, False, *draw_maps(result, token, index, False, *view[2:])
+
+
+def take_component(
+    event: gr.EventData, result: Result | None, token: int, *values: Any
+) -> tuple[Any, Any]:
+    """The clicked component, highlighted; a second click lets it go."""
+    index = picked(event, int(values[-2]))
+    if result is None or index is None:
+        return gr.skip(), gr.skip()
+    chosen = None if index == values[-1] else index
+    return chosen, draw_mixture(result, token, *values[:-1], chosen)
+
+
+def save(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+    """The files, and the program that draws the shown map again."""
+    if result is None:
+        return gr.skip(), gr.skip()
+    shown = view_of(token, *view)
+    paths = handlers.save_files(result, shown)
+    code = handlers.redraw_script(result, shown)
+    return gr.Files(paths, visible=True), gr.Code(code, visible=True)
+
+
+def picked(event: gr.EventData, count: int) -> int | None:
+    """The number a component reported; None unless it is an index below `count`.
+
+    It comes from the browser, so it may be anything.
+    """
+    index = event._data.get("index") if isinstance(event._data, dict) else None
+    is_index = isinstance(index, int) and not isinstance(index, bool) and 0 <= index < count
+    return index if is_index else None
