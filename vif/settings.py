@@ -33,6 +33,9 @@ class Settings:
 
     def check(self, num_layers: int) -> None:
         """Raises `InputError` unless the settings make sense for a model of so many layers."""
+        for name, least in (("stride", 1), ("samples", 0), ("max_new_tokens", 1), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least {least}.")
         for name, chosen in (("learning", self.learning), ("injection", self.injection)):
             _check_range(name, chosen, num_layers)
         if self.learning_layers[-1] >= self.injection_layers[0]:
@@ -42,9 +45,6 @@ class Settings:
             )
         if not 0 <= self.alpha <= 1:
             raise InputError(f"Alpha is {self.alpha:g}, expected a number from 0 to 1.")
-        for name, least in (("stride", 1), ("samples", 0), ("max_new_tokens", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least {least}.")
 
     @property
     def learning_layers(self) -> list[int]:

@@ -3,12 +3,12 @@
 import os
 import shutil
 import types
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 import vif
 from tests.fake_session import FakeSession
@@ -18,6 +18,7 @@ from vif.ui import build_demo, launch_options
 ASSETS = Path(__file__).parents[2] / "assets"
 HAS_MODEL = (ASSETS / "demo-vlm").is_dir() and (ASSETS / "demo-vif").is_dir()
 TIMEOUT_MS = 15_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 def find_chromium():
@@ -31,7 +32,7 @@ def session():
     """The bundled model where it is installed, else one that costs nothing."""
     if HAS_MODEL:
         return vif.load(ASSETS / "demo-vlm", adapter=ASSETS / "demo-vif")
-    return FakeSession(delay=0.4)
+    return FakeSession(delay=0.2)
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +80,14 @@ def browser():
             if os.environ.get("CI") == "true":
                 raise
             pytest.skip(f"no Chromium: set CHROMIUM or install one ({error.message[:80]})")
-        yield chromium
+        # One context, so that the page's files are loaded once; Gradio tells tabs apart itself.
+        yield chromium.new_context()
         chromium.close()
 
 
-@pytest.fixture
-def open_page(browser):
-    """Opens the page; afterwards checks that it stayed silent and on this machine."""
+@contextmanager
+def watched(context):
+    """Gives a function that opens pages; at the end they must have been silent and local."""
     opened, problems, hosts = [], [], set()
 
     def report(message):
@@ -93,7 +95,8 @@ def open_page(browser):
             problems.append(message.text)
 
     def opener(address, width=1440, height=900, theme="light"):
-        page = browser.new_page(viewport={"width": width, "height": height})
+        page = context.new_page()
+        page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", report)
         page.on("pageerror", lambda error: problems.append(str(error)))
@@ -105,10 +108,32 @@ def open_page(browser):
 
     yield opener
     for page in opened:
-        with suppress(Error):
-            page.close()
+        page.close()
     assert problems == []
     assert hosts <= {"127.0.0.1", None}
+
+
+@pytest.fixture
+def open_page(browser):
+    with watched(browser) as opener:
+        yield opener
+
+
+@pytest.fixture(scope="module")
+def answered(browser, url):
+    """One page with answers, shared by tests that do not care which."""
+    with watched(browser) as opener:
+        page = opener(url)
+        run(page)
+        yield page
+
+
+def run(page):
+    """Asks, and waits until the page is ready again."""
+    page.locator("#run").click()
+    expect(page.locator("#stop")).to_be_enabled()
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#cards .vl-card").first).to_be_visible()
 
 
 def pytest_collection_modifyitems(items):
@@ -116,5 +141,3 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.browser)
-
-

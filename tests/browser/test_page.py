@@ -4,18 +4,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, TIMEOUT_MS
+from tests.browser.conftest import HAS_MODEL, run
 
 SHOTS = os.environ.get("SCREENSHOTS")
-expect.set_options(timeout=TIMEOUT_MS)
-
-
-def run(page):
-    page.locator("#run").click()
-    # Disabled while the model answers, then ready again.
-    expect(page.locator("#run")).to_have_text("Running…")
-    expect(page.locator("#run")).to_have_text("Run")
-    expect(page.locator("#cards .vl-card").first).to_be_visible()
 
 
 def question(page):
@@ -30,13 +21,6 @@ def shoot(page, name):
     if SHOTS:
         page.wait_for_timeout(600)
         page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
-
-
-@pytest.fixture
-def answered(open_page, url):
-    page = open_page(url)
-    run(page)
-    return page
 
 
 def test_it_says_what_to_do_and_what_will_appear(open_page, url):
@@ -75,7 +59,7 @@ def test_an_example_fills_picture_and_question(open_page, url, examples):
     expect(page.locator("#message")).to_contain_text("Look closely.")
 
 
-def test_vif_can_be_switched_off_and_on(open_page, url):
+def test_vif_can_be_switched_off_and_steered_elsewhere(open_page, url):
     page = open_page(url)
     page.get_by_label("Also answer with VIF").uncheck()
     run(page)
@@ -83,21 +67,16 @@ def test_vif_can_be_switched_off_and_on(open_page, url):
     page.get_by_role("tab", name="Mixture").click()
     expect(page.locator("#mixture")).to_contain_text("Switch VIF on")
     page.get_by_label("Also answer with VIF").check()
-    run(page)
-    expect(page.locator("#cards .vl-card")).to_have_count(3)
-    expect(page.locator("#mixture ellipse").first).to_be_visible()
-
-
-def test_another_injection_range_steers_other_layers(open_page, url):
-    page = open_page(url)
     page.get_by_label("Injection layers from").fill("6")
     page.get_by_label("Injection layers from").press("Tab")
     expect(page.locator("#plan .vl-is-injection")).to_have_count(2)
     run(page)
-    page.get_by_role("tab", name="Mixture").click()
+    expect(page.locator("#cards .vl-card")).to_have_count(3)
     expect(page.locator("#injected label")).to_have_text(["Layer 6", "Layer 7"])
     page.locator("#injected label").nth(1).click()
     expect(page.locator("#mixture")).to_contain_text("Injection layer 7")
+    page.locator("#mixture .vl-rank").first.click()
+    expect(page.locator("#mixture g.vl-chosen")).to_have_count(1)
     shoot(page, "mixture")
 
 
@@ -123,22 +102,21 @@ def test_picking_layer_head_and_token_redraws_without_the_model(answered):
     expect(page.locator("#run")).to_have_text("Run")
 
 
-def test_more_text_before_the_question_is_shown_and_counted(open_page, url):
-    page = open_page(url)
-    page.get_by_label("range slider for Unrelated text").fill("128")
-    page.locator("#show-text button").first.click()
-    expect(page.locator("#context textarea")).not_to_have_value("")
-    expect(page.locator("#text-note")).to_contain_text("tokens before the question")
-    run(page)
-    expect(page.locator("#cards .vl-card")).to_have_count(3)
+def test_everything_can_be_saved(answered):
+    page = answered
+    page.get_by_role("tab", name="Save").click()
+    page.locator("#prepare").click()
+    expect(page.locator("#files")).to_contain_text("answers")
+    expect(page.locator("#script")).to_contain_text("Trace")
 
 
-def test_a_file_that_is_no_image_gives_one_sentence_and_keeps_the_question(
-    open_page, url, tmp_path
-):
-    page = open_page(url)
-    run(page)
+def test_a_problem_is_one_sentence_and_changes_nothing_else(answered, tmp_path):
+    page = answered
     old = page.locator("#cards").inner_html()
+    question(page).fill("")
+    page.locator("#run").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no question")
+    shoot(page, "problem")
     question(page).fill("Is this kept?")
     page.get_by_label("Remove Image").click()
     bad = tmp_path / "notes.png"
@@ -148,16 +126,18 @@ def test_a_file_that_is_no_image_gives_one_sentence_and_keeps_the_question(
     page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("notes.png")
     expect(question(page)).to_have_value("Is this kept?")
-    assert page.locator("#cards").inner_html() == old
     expect(page.locator("#run")).to_be_enabled()
+    assert page.locator("#cards").inner_html() == old
 
 
-def test_an_empty_question_gives_a_sentence(open_page, url):
+def test_more_text_before_the_question_is_shown_and_counted(open_page, url):
     page = open_page(url)
-    question(page).fill("")
-    page.locator("#run").click()
-    expect(page.get_by_role("alert")).to_contain_text("There is no question")
-    shoot(page, "problem")
+    page.get_by_label("range slider for Unrelated text").fill("128")
+    page.locator("#show-text button").first.click()
+    expect(page.locator("#context textarea")).not_to_have_value("")
+    expect(page.locator("#text-note")).to_contain_text("tokens before the question")
+    run(page)
+    expect(page.locator("#cards .vl-card")).to_have_count(3)
 
 
 def test_a_double_click_runs_once(open_page, url, session):
@@ -181,25 +161,14 @@ def test_stop_ends_a_long_run_and_says_so(open_page, slow_url):
     expect(page.locator("#run")).to_be_enabled()
 
 
-def test_two_tabs_never_meet(open_page, url):
-    first, second = open_page(url), open_page(url)
-    run(first)
-    expect(second.locator("#body")).to_be_hidden()
-    question(second).fill("Is there a moon?")
-    run(second)
-    expect(question(first)).not_to_have_value("Is there a moon?")
+def test_two_tabs_never_meet(answered, open_page, url):
+    other = open_page(url)
+    expect(other.locator("#cards .vl-card")).to_have_count(0)
+    expect(other.locator("#body")).to_be_hidden()
+    expect(answered.locator("#cards .vl-card")).to_have_count(3)
 
 
-def test_everything_can_be_saved(answered):
-    page = answered
-    page.get_by_role("tab", name="Save").click()
-    page.locator("#prepare").click()
-    expect(page.locator("#files")).to_contain_text("answers.json")
-    expect(page.locator("#script")).to_contain_text("Trace")
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])
 def test_nothing_overflows(open_page, url, width, theme):
     page = open_page(url, width=width, theme=theme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -17,7 +17,7 @@ from vif.ui.cards import answer_cards
 from vif.ui.controls import Controls
 from vif.ui.examples import Example, plan_strip, suggestion_strip
 from vif.ui.handlers import Form, Session, view_of
-from vif.ui.maps import contact_sheet, heatmaps
+from vif.ui.maps import heatmaps
 from vif.ui.mixtures import mixture_panel
 from vif.ui.redraw import notice, picked
 from vif.ui.results import Results, head_choices
@@ -119,12 +119,12 @@ class Wiring:
         maps = [r.maps, r.sheet]
         quick = {**_QUICK, "trigger_mode": "always_last"}
         r.layer.input(
-            lambda *a: (False, *redraw.draw_maps(*a[:3], False, *a[4:])),
+            lambda *a: (False, *redraw.draw_layer(*a[:3], False, *a[4:])),
             self.view_inputs,
             [r.all_layers, *maps],
             **quick,
         )
-        gr.on([r.all_layers.input], redraw.draw_maps, self.view_inputs, maps, **quick)
+        gr.on([r.all_layers.input], redraw.draw_layer, self.view_inputs, maps, **quick)
         shared = [component.input for component in r.view[2:]]
         both = [*maps, r.mixture]
         gr.on(shared, redraw.draw_maps_and_mixture, self.mixture_inputs, both, **quick)
@@ -223,7 +223,7 @@ class Wiring:
             r.body: gr.Column(visible=True),
             r.cards: answer_cards(result, view),
             r.maps: heatmaps(result, view),
-            r.sheet: contact_sheet(result, view),
+            r.sheet: redraw.draw_sheet(result, view),
             r.curves: redraw.curve_figure(result, view),
             r.mixture: mixture_panel(result, view, choice),
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),

@@ -10,7 +10,6 @@ from vif.trace import Trace
 from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text
 from vif.ui.state import Result, View
 
-
 # What is smaller is rounding, and is drawn as nothing.
 _SMALLEST = 1e-5
 

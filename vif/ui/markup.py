@@ -20,6 +20,19 @@ element.addEventListener('click', (event) => {
 });
 """
 
+# The sheet of all layers is large; choosing a layer sends its number and not the sheet again.
+SHEET_SCRIPT = (
+    PICK_SCRIPT
+    + """
+watch(['value', 'chosen'], () => {
+  for (const button of element.querySelectorAll('[data-pick]')) {
+    button.setAttribute('aria-pressed', String(Number(button.dataset.pick) === props.chosen));
+  }
+});
+"""
+)
+NO_LAYER = -1
+
 
 def text(value: object) -> str:
     """Escapes a text for HTML, quotes included."""

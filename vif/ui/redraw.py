@@ -12,7 +12,7 @@ from vif.ui import handlers
 from vif.ui.cards import answer_cards
 from vif.ui.handlers import view_of
 from vif.ui.maps import contact_sheet, heatmaps
-from vif.ui.markup import text
+from vif.ui.markup import NO_LAYER, text
 from vif.ui.mixtures import mixture_panel
 from vif.ui.state import Curves, MixtureView, Result, View
 
@@ -33,12 +33,30 @@ def curve_figure(result: Result, view: View) -> go.Figure:
     return charts.attenuation(curves.share, curves.entropy, *ranges, asked=curves.asked)
 
 
+def draw_layer(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+    """The heatmaps of another layer; the sheet of all layers only moves its mark."""
+    if result is None:
+        return gr.skip(), gr.skip()
+    shown = view_of(token, *view)
+    return heatmaps(result, shown), gr.HTML(chosen=_mark(shown))
+
+
 def draw_maps(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
     """The heatmaps and the sheet of all layers."""
     if result is None:
         return gr.skip(), gr.skip()
     shown = view_of(token, *view)
-    return heatmaps(result, shown), contact_sheet(result, shown)
+    return heatmaps(result, shown), draw_sheet(result, shown)
+
+
+def draw_sheet(result: Result, view: View) -> gr.HTML:
+    """The sheet of all layers with the shown one marked."""
+    return gr.HTML(contact_sheet(result, view), chosen=_mark(view))
+
+
+def _mark(view: View) -> int:
+    """The number of the marked layer, as the sheet's script wants it."""
+    return NO_LAYER if view.layer is None else view.layer
 
 
 def draw_mixture(result: Result | None, token: int, *values: Any) -> Any:
@@ -77,7 +95,7 @@ def take_layer(
     index = picked(event, result.first.num_layers if result else 0)
     if index is None:
         return (gr.skip(),) * 4
-    return index, False, *draw_maps(result, token, index, False, *view[2:])
+    return index, False, *draw_layer(result, token, index, False, *view[2:])
 
 
 def take_component(

@@ -9,7 +9,7 @@ import gradio as gr
 from vif import render
 from vif.ui.cards import empty_cards
 from vif.ui.handlers import Session
-from vif.ui.markup import PICK_SCRIPT
+from vif.ui.markup import NO_LAYER, PICK_SCRIPT, SHEET_SCRIPT
 from vif.ui.theme import html_block
 
 DEFAULT_COMPONENTS = 6
@@ -48,7 +48,7 @@ def build_results(session: Session) -> Results:
                 curves = gr.Plot(show_label=False, container=False, elem_id="curves")
                 html_block(_CURVES_NOTE)
             with gr.Tab("All layers", id="sheet"):
-                sheet = html_block(js_on_load=PICK_SCRIPT, elem_id="sheet")
+                sheet = html_block(js_on_load=SHEET_SCRIPT, chosen=NO_LAYER, elem_id="sheet")
             with gr.Tab("Mixture", id="mixture"):
                 injected, shown = _mixture_controls(session)
                 mixture = html_block(js_on_load=PICK_SCRIPT, elem_id="mixture")
@@ -66,8 +66,8 @@ _CURVES_NOTE = (
     '<p class="vl-note vl-pad">Read from left to right, from the first decoder layer to the last. '
     "<b>How much</b>: which part of its attention the answer spends on the image; a falling line "
     "is attenuation. <b>How widely</b>: 0 means that it looks at one spot, 1 that it looks "
-    "everywhere alike. <b>How rightly</b>, where the true place is known: which part of the look at "
-    "the image lies on what was asked about. All are means over heads for the chosen token. "
+    "everywhere alike. <b>How rightly</b>, where the true place is known: which part of the look "
+    "at the image lies on what was asked about. All are means over heads for the chosen token. "
     "Attention shows where a model reads, not why it answers.</p>"
 )
 

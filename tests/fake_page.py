@@ -1,0 +1,32 @@
+"""What a person fills in and clicks, for tests of the page."""
+
+import threading
+from types import SimpleNamespace
+
+from PIL import Image
+
+from tests.fake_session import FakeSession
+from vif.ui import handlers
+
+PICTURE = Image.new("RGB", (128, 96), (90, 120, 90))
+QUESTION = "What colour is the star?"
+# Layer, all layers, head, normalised, palette, opacity, tiles: the order of the page's controls.
+VIEW = (7, False, "mean", False, "viridis", 0.6, False)
+
+
+def form(**changes):
+    values = {
+        "image": PICTURE, "question": QUESTION, "context": "", "use_vif": True,
+        "learning_start": 3, "learning_end": 4, "injection_start": 5, "injection_end": 7,
+        "stride": 1, "alpha": 0.5, "samples": 0, "seed": 0, "max_new_tokens": 32,
+    }  # fmt: skip
+    return handlers.Form(**(values | changes))
+
+
+def ask(session=None, truths=(), **changes):
+    cancel = threading.Event()
+    return handlers.answer(session or FakeSession(), form(**changes), list(truths), cancel)
+
+
+def clicked(index):
+    return SimpleNamespace(_data={"index": index})

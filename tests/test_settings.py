@@ -1,0 +1,36 @@
+"""Settings and what a person can get wrong about them."""
+
+import pytest
+
+from vif.errors import InputError
+from vif.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"learning": (4, 3)}, "learning range is 4 to 3"),
+        ({"injection": (5, 8)}, "layers 0 to 7"),
+        ({"learning": (-1, 3)}, "layers 0 to 7"),
+        ({"learning": (3, 5)}, "before the injection range"),
+        ({"alpha": 1.2}, "Alpha is 1.2"),
+        ({"alpha": float("nan")}, "Alpha is nan"),
+        ({"stride": 0}, "stride is 0"),
+        ({"samples": -1}, "samples is -1"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+    ],
+)
+def test_a_bad_setting_is_named(changes, words):
+    with pytest.raises(InputError, match=words):
+        Settings(**changes).check(8)
+
+
+def test_defaults_fit_eight_layers():
+    Settings().check(8)
+
+
+def test_learning_layers_are_stretched_over_injection_layers():
+    assert Settings().sources() == {5: 3, 6: 3, 7: 4}
+    published = Settings(learning=(11, 17), injection=(25, 31), stride=2)
+    assert published.sources() == {25: 11, 27: 13, 29: 15, 31: 17}
+    assert Settings(learning=(1, 4), injection=(6, 7)).sources() == {6: 1, 7: 3}
