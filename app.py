@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Loads the model once and serves the page until it is interrupted."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     arguments = parse_arguments(argv)
-    session = vif.load(arguments.model_path, adapter=arguments.adapter)
+    try:
+        session = vif.load(arguments.model_path, adapter=arguments.adapter)
+    except vif.InputError as error:
+        raise SystemExit(f"VIF Lens cannot start. {error}") from error
     demo = build_demo(session, assets=ASSETS)
     demo.launch(
         server_name=arguments.host,

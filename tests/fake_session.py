@@ -19,6 +19,7 @@ from vif.settings import Settings
 from vif.trace import Mixture, Trace
 
 LAYERS, HEADS, SIDE, COMPONENTS = 8, 4, 12, 8
+BREAKING = "break"
 COLOURS = ("red", "blue", "green", "yellow")
 
 
@@ -68,6 +69,8 @@ class FakeSession:
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
         self.calls.append({"question": question, "context": context, "methods": list(methods)})
+        if question == BREAKING:
+            raise RuntimeError("The fake model was asked to break.")
         if not question.strip():
             raise InputError("Type a question first.")
         Settings(learning, injection, stride, alpha, samples, seed, max_new_tokens).check(LAYERS)

@@ -57,3 +57,11 @@ def test_a_method_keeps_its_colour_wherever_it_stands():
 def test_a_deep_model_has_few_ticks():
     deep = {"plain": np.linspace(1, 0, 32)}
     assert charts.attenuation(deep, deep).layout.xaxis.dtick == 2
+
+
+def test_a_known_place_adds_a_panel_that_shows_small_shares():
+    small = {"plain": np.full(8, 0.01), "vif": np.linspace(0.01, 0.05, 8)}
+    figure = charts.attenuation(SHARE, ENTROPY, asked=small)
+    assert len(figure.data) == 6
+    assert 0.05 < figure.layout.yaxis3.range[1] < 0.1
+    assert figure.layout.height > charts.attenuation(SHARE, ENTROPY).layout.height

@@ -11,6 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+import app
 from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form
 from tests.fake_session import LAYERS, FakeSession
 from vif.errors import InputError
@@ -73,6 +74,32 @@ def test_the_page_asks_for_nothing_outside():
 
 def test_building_writes_nothing_into_the_sources():
     assert not list(Path(handlers.__file__).parent.glob("*.pyi"))
+
+
+def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
+    for name in ("HOST", "PORT", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    found = app.parse_arguments([])
+    assert (found.host, found.port) == ("127.0.0.1", 7860)
+    assert found.model_path == str(app.DEFAULT_MODEL)
+
+
+def test_a_space_and_the_environment_are_heard(monkeypatch):
+    monkeypatch.delenv("HOST", raising=False)
+    monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
+    monkeypatch.setenv("PORT", "8000")
+    found = app.parse_arguments([])
+    assert (found.host, found.port) == ("0.0.0.0", 8000)
+
+
+def test_the_bundled_adapter_is_for_the_bundled_model_only():
+    assert app.parse_arguments(["--model-path", "other"]).adapter is None
+    assert app.parse_arguments(["--model-path", "other", "--adapter", "x"]).adapter == "x"
+
+
+def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match="VIF Lens cannot start"):
+        app.main(["--model-path", str(tmp_path / "nothing")])
 
 
 # --- asking -----------------------------------------------------------------------------------

@@ -124,6 +124,16 @@ def test_coverage_is_the_covered_share_of_a_cell():
     np.testing.assert_allclose(shares, [0.5, 1, 0])
 
 
+def test_tiles_are_shown_instead_of_the_whole_image(result):
+    trace = result.first
+    blocks = np.arange(len(trace.blocks)) % 2
+    tiled = Trace(**(vars(trace) | {"blocks": blocks}))
+    assert Result(result.picture, result.thumb, {"plain": tiled}).has_tiles
+    for tiles in (False, True):
+        seen = np.isfinite(View(tiles=tiles).cells(tiled)).all(1)
+        np.testing.assert_array_equal(seen, blocks == tiles)
+
+
 def test_picking_a_token_changes_cards_maps_and_curves(result):
     token, cards, maps, _, curves = redraw.take_token(clicked(1), result, 0, *VIEW)
     assert token == 1

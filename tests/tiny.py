@@ -1,4 +1,4 @@
-"""A tiny random LLaVA with the bundled model's processor, for tests that need no trained weights."""
+"""A tiny random LLaVA with the bundled model's processor: no trained weights needed."""
 
 from __future__ import annotations
 

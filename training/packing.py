@@ -36,6 +36,10 @@ SIDE = IMAGE_SIZE // PATCH_SIZE
 NUM_IMAGE_TOKENS = SIDE * SIDE
 IGNORE = -100
 LANES = "packed_lanes"
+FEW_OBJECTS = 2
+NO_RELATIONS = dict.fromkeys(
+    ("nearest", "left", "right", "above", "below", "odd", "neighbour-cell"), 0.0
+)
 NEVER = -1e4  # logit of a key that is not visible; finite in every precision
 FAMILY_NAMES = sorted(GROUP_OF)
 FAMILY_INDEX = {name: i for i, name in enumerate(FAMILY_NAMES)}
@@ -58,7 +62,9 @@ class PackingConfig:
         unknown_share: Share of questions with an unknown word or an opening phrase in them.
         weights: Relative frequency of question families.
         first_seed: Seed of the first scene; batch i, image j is seed first + i * batch_size + j.
-        curriculum_steps: Steps over which the most objects in a scene rises from 3 to 14.
+        curriculum_steps: Steps over which scenes grow from 2 objects to 14; relations are asked
+            from a quarter of it on, text and gaps come in over its second half. With everything
+            from the start the model never finds the asked object at all.
         lane: Tokens in a lane; longer blocks lose the beginning of their text.
     """
 
@@ -116,23 +122,29 @@ class PackedScenes(Dataset):
         for j in range(config.batch_size):
             seed = config.first_seed + index * config.batch_size + j
             rng = np.random.default_rng([seed, 3])
-            scene = draw_scene(seed, config.split, self._num_objects(index, rng))
-            questions = ask_scene(scene, seed, config.questions, config.weights)
+            within = index < config.curriculum_steps
+            progress = index / config.curriculum_steps if within else 1.0
+            most = FEW_OBJECTS + round((MAX_OBJECTS - FEW_OBJECTS) * progress)
+            count = None if progress == 1 else int(rng.integers(FEW_OBJECTS, most + 1))
+            scene = draw_scene(seed, config.split, count)
+            weights = config.weights | (NO_RELATIONS if progress < 0.25 else {})
+            questions = ask_scene(scene, seed, config.questions, weights)
             scenes.append(scene)
-            blocks.append([self.block(question, rng) for question in questions])
+            share = max(0.0, 2 * progress - 1)
+            blocks.append([self.block(question, rng, share) for question in questions])
         return pack(scenes, blocks, self.ids, config.lane)
 
-    def _num_objects(self, index: int, rng: np.random.Generator) -> int | None:
-        if index >= self.config.curriculum_steps:
-            return None
-        most = 3 + round((MAX_OBJECTS - 3) * index / self.config.curriculum_steps)
-        return int(rng.integers(min(3, most), most + 1))
+    def block(self, question: Question, rng: np.random.Generator, share: float = 1.0) -> Block:
+        """A question with its random surroundings as token ids.
 
-    def block(self, question: Question, rng: np.random.Generator) -> Block:
-        """A question with its random surroundings as token ids."""
+        Args:
+            question: The question.
+            rng: Source of the surroundings.
+            share: Factor on the shares of questions with text and with a gap.
+        """
         config = self.config
         text: list[int] = []
-        if rng.random() < config.text_share:
+        if rng.random() < share * config.text_share:
             length = int(rng.integers(config.text_min, config.text_max + 1))
             text = self.encode(unrelated_text(int(rng.integers(2**31)), length))
         words = self.encode(question.text)
@@ -146,7 +158,11 @@ class PackedScenes(Dataset):
         text = text[max(0, len(text) - room) :]
         head = [self.ids[USER], *text]
         ids = [*head, *words, self.ids[ASSISTANT], *answer]
-        gap = int(rng.integers(1, config.gap_max + 1)) if rng.random() < config.gap_share else 0
+        gap = (
+            int(rng.integers(1, config.gap_max + 1))
+            if rng.random() < share * config.gap_share
+            else 0
+        )
         asked = slice(len(head), len(ids) - len(answer))
         return Block(ids, gap, asked, slice(asked.stop, len(ids)), question)
 
@@ -326,9 +342,9 @@ def lane_attention(
 
     Args:
         module: Ignored.
-        query: (B, H, N + Q, D); key and value alike (as many heads).
-        key: See query.
-        value: See query.
+        query: (B, H, N + Q, D).
+        key: (B, Hkv, N + Q, D).
+        value: As key.
         attention_mask: Of `lane_mask`.
         scaling: Factor on the logits.
         vif: What to mix into the text rows.
@@ -338,6 +354,8 @@ def lane_attention(
     """
     lane = attention_mask.shape[-1]
     size = (NUM_IMAGE_TOKENS, query.shape[2] - NUM_IMAGE_TOKENS)
+    groups = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
     (q_image, q_text), (k_image, k_text), (v_image, v_text) = (
         x.split(size, 2) for x in (query * scaling, key, value)
     )

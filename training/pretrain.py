@@ -43,7 +43,6 @@ from vif.attention import KEYWORD
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SIZES
 
 DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1)
-VALIDATION_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -59,17 +58,19 @@ class PretrainConfig:
         adam_learning_rate: AdamW's, for embeddings, norms and biases.
         tower_scale: Factor on both for the vision tower while training on questions.
         dense_weight: Weight of the dense loss while training on questions.
+        validation_batches: How many validation batches are looked at.
         seed: Of the initial weights; data depend on the step alone.
     """
 
-    steps: int = 1300
+    steps: int = 1900
     tower_steps: int = 700
-    batch_size: int = 24
+    batch_size: int = 16
     questions: int = 14
     learning_rate: float = 4e-3
     adam_learning_rate: float = 1.5e-3
     tower_scale: float = 0.4
     dense_weight: float = 0.3
+    validation_batches: int = 8
     seed: int = 0
 
 
@@ -139,8 +140,9 @@ def answer_logits(
         logits (A, V) and labels (A,), over all answers of the batch in order; and what the tower
         made of the image, (B, N, d).
     """
-    tower = model.model.vision_tower(normalise(batch["pixels"])).last_hidden_state
-    image = model.model.multi_modal_projector(tower)
+    # LLaVA reads the states before the tower's last norm, the dense head those after it.
+    tower = model.model.vision_tower(normalise(batch["pixels"]), output_hidden_states=True)
+    image = model.model.multi_modal_projector(tower.hidden_states[-1])
     text = model.get_input_embeddings()(batch["ids"])
     embeds = torch.cat([image, text.to(image.dtype)], 1)
     size = len(image)
@@ -156,7 +158,7 @@ def answer_logits(
     # The row before an answer token predicts it; a block never starts with an answer.
     labels = batch["labels"][:, 1:]
     wanted = labels >= 0
-    return model.lm_head(states[:, :-1][wanted]), labels[wanted], tower
+    return model.lm_head(states[:, :-1][wanted]), labels[wanted], tower.last_hidden_state
 
 
 class DenseHead(nn.Module):
@@ -228,12 +230,14 @@ def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> N
 
 
 @torch.no_grad()
-def validate(model: LlavaForConditionalGeneration, packing: PackingConfig) -> dict[str, float]:
+def validate(
+    model: LlavaForConditionalGeneration, packing: PackingConfig, num_batches: int
+) -> dict[str, float]:
     """Share of answers that are right in every token, by family, on validation scenes."""
     hits, counts = defaultdict(int), defaultdict(int)
     model.eval()
-    data = PackedScenes(packing, VALIDATION_BATCHES)
-    for i in range(VALIDATION_BATCHES):
+    data = PackedScenes(packing, num_batches)
+    for i in range(num_batches):
         batch = data[i]
         with torch.autocast("cpu", torch.bfloat16):
             logits, labels, _ = answer_logits(model, batch)
@@ -268,7 +272,7 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
         batch_size=config.batch_size,
         questions=config.questions,
         weights=FAMILY_WEIGHTS,
-        curriculum_steps=config.steps * 2 // 5,
+        curriculum_steps=config.steps * 9 // 20,
     )
     started, mean_loss = time.monotonic(), math.nan
     for batch in batches(packing, run.step, config.steps):
@@ -287,7 +291,7 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
         if run.step % 250 == 0 or run.step == config.steps:
             run.save()
             plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
-            run.log(validation=validate(model, plain))
+            run.log(validation=validate(model, plain, config.validation_batches))
             export(model, folder / "model")
 
 
@@ -298,6 +302,17 @@ def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
     half.generation_config = model.generation_config
     half.save_pretrained(folder)
     build_processor().save_pretrained(folder)
+
+
+def pretrain(config: PretrainConfig, work: Path, output: Path) -> None:
+    """Runs or resumes both stages in `work` and saves the model to `output`."""
+    work.mkdir(parents=True, exist_ok=True)
+    model = build_model(config.seed)
+    head = DenseHead(model.config.vision_config.hidden_size)
+    parts = nn.ModuleDict({"vlm": model, "head": head})
+    train_tower(parts, config, work)
+    train_questions(parts, config, work)
+    export(model, output)
 
 
 def main() -> None:
@@ -316,13 +331,7 @@ def main() -> None:
         batch_size=args.batch_size,
         seed=args.seed,
     )
-    args.work.mkdir(parents=True, exist_ok=True)
-    model = build_model(config.seed)
-    head = DenseHead(model.config.vision_config.hidden_size)
-    parts = nn.ModuleDict({"vlm": model, "head": head})
-    train_tower(parts, config, args.work)
-    train_questions(parts, config, args.work)
-    export(model, args.output)
+    pretrain(config, args.work, args.output)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from vif.mixture import grid_centres
 from vif.scenes import GROUP_OF
 from vif.settings import Settings
 
-VALIDATION_BATCHES = 6
 # Relations are what the backbone gets wrong and a map can mend.
 FAMILY_WEIGHTS = {
     "nearest": 2.0, "left": 1.6, "right": 1.6, "above": 1.6, "below": 1.6, "odd": 2.0,
@@ -88,6 +87,8 @@ class VIFArguments:
     adam_learning_rate: float = _flag(1e-3, "AdamW's, for the rest.")
     gate_scale: float = _flag(0.5, "Factor on both for the gate.")
     seed: int = _flag(0, "Of initial weights and noise.")
+    save_steps: int = _flag(300, "Steps between checkpoints, each with a validation.")
+    validation_batches: int = _flag(6, "Validation batches looked at.")
 
     @property
     def settings(self) -> Settings:
@@ -264,11 +265,11 @@ def validate(
         weights={},
         lane=max(64, text + 48),
     )
-    data = PackedScenes(packing, VALIDATION_BATCHES)
+    data = PackedScenes(packing, args.validation_batches)
     layer = args.settings.learning_layers[-1]
     hits = {name: defaultdict(list) for name in ("plain", "vif", "oracle", "pointing")}
     gates = []
-    for i in range(VALIDATION_BATCHES):
+    for i in range(args.validation_batches):
         batch = data[i]
         steering = Steering(adapter, batch, layer, args.settings, posterior=False)
         truth = Truth(adapter, batch, layer, args.settings, posterior=False)
@@ -341,7 +342,7 @@ def train(args: VIFArguments) -> VIFAdapter:
         if run.step % 25 == 0:
             shown = {name: round(value, 4) for name, value in mean.items()}
             run.log(seconds=round(time.monotonic() - started), **shown)
-        if run.step % 300 == 0 or run.step == args.steps:
+        if run.step % args.save_steps == 0 or run.step == args.steps:
             run.save()
             adapter.save_pretrained(args.output)
             for text in (0, 128):
@@ -380,7 +381,7 @@ def step(
     known = target.sum(-1) > 0
     hit = target.gather(1, tap.out.map.argmax(-1, keepdim=True)).squeeze(-1)[known] > 0
     gate = tap.out.gate[tap.valid][:, args.settings.injection_layers].mean()
-    values = {name: float(value) for name, value in parts.items()}
+    values = {name: float(value.detach()) for name, value in parts.items()}
     return values | {"pointing": float(hit.float().mean()), "gate": float(gate)}
 
 

@@ -27,7 +27,7 @@ _MARGINS = 118
 _PANELS = (
     ("<b>How much</b>: attention on the image", "share of the row", ".0%"),
     ("<b>How widely</b>: spread over the image", "0 one spot – 1 uniform", ""),
-    ("<b>How rightly</b>: on what was asked about", "share of the image part", ".0%"),
+    ("<b>How rightly</b>: on what was asked about", "share of the image part", ".1~%"),
 )
 _FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 
@@ -86,6 +86,10 @@ def attenuation(
     _dress(figure, num_layers)
     for row, ((_, unit, tick_format), _) in enumerate(panels, start=1):
         figure.update_yaxes(title=_title(unit), tickformat=tick_format, row=row, col=1)
+    if asked:
+        # A small object is a few per cent of the picture: on the full axis its curve would be flat.
+        top = 1.15 * max(0.02, *(float(np.max(values)) for values in asked.values()))
+        figure.update_yaxes(range=[0, min(1.04, top)], dtick=None, nticks=5, row=len(panels), col=1)
     figure.update_xaxes(title=_title("decoder layer"), row=len(panels), col=1)
     figure.update_layout(height=_MARGINS + _PANEL_HEIGHT * len(panels))
     return figure

@@ -125,16 +125,32 @@ def overlay_difference(
     return _hatched(mixed, image, np.isnan(field))
 
 
-def colour_bar(palette: str) -> np.ndarray:
-    """Returns the colours from 0 to the top of the range, left to right, (1, 256, 3) uint8."""
-    return _table(palette)[None]
+def colour_bar(image: np.ndarray, palette: str, opacity: float) -> np.ndarray:
+    """Returns the colours of `overlay` from 0 to the top, as they look on this picture.
+
+    Args:
+        image: Picture, (H, W, 3), uint8; its mean tone stands for it.
+        palette: A key of `PALETTES`.
+        opacity: That of the map.
+
+    Returns:
+        Strip, (1, 256, 3), uint8, left to right.
+    """
+    return overlay(_plain(image, 256), np.linspace(0, 1, 256)[None], 1.0, palette, opacity)
 
 
-def difference_bar() -> np.ndarray:
-    """Returns the colours from -limit to +limit, left to right, (1, 255, 3) uint8."""
-    signed = np.linspace(-1, 1, 255)[None, :, None]
-    bar = _NEUTRAL * (1 - np.abs(signed)) + np.where(signed < 0, LESS, MORE) * np.abs(signed)
-    return np.rint(bar).astype(np.uint8)
+def difference_bar(image: np.ndarray, opacity: float) -> np.ndarray:
+    """Returns the colours of `overlay_difference` from -limit to +limit, (1, 255, 3) uint8."""
+    return overlay_difference(_plain(image, 255), np.linspace(-1, 1, 255)[None], 1.0, opacity)
+
+
+def palette_colours(palette: str) -> np.ndarray:
+    """Returns the 256 colours of a palette, (256, 3) uint8 RGB.
+
+    Raises:
+        ValueError: If the palette is unknown.
+    """
+    return _table(palette).copy()
 
 
 def fit(image: Image.Image | np.ndarray, side: int) -> np.ndarray:
@@ -166,6 +182,11 @@ def _table(palette: str) -> np.ndarray:
         raise ValueError(f"palette is {palette!r}: expected one of {sorted(PALETTES)}.")
     ramp = np.arange(256, dtype=np.uint8)[None]
     return cv2.applyColorMap(ramp, PALETTES[palette])[0, :, ::-1].copy()
+
+
+def _plain(image: np.ndarray, width: int) -> np.ndarray:
+    """A strip in the mean tone of a picture, (1, width, 3) uint8."""
+    return np.full((1, width, 3), round(float(image.mean())), np.uint8)
 
 
 def _greyed(image: np.ndarray, amount: float) -> np.ndarray:

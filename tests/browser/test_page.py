@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import HAS_MODEL, run
+from tests.fake_session import BREAKING
 
 SHOTS = os.environ.get("SCREENSHOTS")
 
@@ -62,6 +63,7 @@ def test_an_example_fills_picture_and_question(open_page, url, examples):
 def test_vif_can_be_switched_off_and_steered_elsewhere(open_page, url):
     page = open_page(url)
     page.get_by_label("Also answer with VIF").uncheck()
+    expect(page.locator("#settings")).to_be_hidden()
     run(page)
     expect(page.locator("#cards .vl-card")).to_have_count(1)
     page.get_by_role("tab", name="Mixture").click()
@@ -150,7 +152,7 @@ def test_a_double_click_runs_once(open_page, url, session):
         assert len(session.calls) == before + 1
 
 
-def test_stop_ends_a_long_run_and_says_so(open_page, slow_url):
+def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page = open_page(slow_url)
     expect(page.get_by_label("Also answer with VIF")).to_be_disabled()
     expect(page.locator("#use-vif")).to_contain_text("No VIF adapter is loaded")
@@ -158,6 +160,10 @@ def test_stop_ends_a_long_run_and_says_so(open_page, slow_url):
     expect(page.locator("#stop")).to_be_enabled()
     page.locator("#stop").click()
     expect(page.locator("#message")).to_contain_text("Stopped.")
+    expect(page.locator("#run")).to_be_enabled()
+    question(page).fill(BREAKING)
+    page.locator("#run").click()
+    expect(page.get_by_role("alert")).to_contain_text("The model stopped with an error")
     expect(page.locator("#run")).to_be_enabled()
 
 

@@ -53,6 +53,8 @@ class Controls:
     text_length: gr.Slider
     context: gr.Textbox
     context_note: gr.HTML
+    use_vif: gr.Checkbox
+    settings: gr.Accordion
     plan: gr.HTML
     form: list[gr.components.Component]
     truths: list[Truth]
@@ -69,6 +71,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         image = image_file(
             image_value,
             label="Picture",
+            alt_text="The picture that is asked about",
             format="png",
             sources=["upload", "clipboard"],
             height=232,
@@ -94,10 +97,11 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         stop = gr.Button("Stop", interactive=False, scale=1, min_width=70, elem_id="stop")
     message = html_block(elem_id="message", elem_classes="vl-message")
     text_length, context_note, context = _text_box()
-    plan, numbers = _settings(session)
+    settings, plan, numbers = _settings(session)
+    form = [image, question, context, use_vif, *numbers]
     return Controls(
         image, draw, example_html, question, suggestions, run, stop, message, text_length,
-        context, context_note, plan, [image, question, context, use_vif, *numbers], truths,
+        context, context_note, use_vif, settings, plan, form, truths,
     )  # fmt: skip
 
 
@@ -157,10 +161,15 @@ def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     return length, note, context
 
 
-def _settings(session: Session) -> tuple[gr.HTML, list[gr.components.Component]]:
+def _settings(
+    session: Session,
+) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component]]:
     """Where VIF reads and writes, how strongly, and how its latent is drawn."""
     defaults = session.defaults
-    with gr.Accordion("VIF settings", open=True, elem_id="settings"):
+    has_adapter = session.adapter is not None
+    with gr.Accordion(
+        "VIF settings", open=True, visible=has_adapter, elem_id="settings"
+    ) as settings:
         plan = html_block(
             strips.plan_strip(
                 session.num_layers, defaults.learning, defaults.injection, defaults.stride
@@ -173,8 +182,11 @@ def _settings(session: Session) -> tuple[gr.HTML, list[gr.components.Component]]
             0, 1, defaults.alpha, step=0.05, label="Strength (alpha)", elem_id="alpha"
         )
         with gr.Accordion("More", open=False):
-            stride, samples, seed, longest = _rarely_changed(defaults)
-    return plan, [*learning, *injection, stride, alpha, samples, seed, longest]
+            stride, samples, seed = _rarely_changed(defaults)
+    longest = gr.Number(
+        defaults.max_new_tokens, label="Longest answer, tokens", precision=0, elem_id="longest"
+    )
+    return settings, plan, [*learning, *injection, stride, alpha, samples, seed, longest]
 
 
 def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
@@ -200,12 +212,8 @@ def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
 
 
 def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
-    """Stride, sampling, seed and length of the answer."""
-    with gr.Row():
-        stride = gr.Number(defaults.stride, label="Every n-th layer", precision=0, min_width=80)
-        longest = gr.Number(
-            defaults.max_new_tokens, label="Longest answer, tokens", precision=0, min_width=80
-        )
+    """Stride, sampling and its seed."""
+    stride = gr.Number(defaults.stride, label="Use every n-th layer", precision=0)
     samples = gr.Slider(
         0,
         16,
@@ -216,4 +224,4 @@ def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
         elem_id="samples",
     )
     seed = gr.Number(defaults.seed, label="Seed of the samples", precision=0, elem_id="seed")
-    return [stride, samples, seed, longest]
+    return [stride, samples, seed]

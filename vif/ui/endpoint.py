@@ -13,22 +13,8 @@ from vif.ui.handlers import Session, answer_as_json
 
 def add_endpoint(session: Session) -> None:
     """Adds ``/ask`` to the page that is being built; its components are never shown."""
-    defaults = session.defaults
     with gr.Row(visible=False):
-        inputs = [
-            image_file(label="image"),
-            gr.Textbox(label="question"),
-            gr.Textbox("", label="context"),
-            gr.JSON(["plain", "vif"] if session.adapter else ["plain"], label="methods"),
-            gr.Number(defaults.learning[0], precision=0, label="learning_start"),
-            gr.Number(defaults.learning[1], precision=0, label="learning_end"),
-            gr.Number(defaults.injection[0], precision=0, label="injection_start"),
-            gr.Number(defaults.injection[1], precision=0, label="injection_end"),
-            gr.Number(defaults.stride, precision=0, label="stride"),
-            gr.Number(defaults.alpha, label="alpha"),
-            gr.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
-            gr.Number(defaults.seed, precision=0, label="seed"),
-        ]
+        inputs = _inputs(session)
         output = gr.JSON(label="answers")
         button = gr.Button("ask")
 
@@ -65,3 +51,22 @@ def add_endpoint(session: Session) -> None:
             raise gr.Error(str(error), print_exception=False) from error
 
     button.click(ask, inputs, output, api_name="ask", concurrency_limit=1, concurrency_id="model")
+
+
+def _inputs(session: Session) -> list[gr.components.Component]:
+    """The parameters of the endpoint; labels are their names, values their defaults."""
+    defaults = session.defaults
+    return [
+        image_file(label="image"),
+        gr.Textbox(label="question"),
+        gr.Textbox("", label="context"),
+        gr.JSON(["plain", "vif"] if session.adapter else ["plain"], label="methods"),
+        gr.Number(defaults.learning[0], precision=0, label="learning_start"),
+        gr.Number(defaults.learning[1], precision=0, label="learning_end"),
+        gr.Number(defaults.injection[0], precision=0, label="injection_start"),
+        gr.Number(defaults.injection[1], precision=0, label="injection_end"),
+        gr.Number(defaults.stride, precision=0, label="stride"),
+        gr.Number(defaults.alpha, label="alpha"),
+        gr.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
+        gr.Number(defaults.seed, precision=0, label="seed"),
+    ]

@@ -85,6 +85,10 @@ class Wiring:
         )
         c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **_QUICK)
         c.context.change(self.count_text, [c.context], [c.context_note], **_QUICK)
+        # Without VIF its settings would be controls that do nothing.
+        c.use_vif.input(
+            lambda is_on: gr.Accordion(visible=is_on), [c.use_vif], [c.settings], **_QUICK
+        )
         numbers = c.form[4:9]
         gr.on([n.change for n in numbers], self.draw_plan, numbers, [c.plan], **_QUICK)
 
@@ -107,8 +111,9 @@ class Wiring:
             show_progress="hidden",
             api_visibility="private",
         )
-        asked.failure(lambda: notice(_FAILED, is_problem=True), None, [c.message], **_QUICK)
+        # After an exception the page runs "failure" alone (Gradio 6.31).
         asked.then(self.rest, None, [c.run, c.stop], **_QUICK)
+        asked.failure(self.fail, None, [c.run, c.stop, c.message], **_QUICK)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **_QUICK)
         c.stop.click(self.stop, [self.cancel], [c.message], **_QUICK)
@@ -234,6 +239,10 @@ class Wiring:
     def rest(self) -> tuple[gr.Button, gr.Button]:
         """The buttons when nothing runs."""
         return gr.Button("Run", interactive=True), gr.Button(interactive=False)
+
+    def fail(self) -> tuple[gr.Button, gr.Button, str]:
+        """The buttons and the message after an error that nobody foresaw."""
+        return *self.rest(), notice(_FAILED, is_problem=True)
 
     def stop(self, cancel: threading.Event | None) -> str:
         """Asks the running model to stop after its current token."""

@@ -12,6 +12,7 @@ from vif.ui.state import Result, View
 
 # What is smaller is rounding, and is drawn as nothing.
 _SMALLEST = 1e-5
+_SHEET_QUANTILE = 0.995
 
 
 def head_words(view: View) -> str:
@@ -62,7 +63,7 @@ def _map(name: str, result: Result, view: View, values: np.ndarray, top: float) 
     total = "" if view.normalised else f" In all <b>{percent(float(values.sum()))}</b> of the row."
     words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}"
     scale = bar(
-        render.colour_bar(view.palette),
+        render.colour_bar(result.picture, view.palette, view.opacity),
         ("0", "one scale for all answers", number(top)),
     )
     shown = figure(image, spoken, words, boxes)
@@ -84,7 +85,7 @@ def _difference(result: Result, view: View, difference: np.ndarray) -> str:
     shown_range = f"−{number(limit)} – +{number(limit)}" if limit > _SMALLEST else "no difference"
     words = f"{layer}, {head_words(view)}, token {view.token + 1}: VIF − plain, {shown_range}."
     scale = bar(
-        render.difference_bar(),
+        render.difference_bar(result.picture, view.opacity),
         ("less with VIF", "0", "more with VIF")
         if limit <= _SMALLEST
         else (f"−{number(limit)} less", "0", f"more +{number(limit)}"),
@@ -106,16 +107,22 @@ def _asked(result: Result, image: np.ndarray) -> tuple[str, str]:
 def contact_sheet(result: Result, view: View) -> str:
     """All layers of all answers as small maps on one scale; a click chooses the layer."""
     layers = range(result.first.num_layers)
-    tops, maps = [], {}
-    for name, trace in result.traces.items():
-        cells = view.cells(trace)
-        maps[name] = [view.values(trace, layer) for layer in layers]
-        tops += [_top(values, cells) for values in maps[name]]
-    top = max(tops)
+    maps = {
+        name: [view.values(trace, layer) for layer in layers]
+        for name, trace in result.traces.items()
+    }
+    drawn = np.isfinite(view.cells(result.first)).all(1)
+    values = np.array(list(maps.values()))[..., drawn]
+    # One bright token in one layer would leave all other pictures dark.
+    top = float(max(np.quantile(values, _SHEET_QUANTILE), _SMALLEST))
     rows = "".join(_sheet_row(name, result, view, values, top) for name, values in maps.items())
     scale = bar(
-        render.colour_bar(view.palette),
-        ("0", f"{quantity(view)}, one scale for all", number(top)),
+        render.colour_bar(result.picture, view.palette, view.opacity),
+        (
+            "0",
+            f"{quantity(view)}, one scale for all",
+            f"{number(top)} and more (up to {number(float(values.max()))})",
+        ),
     )
     told = (
         f"All layers, {head_words(view)}, token {view.token + 1}. Frames: "

@@ -9,6 +9,9 @@ from vif.trace import Mixture
 from vif.ui.markup import bar, chip, figure, number, rectangles
 from vif.ui.state import MixtureView, Result, View
 
+# Of a component with all the weight; fills of components on one spot add up.
+_FILL = 0.35
+
 EMPTY = (
     '<p class="vl-note vl-pad">Nothing was injected into this answer. Switch VIF on and run to see '
     "the mixture of Gaussians that it lays over the image.</p>"
@@ -58,7 +61,7 @@ def _rings(mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tupl
         index = order[rank]
         x, y = mixture.means[index] * [width, height]
         sigma = float(mixture.sigmas[index])
-        strength = float(mixture.weights[index]) / heaviest
+        weight = float(mixture.weights[index])
         chosen = " vl-chosen" if rank == choice.chosen else ""
         # Each line is drawn twice, dark under light, so that it shows on any picture.
         rings = "".join(
@@ -67,7 +70,8 @@ def _rings(mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tupl
             for size, name in ((2, "outer-under"), (2, "outer"), (1, "inner-under"), (1, "inner"))
         )
         drawn.append(
-            f'<g class="vl-component{chosen}" style="--w:{strength:.3f}">{rings}'
+            f'<g class="vl-component{chosen}" style="--w:{weight / heaviest:.3f};'
+            f'--fill:{_FILL * weight:.3f}">{rings}'
             f'<text x="{x:.1f}" y="{y + 7:.1f}">{rank + 1}</text></g>'
         )
     return "".join(drawn)
@@ -106,7 +110,8 @@ def _field(
     field = render.paint(values, cells, result.picture.shape[:2])
     image = render.overlay(result.picture, field, top, view.palette, view.opacity)
     boxes = rectangles(result.truth.boxes, image.shape) if result.truth else ""
-    scale = bar(render.colour_bar(view.palette), ("0", unit, number(top)))
+    strip = render.colour_bar(result.picture, view.palette, view.opacity)
+    scale = bar(strip, ("0", unit, number(top)))
     shown = figure(image, title, f"{words} Range 0 – {number(top)}.", boxes)
     return f'<section class="vl-map vl-vif"><h4>{title}</h4>{shown}{scale}</section>'
 

@@ -1,0 +1,128 @@
+"""The command line and the benchmark, on a tiny random model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny import tiny_adapter, tiny_model, tiny_session
+from training.processor import build_processor
+from vif import bench
+from vif.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A model, an adapter and an image on disk."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny_model().save_pretrained(folder / "model")
+    build_processor().save_pretrained(folder / "model")
+    tiny_adapter().save_pretrained(folder / "adapter")
+    Image.new("RGB", (80, 60), "red").save(folder / "image.png")
+    return folder
+
+
+@pytest.fixture
+def run(files, capsys):
+    def call(command, *flags):
+        model = ["--model-path", str(files / "model"), "--adapter", str(files / "adapter")]
+        status = main([command, *model, *flags])
+        return status, capsys.readouterr()
+
+    return call
+
+
+def test_ask_prints_the_promised_json(files, run):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What is this?", "--json"]
+    status, shown = run("ask", *flags, "--max-new-tokens", "3")
+    assert status == 0
+    found = json.loads(shown.out)
+    assert {"model", "answers", "attenuation", "entropy", "mixtures"} <= set(found)
+    assert set(found["answers"]) == {"plain", "vif"}
+    assert len(found["answers"]["vif"]["tokens"]) == 3
+    assert {m["layer"] for m in found["mixtures"]} == {3, 4, 5}
+
+
+def test_underscores_and_published_names_work(files, run):
+    flags = ["--image_file", str(files / "image.png"), "--query", "What?", "--json"]
+    status, shown = run("ask", *flags, "--latent_apply_start", "5", "--max_new_tokens", "1")
+    assert status == 0
+    assert {m["layer"] for m in json.loads(shown.out)["mixtures"]} == {5}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--query", " "], "Type a question"),
+        (["--query", "x" * 10_000], "10,000 characters"),
+        (["--latent-bias-alpha", "2"], "Alpha is 2"),
+        (["--latent-apply-start", "1"], "before the injection range"),
+        (["--latent-apply-end", "99"], "layers 0 to 5"),
+        (["--methods", "magic"], "Unknown method 'magic'"),
+        (["--image-file", "missing.png"], "missing.png"),
+        (["--model-path", "no/such/folder"], "no/such/folder"),
+        (["--adapter", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence(files, run, monkeypatch, flags, words):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    good = ["--image-file", str(files / "image.png"), "--query", "What?"]
+    status, shown = run("ask", *good, *flags)
+    assert status == 2
+    # Before it there may be the progress bar of the weights.
+    message = shown.err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert words in message
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+
+
+def test_bench_writes_one_run_per_text_length(run, tmp_path):
+    path = tmp_path / "bench.json"
+    flags = ["--n", "12", "--text", "0", "16", "--json", str(path), "--seed", "3"]
+    status, shown = run("bench", *flags)
+    assert status == 0
+    runs = json.loads(path.read_text())
+    assert [r["text"] for r in runs] == [0, 16]
+    methods = runs[0]["methods"]
+    assert list(methods) == ["plain", "vif", "uniform", "random", "oracle"]
+    for found in methods.values():
+        for key in ("accuracy", "interval", "difference", "difference_interval"):
+            assert "all" in found[key]
+        assert len(found["share"]) == len(found["in_box"]) == 6
+    assert methods["plain"]["difference"]["all"] == 0
+    assert methods["plain"]["pointing"] is None
+    assert methods["oracle"]["pointing"] == 1.0
+    assert "oracle" in shown.out
+
+
+def test_bench_repeats_and_seeds_draw_fresh_scenes():
+    session = tiny_session()
+    first, again, other = (bench.items("test", 8, seed, 0) for seed in (0, 0, 1))
+    assert [i.question for i in first] == [i.question for i in again]
+    assert [i.question for i in first] != [i.question for i in other]
+    runs = [bench.run(session, first, ["plain", "random"]) for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_bench_counts_what_methods_fix_and_break(monkeypatch):
+    session = tiny_session()
+    items = bench.items("test", 10, 0, 0)
+    real = session.ask_batch
+
+    def rigged(asked, methods, settings):
+        traces = real(asked, methods, settings)
+        for k, (name, found) in enumerate(traces.items()):
+            for i, trace in enumerate(found):
+                right = i % 2 == 0 if k == 0 else i < 8
+                text = items[i].question.answer if right else "wrong"
+                object.__setattr__(trace, "answer", text)
+        return traces
+
+    monkeypatch.setattr(session, "ask_batch", rigged)
+    found = bench.run(session, items, ["plain", "uniform"])
+    assert np.isclose(found["plain"]["accuracy"]["all"], 0.5)
+    assert np.isclose(found["uniform"]["accuracy"]["all"], 0.8)
+    assert np.isclose(found["uniform"]["difference"]["all"], 0.3)
+    assert (found["uniform"]["fixed"], found["uniform"]["broken"]) == (4, 1)
