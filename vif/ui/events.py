@@ -98,6 +98,7 @@ class Wiring:
         outputs = [
             c.run, c.stop, c.message, self.cancel, self.result, self.token, self.chosen, r.body,
             r.cards, r.maps, r.sheet, r.curves, r.mixture, r.head, r.tiles, r.injected,
+            r.shown,
         ]  # fmt: skip
         inputs = [self.truths, *c.form, *r.view, r.shown]
         asked = gr.on(
@@ -218,7 +219,9 @@ class Wiring:
         head = str(view.head) if str(view.head) in heads else "mean"
         view = view_of(0, view.layer or 0, view.layer is None, head, view.normalised,
                        view.palette, view.opacity, view.tiles and result.has_tiles)  # fmt: skip
+        most = max((len(m.weights) for m in result.mixtures), default=0)
         layers = [(f"Layer {m.layer}", i) for i, m in enumerate(result.mixtures)]
+        shown = max(1, min(shown, most)) if most else shown
         choice = MixtureView(0, shown, None)
         return {
             self.controls.message: "",
@@ -234,6 +237,8 @@ class Wiring:
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
             r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
             r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
+            # Every sample of the latent brings its own components.
+            r.shown: gr.Slider(value=shown, maximum=max(2, most), visible=most > 0),
         }
 
     def rest(self) -> tuple[gr.Button, gr.Button]:
