@@ -35,7 +35,7 @@ help:
 	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
 
 demo: $(INSTALLED)
-	GRADIO_SERVER_NAME=$(HOST) GRADIO_SERVER_PORT=$(PORT) $(BIN)/python app.py
+	$(BIN)/python app.py --host $(HOST) --port $(PORT)
 
 test: lint browser
 	$(BIN)/python -m pytest

@@ -13,7 +13,7 @@ from PIL import Image
 
 import app
 from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form
-from tests.fake_session import LAYERS, FakeSession
+from tests.fake_session import BREAKING, LAYERS, FakeSession
 from vif.errors import InputError
 from vif.trace import Trace
 from vif.ui import build_demo, handlers, launch_options
@@ -165,6 +165,13 @@ def test_a_problem_changes_the_message_and_nothing_else(wiring):
     *_, last = wiring.run([], *vars(form(image=None)).values(), *VIEW, 6)
     assert list(last) == [wiring.controls.message]
     assert 'role="alert"' in last[wiring.controls.message]
+
+
+def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
+    *_, last = wiring.run([], *vars(form(question=BREAKING)).values(), *VIEW, 6)
+    assert list(last) == [wiring.controls.message]
+    assert "asked to break" not in last[wiring.controls.message]
+    assert "asked to break" in caplog.text
 
 
 def test_stop_reaches_the_running_model(wiring):

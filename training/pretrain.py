@@ -62,7 +62,7 @@ class PretrainConfig:
         seed: Of the initial weights; data depend on the step alone.
     """
 
-    steps: int = 1900
+    steps: int = 1500
     tower_steps: int = 700
     batch_size: int = 16
     questions: int = 14

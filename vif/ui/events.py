@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,10 @@ MAX_SCENE_SEED = 1_000_000
 _FAILED = (
     "The model stopped with an error; what you typed is kept. The log of the program has more."
 )
+
+# What a model raises when memory, a kernel or a checkpoint fails; PyTorch's own are RuntimeErrors.
+_MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
+_log = logging.getLogger(__name__)
 
 _SCROLL = """() => {
   if (window.innerWidth < 900) {
@@ -207,6 +212,10 @@ class Wiring:
         except InputError as error:
             yield {c.message: notice(str(error), is_problem=True)}
             return
+        except _MODEL_ERRORS:
+            _log.exception("The model stopped with an error.")
+            yield {c.message: notice(_FAILED, is_problem=True)}
+            return
         if result is None:
             yield {c.message: notice("Stopped. The earlier answers are still shown.")}
             return
@@ -237,8 +246,11 @@ class Wiring:
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
             r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
             r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
-            # Every sample of the latent brings its own components.
-            r.shown: gr.Slider(value=shown, maximum=max(2, most), visible=most > 0),
+            # Every sample of the latent brings its own components. Hidden, it keeps its range: the
+            # browser goes on sending the old value.
+            r.shown: gr.Slider(value=shown, maximum=max(2, most), visible=True)
+            if most
+            else gr.Slider(visible=False),
         }
 
     def rest(self) -> tuple[gr.Button, gr.Button]:
