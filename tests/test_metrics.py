@@ -3,9 +3,9 @@
 import numpy as np
 
 from vif.bench import interval
+from vif.boxes import box_shares
 from vif.families import grid_cells
 from vif.metrics import attenuation, entropy_share, image_share, in_box_mass, points_into
-from vif.session import box_shares
 from vif.trace import Trace
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vif import bench, load
-from vif.scenes import is_correct
+from vif.scenes import is_correct, unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
 
 NUM_QUESTIONS = 400
@@ -55,10 +56,7 @@ KINDS = (
 
 def pick(session: Session, log: Callable[[str], None]) -> list[dict]:
     """One example per kind, as far as the test scenes hold one; nothing is invented."""
-    asked = {
-        text: _answers(session, bench.items("test", NUM_QUESTIONS, seed=99, text=text))
-        for text in {kind.text for kind in KINDS}
-    }
+    asked = {text: _answers(session, _items(text)) for text in {kind.text for kind in KINDS}}
     chosen, used = [], set()
     for kind in KINDS:
         fitting = [
@@ -75,6 +73,13 @@ def pick(session: Session, log: Callable[[str], None]) -> list[dict]:
         used.add(item.scene.seed)
         chosen.append({"item": item, "note": kind.note, "text": kind.text, **answers})
     return chosen
+
+
+def _items(text: int) -> list[bench.Item]:
+    """Questions with the text that the page's slider puts before them."""
+    context = unrelated_text(SHOWN_TEXT_SEED, text)
+    items = bench.items("test", NUM_QUESTIONS, seed=99, text=0)
+    return [replace(item, context=context) for item in items]
 
 
 def _rank(kind: Kind, item: bench.Item) -> tuple[int, int]:
@@ -112,7 +117,6 @@ def write(examples: list[dict], folder: Path) -> None:
                 "question": item.question.text,
                 "truth": item.question.answer,
                 "boxes": [[round(v, 4) for v in box] for box in item.boxes],
-                "context": item.context,
                 **{key: example[key] for key in ("note", "text", "plain", "vif")},
             }
         )

@@ -47,11 +47,7 @@ def difference_table(run: dict[str, Any]) -> str:
     for name, found in run["methods"].items():
         if name == "plain":
             continue
-        cells = [
-            f"{100 * found['difference'][g]:+.1f} [{100 * found['difference_interval'][g][0]:+.1f}, "
-            f"{100 * found['difference_interval'][g][1]:+.1f}]"
-            for g in GROUPS
-        ]
+        cells = [_signed(found["difference"][g], found["difference_interval"][g]) for g in GROUPS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -77,14 +73,17 @@ def text_table(runs: list[dict[str, Any]]) -> str:
     for run in runs:
         methods = run["methods"]
         values = (f"{100 * methods[n]['accuracy']['all']:.1f}" for n in names)
-        gain, (low, high) = (
-            methods["vif"][k]["all"] for k in ("difference", "difference_interval")
-        )
+        gain, span = (methods["vif"][k]["all"] for k in ("difference", "difference_interval"))
         most = methods["oracle"]["difference"]["all"]
         share = f"{100 * gain / most:.0f} %" if most > 0 else "-"
-        spread = f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        lines.append(f"| {run['text']} | " + " | ".join(values) + f" | {spread} | {share} |")
+        shown = [*values, _signed(gain, span), share]
+        lines.append(f"| {run['text']} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
+
+
+def _signed(value: float, span: list[float]) -> str:
+    """A difference with its interval, in points."""
+    return f"{100 * value:+.1f} [{100 * span[0]:+.1f}, {100 * span[1]:+.1f}]"
 
 
 def text_chart(runs: list[dict[str, Any]]) -> go.Figure:

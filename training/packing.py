@@ -14,33 +14,33 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch.utils.data import Dataset
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.masking_utils import sdpa_mask
 
+from training.dense import dense_targets
+from training.lanes import lane_mask
 from training.processor import (
     ASSISTANT,
     END,
     IMAGE,
+    NUM_IMAGE_TOKENS,
     OPENINGS,
     PAD,
-    PATCH_SIZE,
+    SIDE,
     UNKNOWN,
     USER,
     build_tokenizer,
 )
-from vif.attention import Tap
+from vif.boxes import box_shares
+from vif.families import grid_cells
 from vif.scenes import GROUP_OF, Question, Scene, ask_scene, draw_scene, unrelated_text
-from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, MAX_OBJECTS, SHAPES, SIZES
+from vif.scenes.world import IMAGE_SIZE, MAX_OBJECTS
 
-SIDE = IMAGE_SIZE // PATCH_SIZE
-NUM_IMAGE_TOKENS = SIDE * SIDE
 IGNORE = -100
-LANES = "packed_lanes"
 FEW_OBJECTS = 2
+CELLS = grid_cells(SIDE, SIDE) * IMAGE_SIZE  # of the image tokens, in pixels
+SHORT_LANE = 64  # fits every question without text
 NO_RELATIONS = dict.fromkeys(
     ("nearest", "left", "right", "above", "below", "odd", "neighbour-cell"), 0.0
 )
-NEVER = -1e4  # logit of a key that is not visible; finite in every precision
 FAMILY_NAMES = sorted(GROUP_OF)
 FAMILY_INDEX = {name: i for i, name in enumerate(FAMILY_NAMES)}
 
@@ -65,6 +65,7 @@ class PackingConfig:
         curriculum_steps: Steps over which scenes grow from 2 objects to 14; relations are asked
             from a quarter of it on, text and gaps come in over its second half. With everything
             from the start the model never finds the asked object at all.
+        text_from: First batch with text; those before it use short lanes.
         lane: Tokens in a lane; longer blocks lose the beginning of their text.
     """
 
@@ -80,7 +81,8 @@ class PackingConfig:
     weights: dict[str, float] = field(default_factory=dict)
     first_seed: int = 0
     curriculum_steps: int = 0
-    lane: int = 64
+    text_from: int = 0
+    lane: int = SHORT_LANE
 
 
 @dataclass
@@ -131,20 +133,26 @@ class PackedScenes(Dataset):
             questions = ask_scene(scene, seed, config.questions, weights)
             scenes.append(scene)
             share = max(0.0, 2 * progress - 1)
-            blocks.append([self.block(question, rng, share) for question in questions])
-        return pack(scenes, blocks, self.ids, config.lane)
+            blocks.append([self.block(question, rng, index, share) for question in questions])
+        return pack(scenes, blocks, self.ids, self._lane(index))
 
-    def block(self, question: Question, rng: np.random.Generator, share: float = 1.0) -> Block:
+    def _lane(self, index: int) -> int:
+        return self.config.lane if index >= self.config.text_from else SHORT_LANE
+
+    def block(
+        self, question: Question, rng: np.random.Generator, index: int, share: float
+    ) -> Block:
         """A question with its random surroundings as token ids.
 
         Args:
             question: The question.
             rng: Source of the surroundings.
+            index: Of the batch.
             share: Factor on the shares of questions with text and with a gap.
         """
         config = self.config
         text: list[int] = []
-        if rng.random() < share * config.text_share:
+        if rng.random() < share * config.text_share and index >= config.text_from:
             length = int(rng.integers(config.text_min, config.text_max + 1))
             text = self.encode(unrelated_text(int(rng.integers(2**31)), length))
         words = self.encode(question.text)
@@ -154,7 +162,7 @@ class PackedScenes(Dataset):
             else:
                 words.insert(int(rng.integers(len(words) + 1)), self.ids[UNKNOWN])
         answer = [*self.encode(question.answer), self.ids[END]]
-        room = config.lane - len(words) - len(answer) - 2
+        room = self._lane(index) - len(words) - len(answer) - 2
         text = text[max(0, len(text) - room) :]
         head = [self.ids[USER], *text]
         ids = [*head, *words, self.ids[ASSISTANT], *answer]
@@ -212,7 +220,7 @@ def pack(
             out["read"][i, k, : len(read)] = read
             out["is_question"][i, k, :asked] = True
             out["is_answer"][i, k, asked : len(read)] = True
-            out["target"][i, k] = torch.from_numpy(box_coverage(block.source.boxes))
+            out["target"][i, k] = torch.from_numpy(box_shares(CELLS, block.source.boxes))
             out["family"][i, k] = FAMILY_INDEX[block.source.family]
     out["mask"] = lane_mask(out["block"], lane)
     images = np.stack([np.asarray(scene.image) for scene in scenes])
@@ -233,145 +241,3 @@ def _fill_lanes(lengths: list[int], lane: int) -> list[int]:
         starts[k] = g * lane + used[g]
         used[g] += lengths[k]
     return starts
-
-
-def box_coverage(boxes: tuple[tuple[float, float, float, float], ...]) -> np.ndarray:
-    """Boxes in pixels as a distribution over the image tokens, (N,), zeros without boxes."""
-    total = np.zeros((SIDE, SIDE), np.float32)
-    for box in boxes:
-        share = _overlap(box)
-        total += share / max(share.sum(), 1e-6)
-    return (total / max(len(boxes), 1)).reshape(-1)
-
-
-def _overlap(box: tuple[float, float, float, float]) -> np.ndarray:
-    """Area of a box inside every token's cell, in pixels squared, (SIDE, SIDE)."""
-    low = np.arange(SIDE) * PATCH_SIZE
-    width = np.clip(np.minimum(box[2], low + PATCH_SIZE) - np.maximum(box[0], low), 0, None)
-    height = np.clip(np.minimum(box[3], low + PATCH_SIZE) - np.maximum(box[1], low), 0, None)
-    return np.outer(height, width).astype(np.float32)
-
-
-def dense_targets(scene: Scene) -> dict[str, np.ndarray]:
-    """What each image token should know: the object in it, for pre-training the vision tower.
-
-    Returns:
-        ``dense_class`` (N, 4) int64: colour, shape, glyph, size, each with 0 for nothing;
-        ``dense_offset`` (N, 2) float32: object's centre minus token's centre, in token widths.
-    """
-    classes = np.zeros((SIDE, SIDE, 4), np.int64)
-    offsets = np.zeros((SIDE, SIDE, 2), np.float32)
-    best = np.zeros((SIDE, SIDE), np.float32)
-    ticks = np.arange(SIDE) + 0.5
-    for item in scene.objects:
-        overlap = _overlap(scene.box(item))
-        share = overlap / max(overlap.sum(), 1e-6)
-        wins = (share > best) & ((share > 0.15) | (overlap > 0.3 * PATCH_SIZE**2))
-        best[wins] = share[wins]
-        classes[wins] = (
-            1 + tuple(COLOURS).index(item.colour),
-            1 + SHAPES.index(item.shape),
-            1 + GLYPHS.index(item.glyph) if item.glyph else 0,
-            1 + tuple(SIZES).index(item.size),
-        )
-        dx, dy = np.meshgrid(item.x * SIDE - ticks, item.y * SIDE - ticks)
-        offsets[wins] = np.stack([dx, dy], -1)[wins]
-    return {"dense_class": classes.reshape(-1, 4), "dense_offset": offsets.reshape(-1, 2)}
-
-
-def lane_mask(block: torch.Tensor, lane: int) -> torch.Tensor:
-    """Which token of its lane a text token sees: earlier tokens of its own question.
-
-    The image is visible to all of them and is no part of the mask.
-
-    Args:
-        block: Question of each text token, (B, G * lane), 0 for padding.
-        lane: Tokens in a lane.
-
-    Returns:
-        (B * G, 1, lane, lane) bool, True = visible. A padding token sees the image only.
-    """
-    block = block.unflatten(1, (-1, lane))
-    same = (block[..., :, None] == block[..., None, :]) & (block[..., :, None] > 0)
-    return (same & torch.ones(lane, lane, dtype=torch.bool).tril()).flatten(0, 1)[:, None]
-
-
-@dataclass(frozen=True)
-class LaneMix:
-    """`vif.attention.Mix` for packed questions: one map per question instead of one per row.
-
-    Attributes:
-        map: (B, M, N), rows sum to 1.
-        strength: (B, M, H), in [0, 1].
-        block: Question of each text token, (B, Q), from 1.
-    """
-
-    map: torch.Tensor
-    strength: torch.Tensor
-    block: torch.Tensor
-
-    def apply(self, out: torch.Tensor, image_values: torch.Tensor) -> torch.Tensor:
-        """Mixes into text outputs (B, H, Q, D) with image values (B, H, N, D)."""
-        pooled = self.map[:, None].to(image_values.dtype) @ image_values
-        strength = self.strength.transpose(1, 2)[..., None].to(out.dtype)
-        index = (self.block - 1).clamp_min(0)[:, None, :, None]
-        index = index.expand(-1, out.shape[1], -1, 1)
-        pooled = pooled.gather(2, index.expand(-1, -1, -1, out.shape[3]))
-        strength = strength.gather(2, index) * (self.block > 0)[:, None, :, None]
-        return out + strength * (pooled - out)
-
-
-class LaneTap(Tap):
-    """What a training step mixes in, by layer."""
-
-    def __init__(self) -> None:
-        self.mixes: dict[int, LaneMix] = {}
-
-
-def lane_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float,
-    vif: LaneTap | None = None,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention of a packed batch, in transformers' calling convention.
-
-    Args:
-        module: Ignored.
-        query: (B, H, N + Q, D).
-        key: (B, Hkv, N + Q, D).
-        value: As key.
-        attention_mask: Of `lane_mask`.
-        scaling: Factor on the logits.
-        vif: What to mix into the text rows.
-
-    Returns:
-        (B, N + Q, H, D) and None.
-    """
-    lane = attention_mask.shape[-1]
-    size = (NUM_IMAGE_TOKENS, query.shape[2] - NUM_IMAGE_TOKENS)
-    groups = query.shape[1] // key.shape[1]
-    key, value = (x.repeat_interleave(groups, 1) for x in (key, value))
-    (q_image, q_text), (k_image, k_text), (v_image, v_text) = (
-        x.split(size, 2) for x in (query * scaling, key, value)
-    )
-    hidden = ~torch.ones(NUM_IMAGE_TOKENS, NUM_IMAGE_TOKENS, dtype=torch.bool).tril()
-    prefix = (q_image @ k_image.mT).masked_fill(hidden, NEVER).softmax(-1) @ v_image
-
-    q_lane, k_lane, v_lane = (x.unflatten(2, (-1, lane)) for x in (q_text, k_text, v_text))
-    hidden = ~attention_mask.unflatten(0, (len(query), -1)).transpose(1, 2)
-    own = (q_lane @ k_lane.mT).masked_fill(hidden, NEVER).flatten(2, 3)
-    weights = torch.cat([q_text @ k_image.mT, own], -1).softmax(-1)
-    from_image, from_lane = weights.split((NUM_IMAGE_TOKENS, lane), -1)
-    text = from_image @ v_image + (from_lane.unflatten(2, (-1, lane)) @ v_lane).flatten(2, 3)
-    if vif is not None and (mix := vif.mixes.get(module.layer_idx)) is not None:
-        text = mix.apply(text, v_image)
-    return torch.cat([prefix, text], 2).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register(LANES, lane_attention)
-AttentionMaskInterface.register(LANES, sdpa_mask)

@@ -29,20 +29,14 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from training.packing import (
-    FAMILY_NAMES,
-    LANES,
-    NUM_IMAGE_TOKENS,
-    LaneTap,
-    PackedScenes,
-    PackingConfig,
-)
-from training.processor import END, IMAGE, PAD, PATCH_SIZE, build_processor
+from training.dense import DenseHead
+from training.lanes import LANES, LaneTap
+from training.packing import PackedScenes, PackingConfig
+from training.processor import END, IMAGE, NUM_IMAGE_TOKENS, PAD, PATCH_SIZE, build_processor
 from training.run import Optimisers, Run
+from training.scores import averages, collect, correct
 from vif.attention import KEYWORD
-from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SIZES
-
-DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1)
+from vif.scenes.world import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -161,39 +155,6 @@ def answer_logits(
     return model.lm_head(states[:, :-1][wanted]), labels[wanted], tower.last_hidden_state
 
 
-class DenseHead(nn.Module):
-    """Reads colour, shape, character, size and offset of the object at a token."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.head = nn.Linear(width, sum(DENSE_CLASSES) + 2)
-
-    def loss(self, states: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Mean loss over tokens (B, N, d), background weighted down."""
-        *logits, offset = self.head(states).float().split([*DENSE_CLASSES, 2], -1)
-        truth = batch["dense_class"]
-        inside = truth[..., 0] > 0
-        weight = torch.where(inside, 1.0, 0.15)
-        total = torch.zeros(())
-        for i, part in enumerate(logits):
-            loss = F.cross_entropy(part.flatten(0, 1), truth[..., i].flatten(), reduction="none")
-            total = total + (loss * weight.flatten()).sum() / weight.sum()
-        gap = F.smooth_l1_loss(offset, batch["dense_offset"], reduction="none").sum(-1)
-        return total + (gap * inside).sum() / inside.sum().clamp_min(1)
-
-    @torch.no_grad()
-    def accuracy(self, states: torch.Tensor, batch: dict[str, torch.Tensor]) -> dict[str, float]:
-        """Share of object tokens (tokens with a character, for ``glyph``) read correctly."""
-        logits = self.head(states).split([*DENSE_CLASSES, 2], -1)[:4]
-        truth = batch["dense_class"]
-        out = {}
-        for i, name in enumerate(("colour", "shape", "glyph", "size")):
-            chosen = truth[..., i] > 0
-            hits = logits[i].argmax(-1)[chosen] == truth[..., i][chosen]
-            out[name] = round(hits.float().mean().item(), 3)
-        return out
-
-
 def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
     """Batches `first` to `last` of the stream, drawn in a worker process."""
     data = torch.utils.data.Subset(PackedScenes(config, last), range(first, last))
@@ -233,26 +194,17 @@ def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> N
 def validate(
     model: LlavaForConditionalGeneration, packing: PackingConfig, num_batches: int
 ) -> dict[str, float]:
-    """Share of answers that are right in every token, by family, on validation scenes."""
-    hits, counts = defaultdict(int), defaultdict(int)
+    """Share of answers that are right in every token, by group and family."""
+    found = defaultdict(list)
     model.eval()
     data = PackedScenes(packing, num_batches)
     for i in range(num_batches):
         batch = data[i]
         with torch.autocast("cpu", torch.bfloat16):
             logits, labels, _ = answer_logits(model, batch)
-        right = torch.ones_like(batch["family"], dtype=torch.bool)
-        row, column = torch.nonzero(batch["labels"][:, 1:] >= 0, as_tuple=True)
-        wrong = logits.argmax(-1) != labels
-        block = batch["block"][:, 1:][row, column] - 1
-        right[row[wrong], block[wrong]] = False
-        for family, ok in zip(batch["family"].flatten(), right.flatten(), strict=True):
-            if family >= 0:
-                counts[FAMILY_NAMES[family]] += 1
-                hits[FAMILY_NAMES[family]] += int(ok)
+        collect(found, batch["family"], correct(batch, logits, labels))
     model.train()
-    scores = {name: round(hits[name] / counts[name], 3) for name in sorted(counts)}
-    return {"all": round(sum(hits.values()) / sum(counts.values()), 3)} | scores
+    return averages(found)
 
 
 def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:

@@ -13,6 +13,8 @@ from vif.scenes.text import all_sentences
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES
 
 PATCH_SIZE = 16
+SIDE = IMAGE_SIZE // PATCH_SIZE
+NUM_IMAGE_TOKENS = SIDE * SIDE
 PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT = (
     "<pad>", "<unk>", "<eos>", "<image>", "<user>", "<assistant>",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line: ``python -m vif ask | bench | scenes``."""
+"""The command line: ``python -m vif --help`` lists its commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vif import bench, methods, report
+from vif import bench, convert, forms, methods, report
 from vif.errors import InputError
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
@@ -26,6 +26,7 @@ SETTING_FLAGS = (
     ("--latent-layer-stride", int, "every how many layers in both ranges"),
     ("--latent-bias-alpha", float, "strength of the injection, 0 to 1"),
     ("--samples", int, "0 for the latent's mean, n for the average of n samples"),
+    ("--phase", str, "both, or prefill to leave generated rows alone as published"),
 )
 
 
@@ -56,6 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
     scenes.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
     scenes.add_argument("--seed", type=int, default=0)
     scenes.add_argument("--out", type=Path, required=True)
+
+    convert = commands.add_parser(
+        "convert-checkpoint", help="turn a checkpoint of the published project into an adapter"
+    )
+    convert.add_argument("folder", type=Path, help="the published checkpoint")
+    convert.add_argument("out", type=Path, help="folder that gets the adapter")
+    commands.add_parser("compare-forms", help="what the published form and this one do and cost")
     return parser
 
 
@@ -96,6 +104,7 @@ def _settings(args: argparse.Namespace, defaults: Settings) -> Settings:
         stride=pick(args.latent_layer_stride, defaults.stride),
         alpha=pick(args.latent_bias_alpha, defaults.alpha),
         samples=pick(args.samples, defaults.samples),
+        phase=pick(args.phase, defaults.phase),
         seed=args.seed,
     )
 
@@ -156,6 +165,22 @@ def write_scenes(args: argparse.Namespace) -> None:
     print(f"{args.n} scenes in {path}")
 
 
+def convert_checkpoint(args: argparse.Namespace) -> None:
+    """Converts a published checkpoint."""
+    config = convert.convert_checkpoint(args.folder, args.out).config
+    print(
+        f"Adapter in {args.out}: width {config.width}, {config.num_components} components, read "
+        f"from layers {config.learning[0]} to {config.learning[1]}, injected into "
+        f"{config.injection[0]} to {config.injection[1]}, every {config.stride}. The language "
+        "model, which was tuned with it, is not converted."
+    )
+
+
+def compare_forms(_: argparse.Namespace) -> None:
+    """Prints what both forms do and cost."""
+    print(forms.table(*forms.compare()))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; a person's mistake is one line on stderr and exit status 2."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -163,12 +188,20 @@ def main(argv: list[str] | None = None) -> int:
     plain = [a.replace("_", "-") if a.startswith("--") and "=" not in a else a for a in arguments]
     args = build_parser().parse_args(plain)
     try:
-        {"ask": ask, "bench": run_bench, "scenes": write_scenes}[args.command](args)
+        COMMANDS[args.command](args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 
+
+COMMANDS = {
+    "ask": ask,
+    "bench": run_bench,
+    "scenes": write_scenes,
+    "convert-checkpoint": convert_checkpoint,
+    "compare-forms": compare_forms,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

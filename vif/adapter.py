@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from vif.config import VIFConfig
 from vif.errors import InputError
 from vif.latent import Gaussian, LatentEncoder, kl_divergence
 from vif.mixture import (
@@ -24,47 +25,6 @@ from vif.mixture import (
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-
-
-@dataclass(frozen=True)
-class VIFConfig:
-    """What an adapter is and where it was trained to act.
-
-    Attributes:
-        hidden_size: Width of the backbone's hidden states.
-        num_layers: Decoder layers of the backbone.
-        num_heads: Query heads of the backbone.
-        width: Width of the adapter (published: that of the backbone).
-        num_components: Mixture components K.
-        image_layers: Self-attention blocks over image tokens.
-        slot_layers: Blocks of the latent slots.
-        latent_heads: Attention heads inside the adapter.
-        ffn_dim: Inner width of its feed-forward parts.
-        min_sigma: Least standard deviation of a component, in image widths.
-        renderer: ``"density"`` or ``"softmax"`` (published).
-        learning: First and last learning layer, inclusive, 0-based.
-        injection: First and last injection layer, inclusive.
-        stride: Every how many layers in both ranges.
-        alpha: Strength it was trained with; a gate of 1 means just this.
-        backbone: Name of the backbone it was trained on, for messages.
-    """
-
-    hidden_size: int
-    num_layers: int
-    num_heads: int
-    width: int = 256
-    num_components: int = 16
-    image_layers: int = 2
-    slot_layers: int = 3
-    latent_heads: int = 4
-    ffn_dim: int = 512
-    min_sigma: float = 0.035
-    renderer: str = "density"
-    learning: tuple[int, int] = (3, 4)
-    injection: tuple[int, int] = (5, 7)
-    stride: int = 1
-    alpha: float = 0.5
-    backbone: str = ""
 
 
 class Memory(NamedTuple):
@@ -121,12 +81,23 @@ class VIFAdapter(nn.Module):
 
     Departures from the published code, with reasons, are in the README: the mean of a component is
     where its latent points (not a linear head), the map is a density (not a softmax of heights),
-    and the strength depends on the question, per injection layer and head (not one alpha).
+    and the strength depends on the question, per injection layer and head (not one alpha). The
+    published form itself is `vif.published.PublishedVIF`; `build` chooses by configuration.
+
+    Attributes:
+        reads_whole_prompt: Whether a latent reads all text of the prompt, or the question and what
+            follows it.
     """
+
+    reads_whole_prompt = False
 
     def __init__(self, config: VIFConfig) -> None:
         super().__init__()
         self.config = config
+        self._build(config)
+
+    def _build(self, config: VIFConfig) -> None:
+        """Makes the modules; another form overrides it together with `remember` and `render`."""
         width = config.width
         self.latent = LatentEncoder(
             config.hidden_size,
@@ -224,7 +195,17 @@ class VIFAdapter(nn.Module):
             kl = kl_divergence(latent, prior)
         out = self.render(memory, latent.sample(noise))
         mixture = MixtureParameters(out.means, out.sigmas, out.weights)
-        return Inference(out.z, *mixture, out.map, out.gate, kl, sparsity(out.map, out.sigmas))
+        entropy = self.config.entropy_weight * entropy_loss(out.map)
+        spread = self.config.volume_weight * volume_loss(out.sigmas)
+        return Inference(out.z, *mixture, out.map, out.gate, kl, entropy + spread)
+
+    def place(
+        self,
+        mixture: MixtureParameters,
+        centres: torch.Tensor,  # noqa: ARG002
+    ) -> MixtureParameters:
+        """A mixture of `render` in image coordinates, for tokens at centres (B, N, 2)."""
+        return mixture
 
     def draw(self, latent: Gaussian, generator: torch.Generator | None) -> torch.Tensor:
         """A latent sample with its own random stream; the mean without a generator."""
@@ -233,18 +214,26 @@ class VIFAdapter(nn.Module):
         noise = torch.randn(latent.mean.shape[1:], generator=generator)
         return latent.sample(noise.to(latent.mean))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors`` (parameters in float16)."""
+    def save_pretrained(
+        self, folder: str | Path, dtype: torch.dtype | None = torch.float16
+    ) -> None:
+        """Writes ``config.json`` and ``model.safetensors``.
+
+        Args:
+            folder: Made if it does not exist.
+            dtype: Of the parameters in the file; None keeps theirs.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG_NAME).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
-        parameters = {name: p.detach().half() for name, p in self.named_parameters()}
-        tensors = {name: parameters.get(name, t) for name, t in self.state_dict().items()}
+        tensors = self.state_dict()
+        if dtype is not None:
+            tensors |= {name: p.detach().to(dtype) for name, p in self.named_parameters()}
         save_file({n: t.contiguous() for n, t in tensors.items()}, folder / WEIGHTS_NAME)
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | Path) -> VIFAdapter:
-        """Reads an adapter from a folder or, by name, from the Hub.
+        """Reads an adapter of either form from a folder or, by name, from the Hub.
 
         Returns:
             The adapter in float32, in evaluation mode.
@@ -259,19 +248,41 @@ class VIFAdapter(nn.Module):
             if not (folder / name).is_file():
                 raise InputError(
                     f"{name_or_folder} holds no VIF adapter: {name} is missing, expected a folder "
-                    "written by training/train_vif.py."
+                    "written by training/train_vif.py or by convert-checkpoint."
                 )
         try:
             values = json.loads((folder / CONFIG_NAME).read_text())
             ranges = {name: tuple(values.pop(name)) for name in ("learning", "injection")}
-            adapter = cls(VIFConfig(**values, **ranges))
-            adapter.load_state_dict(load_file(folder / WEIGHTS_NAME))
+            adapter = build(VIFConfig(**values, **ranges), load_file(folder / WEIGHTS_NAME))
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(
                 f"The adapter in {name_or_folder} cannot be read ({str(error).splitlines()[0]}): "
                 "train or download it again."
             ) from error
-        return adapter.eval()
+        return adapter.float().eval()
+
+
+def build(config: VIFConfig, state: dict[str, torch.Tensor] | None = None) -> VIFAdapter:
+    """The adapter that a configuration describes.
+
+    Args:
+        config: Its ``encoder`` chooses the form.
+        state: Its tensors, taken as they are; drawn anew if None.
+
+    Raises:
+        RuntimeError: If names or shapes of `state` differ from the configuration's.
+    """
+    # A subclass of the class above, so it cannot be imported with the rest.
+    from vif.published import PublishedVIF
+
+    form = {"slots": VIFAdapter, "published": PublishedVIF}[config.encoder]
+    if state is None:
+        return form(config)
+    # Billions of parameters would take minutes to draw, only to be replaced.
+    with torch.device("meta"):
+        adapter = form(config)
+    adapter.load_state_dict(state, assign=True)
+    return adapter
 
 
 def sparsity(weights: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:

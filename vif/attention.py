@@ -8,7 +8,6 @@ of the model or a context variable), so two requests at once cannot meet.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,30 +16,11 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from vif.rows import Mix, apply_mix, eager, mix_row, row_probabilities, steered_rows
+
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
 NAME = "vif_rows"
 KEYWORD = "vif"
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Probability mixing: a share of a row's attention is replaced by given weights.
-
-    p' = (1 - s) p + s pi is linear in the output, so out' = (1 - s) out + s * sum_j pi_j v_j and
-    no attention matrix is needed (arXiv 2604.12508 mixes the N x N matrix itself). Every image key
-    is visible to a row after the image and both terms sum to 1: nothing is left to renormalise.
-
-    Attributes:
-        columns: Positions of the image tokens in the sequence, (B, N).
-        map: Weight of every image token, (B, N), rows sum to 1.
-        strength: Share of a head's attention that is replaced, (B, H), in [0, 1].
-        first_row: First position that is steered, (B,); earlier rows are untouched.
-    """
-
-    columns: torch.Tensor
-    map: torch.Tensor
-    strength: torch.Tensor
-    first_row: torch.Tensor
 
 
 class Tap:
@@ -76,98 +56,6 @@ class Tap:
         """
 
 
-def row_probabilities(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    mask: torch.Tensor | None,
-    scaling: float,
-    rows: torch.Tensor,
-    softcap: float | None = None,
-) -> torch.Tensor:
-    """Softmax of some query rows, without repeating keys for grouped heads.
-
-    Args:
-        query: (B, H, Q, D).
-        key: (B, Hkv, K, D).
-        mask: Boolean (True = visible) or additive, (B, 1, Q, >= K), or None for causal attention.
-        scaling: Factor on the logits.
-        rows: Query rows within this call, (R,).
-        softcap: Soft limit on the logits (Gemma 2).
-
-    Returns:
-        (B, H, R, K) float32; rows sum to 1, invisible keys are 0.
-    """
-    batch, heads, queries, width = query.shape
-    groups, keys = key.shape[1], key.shape[2]
-    chosen = query.index_select(2, rows).reshape(batch, groups, -1, width)
-    logits = (chosen @ key.mT).reshape(batch, heads, len(rows), keys).float() * scaling
-    if softcap:
-        logits = softcap * torch.tanh(logits / softcap)
-    if mask is None:
-        last_visible = rows + keys - queries
-        hidden = torch.arange(keys, device=key.device) > last_visible[:, None]
-        logits = logits.masked_fill(hidden, float("-inf"))
-    elif mask.dtype == torch.bool:
-        logits = logits.masked_fill(~mask.index_select(2, rows)[..., :keys], float("-inf"))
-    else:
-        logits = logits + mask.index_select(2, rows)[..., :keys].float()
-    return logits.softmax(-1)
-
-
-def pooled_values(
-    value: torch.Tensor, columns: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    """sum_j pi_j v_j over image tokens.
-
-    Args:
-        value: (B, Hkv, K, D).
-        columns: Key columns of the image tokens, (B, N), < 0 where a cache has dropped them.
-        weights: (B, N).
-
-    Returns:
-        (B, Hkv, D) in float32; dropped columns add nothing.
-    """
-    index = columns.clamp_min(0)[:, None, :, None].expand(-1, value.shape[1], -1, value.shape[3])
-    weights = weights.float() * (columns >= 0)
-    return torch.einsum("bn,bhnd->bhd", weights, value.gather(2, index).float())
-
-
-def apply_mix(
-    out: torch.Tensor, value: torch.Tensor, mix: Mix, start: int, first_key: int
-) -> torch.Tensor:
-    """Mixes pooled image values into attention outputs.
-
-    Args:
-        out: Stock attention output, (B, Q, H, D).
-        value: (B, Hkv, K, D).
-        mix: What to mix.
-        start: Position of the first query.
-        first_key: Position of key column 0; above 0 where a sliding cache has dropped keys.
-
-    Returns:
-        (B, Q, H, D), bit-equal to `out` where the strength is 0.
-    """
-    columns = mix.columns - first_key
-    pooled = pooled_values(value, columns, mix.map)
-    pooled = pooled.repeat_interleave(out.shape[2] // value.shape[1], 1)[:, None]
-    positions = torch.arange(start, start + out.shape[1], device=out.device)
-    steered = (positions >= mix.first_row[:, None])[..., None]
-    # A row that can no longer see the whole image keeps its own attention.
-    steered = steered & (columns >= 0).all(1)[:, None, None]
-    strength = (mix.strength[:, None].float() * steered)[..., None]
-    return (out.float() + strength * (pooled - out.float())).to(out.dtype)
-
-
-def mix_row(row: torch.Tensor, mix: Mix, first_key: int) -> torch.Tensor:
-    """The same in probability space, for the record: (B, H, K) -> (B, H, K)."""
-    columns = mix.columns - first_key
-    injected = torch.zeros_like(row[:, 0])
-    injected.scatter_(1, columns.clamp_min(0), mix.map.to(row.dtype))
-    visible = (columns >= 0).all(1)[:, None, None]
-    strength = mix.strength[..., None].to(row.dtype) * visible
-    return (1 - strength) * row + strength * injected[:, None]
-
-
 def attention(
     module: nn.Module,
     query: torch.Tensor,
@@ -201,7 +89,7 @@ def attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     else:
-        out = _dense(query, key, value, attention_mask, scale, softcap)
+        out = eager(query, key, value, attention_mask, scale, softcap)
     layer = getattr(module, "layer_idx", None)
     if tap is None or layer is None:
         return out, None
@@ -209,27 +97,16 @@ def attention(
     end = tap.position + query.shape[2]
     first_key = max(0, end - key.shape[2])
     if mix is not None:
-        out = apply_mix(out, value, mix, tap.position, first_key)
+        mix = mix.to(out.device)
+        steered = steered_rows(mix, attention_mask, tap.position, query.shape[2], first_key)
+        out = apply_mix(out, value, mix, steered, first_key)
     if tap.wants(layer):
         last = torch.tensor([query.shape[2] - 1], device=query.device)
         row = row_probabilities(query, key, attention_mask, scale, last, softcap)[:, :, 0]
-        tap.record(layer, row if mix is None else mix_row(row, mix, first_key), first_key)
+        if mix is not None:
+            row = mix_row(row, mix, steered[:, -1], first_key)
+        tap.record(layer, row, first_key)
     return out, None
-
-
-def _dense(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    scale: float,
-    softcap: float,
-) -> torch.Tensor:
-    """SDPA has no soft cap, so such models compute every row here."""
-    rows = torch.arange(query.shape[2], device=query.device)
-    weights = row_probabilities(query, key, mask, scale, rows, softcap).to(value.dtype)
-    value = value.repeat_interleave(query.shape[1] // value.shape[1], 1)
-    return (weights @ value).transpose(1, 2).contiguous()
 
 
 def install(model: nn.Module) -> Callable[[], None]:

@@ -5,6 +5,7 @@ Knows nothing about interventions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from vif.errors import InputError
 from vif.text import clean_context, clean_question
 from vif.trace import MASS_PARTS
 
+# What a processor makes of the text; everything else is made of the image.
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
 
 
@@ -68,14 +71,17 @@ class Backbone:
         self.model, self.processor, self.name = model.eval(), processor, name
         self.family = families.find(model.config.model_type)
         self.text_config = model.config.get_text_config()
-        self.uninstall = attention.install(model)
-        self.image_token = processor.image_token
         self.image_token_id = model.config.image_token_id
         tokenizer = processor.tokenizer
-        self.special_tokens = tuple(
-            dict.fromkeys([*tokenizer.all_special_tokens, self.image_token])
-        )
-        _probe(self)
+        image_tokens = [processor.image_token, getattr(tokenizer, "image_token", None)]
+        special = [*tokenizer.all_special_tokens, *filter(None, image_tokens)]
+        self.special_tokens = tuple(dict.fromkeys(special))
+        self.uninstall = _install(model, name)
+        try:
+            _probe(self)
+        except InputError:
+            self.uninstall()
+            raise
 
     @property
     def num_layers(self) -> int:
@@ -128,19 +134,49 @@ class Backbone:
             context: Unrelated text to put before it.
 
         Raises:
-            InputError: If the question is empty or too long.
+            InputError: If the question is empty or too long, or the image cannot be read.
         """
         question = clean_question(question, self.special_tokens)
         context = clean_context(context, self.special_tokens)
         before = f"{context} " if context else ""
         rendered = self._render(before + question)
-        inputs = dict(self.processor(text=[rendered], images=[image], return_tensors="pt"))
+        inputs = self._process(rendered, image)
         ids = inputs["input_ids"][0]
+        self._check_length(len(ids))
         positions = torch.nonzero(ids == self.image_token_id).squeeze(1)
-        layout = self.family.layout(self.model.config, self.processor, image.size, len(positions))
-        to_start, to_end = self._question_span(rendered, self._render(before))
-        asked = range(len(ids) - to_start, len(ids) - to_end)
-        return Prompt(inputs, layout, positions, asked, question, context)
+        picture = families.Picture(
+            self.model.config, self.processor, image.size, inputs, len(positions)
+        )
+        asked = self._question_span(rendered, self._render(before), ids.tolist())
+        return Prompt(inputs, self.family.layout(picture), positions, asked, question, context)
+
+    def _process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
+        """What the processor makes of a prompt and its image."""
+        width, height = image.size
+        widest = self.family.widest(self.processor.image_processor)
+        if max(image.size) > widest * min(image.size):
+            raise InputError(
+                f"The image has {width} x {height} pixels and this model takes at most {widest} "
+                "times as many along one side as along the other: cut out the part that matters."
+            )
+        # Most chat templates write the beginning themselves, and two of it change the answer.
+        begin = self.processor.tokenizer.bos_token
+        add_special_tokens = begin is None or not rendered.startswith(begin)
+        made = self.processor(
+            text=[rendered],
+            images=[image],
+            return_tensors="pt",
+            add_special_tokens=add_special_tokens,
+        )
+        return {name: tensor for name, tensor in made.items() if name != "labels"}
+
+    def _check_length(self, length: int) -> None:
+        most = getattr(self.text_config, "max_position_embeddings", None)
+        if most is not None and length >= most:
+            raise InputError(
+                f"The prompt has {length:,} tokens with its image and this model reads at most "
+                f"{most:,}: shorten the text or shrink the image."
+            )
 
     def token_count(self, text: str) -> int:
         """Number of tokens of a text."""
@@ -149,34 +185,49 @@ class Backbone:
     def collate(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
         """Prompts as one batch on the model's device, padded on the left."""
         longest = max(prompt.length for prompt in prompts)
-        pad = self.processor.tokenizer.pad_token_id or 0
         batch: dict[str, list[torch.Tensor]] = {}
         for prompt in prompts:
             for name, tensor in prompt.inputs.items():
-                if tensor.ndim == 2 and tensor.shape[1] == prompt.length:
-                    fill = pad if name == "input_ids" else 0
+                if name in TEXT_INPUTS:
+                    fill = self.processor.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
                     tensor = nn.functional.pad(tensor, (longest - prompt.length, 0), value=fill)
+                elif tensor.is_floating_point():
+                    tensor = tensor.to(self.model.dtype)
                 batch.setdefault(name, []).append(tensor)
-        return {name: torch.cat(parts).to(self.device) for name, parts in batch.items()}
+        return {name: _join(parts).to(self.device) for name, parts in batch.items()}
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _render(self, text: str) -> str:
+        if getattr(self.processor, "chat_template", None) is None:
+            if self.family.prompt is None:
+                raise InputError(
+                    f"{self.name} has no chat template, so it is not known how it is to be asked: "
+                    "choose a checkpoint that was tuned to follow instructions."
+                )
+            return self.family.prompt.format(image=self.processor.image_token, text=text)
         content = [{"type": "image"}, {"type": "text", "text": text}]
         message = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(message, add_generation_prompt=True)
 
-    def _question_span(self, rendered: str, without: str) -> tuple[int, int]:
-        """Start and end of the question as distances from the end of the prompt.
+    def _question_span(self, rendered: str, without: str, prompt: list[int]) -> range:
+        """Positions of the question in the prompt.
 
-        Found by comparing with the same prompt without the question, so it needs no knowledge of
-        the template; what the processor later expands lies before it.
+        Found by comparing with the same text without the question, so it needs no knowledge of
+        the template, and by looking from the end, as the processor expands what lies before it.
         """
         ids, rest = self._ids(rendered), self._ids(without)
         head = _common(ids, rest)
         tail = min(_common(ids[::-1], rest[::-1]), len(rest) - head)
-        return len(ids) - head, tail
+        asked = ids[head : len(ids) - tail]
+        # PaliGemma's processor adds a line break after the question.
+        for end in range(len(prompt) - tail, len(asked) - 1, -1):
+            if prompt[end - len(asked) : end] == asked:
+                return range(end - len(asked), end)
+        raise InputError(
+            f"The question cannot be found in the prompt that {self.name} makes of it."
+        )
 
 
 def _common(a: list[int], b: list[int]) -> int:
@@ -186,29 +237,64 @@ def _common(a: list[int], b: list[int]) -> int:
     )
 
 
+def _join(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Puts tensors together along their first side, the others padded at the end to be alike."""
+    shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    padded = []
+    for part in parts:
+        missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
+        padded.append(nn.functional.pad(part, [n for side in reversed(missing) for n in side]))
+    return torch.cat(padded)
+
+
 class _Probe(attention.Tap):
     def __init__(self) -> None:
-        self.layers: set[int] = set()
+        self.recorded: set[int] = set()
+        self.reported: set[int] = set()
 
     @override
     def wants(self, layer: int) -> bool:
         return True
 
     @override
+    def layer_output(self, layer: int, states: torch.Tensor) -> None:
+        self.reported.add(layer)
+
+    @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
-        self.layers.add(layer)
+        self.recorded.add(layer)
+
+
+def _install(model: nn.Module, name: str) -> Callable[[], None]:
+    try:
+        return attention.install(model)
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"{name} cannot be used: its attention cannot be replaced by one that records, because "
+            f"its language model does not offer transformers' attention interface ({error})."
+        ) from error
 
 
 def _probe(backbone: Backbone) -> None:
     """One text-only forward that must report every layer; a model that does not fails closed."""
     probe = _Probe()
     ids = torch.tensor([backbone._ids("a b")], device=backbone.device)
-    with torch.no_grad():
-        backbone.model(input_ids=ids, **{attention.KEYWORD: probe})
-    missing = sorted(set(range(backbone.num_layers)) - probe.layers)
-    if missing:
-        backbone.uninstall()
+    try:
+        with torch.no_grad():
+            backbone.model(input_ids=ids, **{attention.KEYWORD: probe})
+    except TypeError as error:
         raise InputError(
-            f"{backbone.name} does not report the attention of layers {missing}: its attention "
-            "cannot be recorded or steered here."
+            f"{backbone.name} cannot be used: its layers do not pass on what records attention "
+            f"({error})."
+        ) from error
+    layers = set(range(backbone.num_layers))
+    if missing := sorted(layers - probe.recorded):
+        raise InputError(
+            f"{backbone.name} cannot be used: layers {missing} do not go through transformers' "
+            "attention interface, so their attention can be neither recorded nor steered."
+        )
+    if missing := sorted(layers - probe.reported - {backbone.num_layers - 1}):
+        raise InputError(
+            f"{backbone.name} cannot be used: layers {missing} do not report their output, so no "
+            "map can be read from them."
         )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
+from vif.boxes import Box, box_shares
 from vif.scenes import GROUP_OF, GROUPS, Question, Scene, ask_scene, draw_scene, is_correct
 from vif.scenes.text import unrelated_text
-from vif.session import Session, box_shares
+from vif.session import Session
 from vif.settings import Settings
 from vif.trace import Trace
 
@@ -36,7 +37,7 @@ class Item:
     scene: Scene
     question: Question
     context: str
-    boxes: tuple[tuple[float, float, float, float], ...]
+    boxes: tuple[Box, ...]
 
 
 def items(split: str, num_questions: int, seed: int, text: int) -> list[Item]:

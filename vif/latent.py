@@ -45,8 +45,9 @@ class PositionFeatures(nn.Module):
     ) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(len(bandwidths), each, 2, generator=generator)
-        frequencies = directions / torch.tensor(bandwidths)[:, None, None]
+        # Drawn on the CPU under any default device, "meta" included: always the same features.
+        directions = torch.randn(len(bandwidths), each, 2, generator=generator, device="cpu")
+        frequencies = directions / torch.tensor(bandwidths, device="cpu")[:, None, None]
         self.register_buffer("frequencies", frequencies.reshape(-1, 2))
         self.width = 2 * len(bandwidths) * each + 4
 
@@ -164,6 +165,9 @@ class LatentEncoder(nn.Module):
         self.slot_out = nn.LayerNorm(width)
         self.prior_head = nn.Linear(width, 2 * width)
         self.posterior_head = nn.Linear(width, 2 * width)
+        for head in (self.prior_head, self.posterior_head):
+            # At a variance of 1 the first samples would be nothing but noise.
+            nn.init.constant_(head.bias[width:], -4.0)
 
     def encode_image(self, states: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
         """Image states (B, N, hidden) at centres (N, 2) or (B, N, 2) to a memory (B, N, d)."""

@@ -6,6 +6,7 @@ row that predicts each token attended to, `run` the two put together into traces
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -83,10 +84,17 @@ class Batch:
 
 @torch.no_grad()
 def _encode_images(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Replaces pixels by image features so that several answers share them."""
-    text = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
-    visual = {name: value for name, value in inputs.items() if name not in text}
-    features = model.model.get_image_features(**visual, return_dict=True)
+    """Replaces pixels by image features so that several answers share them.
+
+    A model that cannot take features is given its pixels every time.
+    """
+    encode = getattr(model.base_model, "get_image_features", None)
+    takes_features = "mm_encoder_outputs" in inspect.signature(model.forward).parameters
+    if encode is None or not takes_features:
+        return inputs
+    wanted = inspect.signature(encode).parameters
+    visual = {name: value for name, value in inputs.items() if name in wanted}
+    features = encode(**visual, return_dict=True)
     rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
     return rest | {"mm_encoder_outputs": {"image": features}}
 
@@ -120,11 +128,12 @@ class Recorder(Tap):
     @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         """Keeps the image columns of a row (B, H, K) and its share per part."""
-        columns = self.batch.columns - first_key
+        columns = self.batch.columns.to(row.device) - first_key
         index = columns.clamp_min(0)[:, None].expand(-1, row.shape[1], -1)
         seen = row.gather(2, index) * (columns >= 0)[:, None]
         generated = first_key + row.shape[2] - self.batch.parts.shape[1]
-        parts = torch.nn.functional.pad(self.batch.parts, (0, generated), value=ANSWER_PART)
+        parts = self.batch.parts.to(row.device)
+        parts = torch.nn.functional.pad(parts, (0, generated), value=ANSWER_PART)
         one_hot = torch.nn.functional.one_hot(parts[:, first_key:], len(MASS_PARTS))
         self.rows[-1].append(seen.cpu())
         self.mass[-1].append((row @ one_hot.to(row.dtype)).cpu())
@@ -168,6 +177,7 @@ def run(
             "context": prompt.context,
             "prompt_tokens": prompt.length,
             "seconds": round(seconds / len(tap.batch), 4),
+            "layout": prompt.layout.describe(),
         }
         traces.append(
             replace(

@@ -50,16 +50,29 @@ def render(
     """
     if renderer not in RENDERERS:
         raise ValueError(f"Unknown renderer {renderer!r}: expected one of {', '.join(RENDERERS)}.")
-    means, sigmas, weights = (part.float() for part in mixture)
+    weights = mixture.weights.float()[..., None]
+    if renderer == "density":
+        return (weights * components(mixture, centres)).sum(1)
+    exponents, outside = _exponents(mixture, centres)
+    raw = (weights * exponents.exp()).sum(1)
+    return raw.masked_fill(outside, float("-inf")).softmax(-1)
+
+
+def components(mixture: MixtureParameters, centres: torch.Tensor) -> torch.Tensor:
+    """Every component alone as a density over tokens, (B, K, N), rows sum to 1; see `render`."""
+    exponents, outside = _exponents(mixture, centres)
+    return exponents.masked_fill(outside[:, None], float("-inf")).softmax(-1)
+
+
+def _exponents(
+    mixture: MixtureParameters, centres: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """-d^2 / 2 sigma^2, (B, K, N), and which tokens are not on the image, (B, N)."""
+    means, sigmas = mixture.means.float(), mixture.sigmas.float()
     centres = centres.float().expand(len(means), -1, -1)
-    outside = centres.isnan().any(-1)
     gap = centres.nan_to_num()[:, None] - means[:, :, None]  # (B, K, N, 2)
-    exponent = -gap.square().sum(-1) / (2 * sigmas.square()[..., None])
-    if renderer == "softmax":
-        raw = (weights[..., None] * exponent.exp()).sum(1)
-        return raw.masked_fill(outside, float("-inf")).softmax(-1)
-    shape = exponent.masked_fill(outside[:, None], float("-inf")).softmax(-1)
-    return (weights[..., None] * shape).sum(1)
+    exponents = -gap.square().sum(-1) / (2 * sigmas.square()[..., None])
+    return exponents, centres.isnan().any(-1)
 
 
 def point(
@@ -89,6 +102,12 @@ def grid_centres(rows: int, columns: int) -> torch.Tensor:
     x = (torch.arange(columns) + 0.5) / columns
     y = (torch.arange(rows) + 0.5) / rows
     return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], -1)
+
+
+def endpoint_grid(side: int) -> torch.Tensor:
+    """The published grid, (side * side, 2), row-major: 0 and 1 are the outer tokens' centres."""
+    line = torch.linspace(0, 1, side)
+    return torch.stack([line.repeat(side), line.repeat_interleave(side)], -1)
 
 
 def normalised_entropy(weights: torch.Tensor) -> torch.Tensor:

@@ -14,10 +14,10 @@ import torch
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.backbone import Backbone
+from vif.boxes import Box, box_shares
 from vif.errors import InputError
 from vif.images import open_image
 from vif.lens import Batch, run
-from vif.methods.base import Box
 from vif.settings import Range, Settings
 from vif.trace import Trace
 
@@ -56,6 +56,7 @@ class Session:
                 injection=config.injection,
                 stride=config.stride,
                 alpha=config.alpha,
+                phase=config.phase,
             )
         # The published ranges, 11-17 and 25-31 of 32 layers, as fractions.
         depth = self.num_layers
@@ -83,6 +84,7 @@ class Session:
         samples: int | None = None,
         seed: int | None = None,
         max_new_tokens: int | None = None,
+        phase: str | None = None,
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
         """Answers a question by several methods on the same weights.
@@ -100,6 +102,7 @@ class Session:
             samples: 0 for the latent's mean, n > 0 for n samples.
             seed: Of samples and of the random control.
             max_new_tokens: Longest answer.
+            phase: ``"both"``, or ``"prefill"`` to leave generated rows alone as published.
             cancel: Set it to stop between two tokens.
 
         Returns:
@@ -111,7 +114,7 @@ class Session:
         """
         given = {
             "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
-            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens,
+            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "phase": phase,
         }  # fmt: skip
         settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
         item = (open_image(image), question, context, boxes)
@@ -150,7 +153,10 @@ class Session:
             ]
             truth = torch.from_numpy(np.stack(shares)).float().to(self.backbone.device)
         heads = self.backbone.num_heads
-        request = registry.Request(batch, settings, heads, self.adapter, truth)
+        images = [image for image, *_ in items]
+        request = registry.Request(
+            batch, settings, heads, self.adapter, truth, self.backbone, images
+        )
         taps = {method.name: method.tap(request) for method in chosen}
         meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
         meta |= {key: value for key, value in asdict(settings).items() if key != "max_new_tokens"}
@@ -164,31 +170,6 @@ def _find_methods(names: Sequence[str]) -> list[registry.Method]:
     if not names:
         raise InputError("No method was chosen: expected at least one, for example 'plain'.")
     return [registry.find(name) for name in dict.fromkeys(names)]
-
-
-def box_shares(cells: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
-    """True boxes as a map: every box spread over the tokens it covers, all boxes alike.
-
-    Args:
-        cells: Token rectangles, (N, 4), NaN off the image.
-        boxes: (x0, y0, x1, y1) in the same coordinates.
-
-    Returns:
-        (N,), sums to 1, or zeros without boxes.
-    """
-    total = np.zeros(len(cells))
-    for box in boxes:
-        overlap = box_overlap(cells, box)
-        total += overlap / max(overlap.sum(), 1e-9)
-    return total / max(len(boxes), 1)
-
-
-def box_overlap(cells: np.ndarray, box: Box) -> np.ndarray:
-    """Area of a box inside every token's cell, (N,)."""
-    cells = np.nan_to_num(cells)
-    width = np.minimum(cells[:, 2], box[2]) - np.maximum(cells[:, 0], box[0])
-    height = np.minimum(cells[:, 3], box[3]) - np.maximum(cells[:, 1], box[1])
-    return width.clip(0) * height.clip(0)
 
 
 def _check_fit(backbone: Backbone, adapter: VIFAdapter) -> None:

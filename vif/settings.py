@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vif.errors import InputError
 
 Range = tuple[int, int]
+PHASES = ("both", "prefill")
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Settings:
         samples: 0 uses the latent's mean; n > 0 averages the maps of n seeded samples.
         seed: Of the samples and of the random control.
         max_new_tokens: Longest answer in tokens.
+        phase: ``"both"`` steers the prompt and what is generated, ``"prefill"`` the prompt only, as
+            published.
     """
 
     learning: Range = (3, 4)
@@ -30,6 +33,7 @@ class Settings:
     samples: int = 0
     seed: int = 0
     max_new_tokens: int = 32
+    phase: str = "both"
 
     def check(self, num_layers: int) -> None:
         """Raises `InputError` unless the settings make sense for a model of so many layers."""
@@ -45,6 +49,8 @@ class Settings:
             )
         if not 0 <= self.alpha <= 1:
             raise InputError(f"Alpha is {self.alpha:g}, expected a number from 0 to 1.")
+        if self.phase not in PHASES:
+            raise InputError(f"Phase is {self.phase!r}, expected one of {', '.join(PHASES)}.")
 
     @property
     def learning_layers(self) -> list[int]:

@@ -25,7 +25,8 @@ class Mixture:
         source: Learning layer whose states it was read from, or -1 for a map that was given.
         means: Component means (x, y), (K, 2), in [0, 1] image coordinates; (0, 2) for a map that
             is not a mixture.
-        sigmas: Isotropic standard deviations, (K,), in image widths, > 0.
+        sigmas: Standard deviations, (K,), > 0, in [0, 1] image coordinates: a share of the
+            width along x, of the height along y.
         weights: Component weights, (K,), sum to 1.
         map: Injected weight of every image token, (N,), sums to 1.
         strength: Share of each head's attention that was replaced by the map, (H,), in [0, 1].

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 
 from vif.adapter import VIFAdapter
+from vif.backbone import Backbone
 from vif.errors import InputError
 from vif.lens import Batch, Recorder
 from vif.settings import Settings
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Request:
         adapter: The learned part of VIF, if there is one.
         truth: Where the answer is known to be, (B, N), rows sum to 1 or are 0 where nothing is
             known; None if nothing was given.
+        backbone: The model, for methods that ask it something else first.
+        images: The image of every prompt, for the same.
     """
 
     batch: Batch
@@ -33,6 +36,14 @@ class Request:
     num_heads: int
     adapter: VIFAdapter | None = None
     truth: torch.Tensor | None = None
+    backbone: Backbone | None = None
+    images: Sequence[Image.Image] = ()
+
+    def instead(self, question: str) -> Batch:
+        """The same images and contexts with another question."""
+        pairs = zip(self.images, self.batch.prompts, strict=True)
+        prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]
+        return Batch.make(self.backbone, prompts)
 
 
 class Method(ABC):
@@ -41,10 +52,12 @@ class Method(ABC):
     Attributes:
         name: How it is called on the command line and in results.
         summary: One line for a person.
+        extra_passes: Passes over the prompt besides the answer's own, without an adapter.
     """
 
     name: str
     summary: str
+    extra_passes: int = 0
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:

@@ -9,6 +9,7 @@ import numpy as np
 from vif.scenes.world import COLOURS, SHAPES
 
 TEXT_LENGTHS = (0, 32, 64, 128, 256, 384)
+SHOWN_TEXT_SEED = 1  # of the text that the page and its examples put before a question
 _WORD = re.compile(r"\w+|[^\w\s]")
 _SENTENCES = (
     "In another picture the {colour} {shape} is left of the {colour} {shape}.",

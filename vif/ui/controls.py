@@ -63,7 +63,7 @@ class Controls:
 def build_controls(session: Session, examples: list[Example]) -> Controls:
     """Builds the column; the first example, or a drawn scene, is already in place."""
     filled = scene(FIRST_SCENE)
-    truths = [] if examples else filled.truths
+    truths = examples[0].truths if examples else filled.truths
     image_value = examples[0].image if examples else filled.image
     suggested = questions_of(truths)
     question_value = examples[0].question if examples else suggested[0]

@@ -78,7 +78,7 @@ class Wiring:
         c = self.controls
         filled = [c.image, c.question, self.truths, c.suggestions, c.message]
         c.draw.click(self.draw_scene, None, filled, **_QUICK)
-        c.examples.select(self.take_example, None, filled, **_QUICK)
+        c.examples.select(self.take_example, None, [*filled, c.text_length, c.context], **_QUICK)
         c.suggestions.select(self.take_suggestion, [self.truths], [c.question], **_QUICK)
         # A scene's questions do not fit another picture.
         gr.on(
@@ -170,13 +170,21 @@ class Wiring:
         return filled.image, questions[0], filled.truths, suggestion_strip(questions), ""
 
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """The clicked example's picture and question."""
+        """The clicked example's picture, question and text before it."""
         index = picked(event, len(self.examples))
         if index is None:
-            return (gr.skip(),) * 5
+            return (gr.skip(),) * 7
         example = self.examples[index]
-        strip = suggestion_strip(handlers.questions_of([]))
-        return example.image, example.question, [], strip, notice(example.note)
+        strip = suggestion_strip(handlers.questions_of(example.truths))
+        return (
+            example.image,
+            example.question,
+            example.truths,
+            strip,
+            notice(example.note),
+            example.text,
+            handlers.unrelated(example.text),
+        )
 
     def take_suggestion(self, event: gr.EventData, truths: list[Truth]) -> Any:
         """The clicked suggestion as the question."""

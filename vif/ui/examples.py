@@ -13,6 +13,7 @@ from vif import render
 from vif.errors import InputError
 from vif.images import open_image
 from vif.ui.markup import chip, text
+from vif.ui.state import Truth
 
 THUMB_SIDE = 120
 _log = logging.getLogger(__name__)
@@ -20,11 +21,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A picture with a question and one sentence on what to look for."""
+    """A picture with a question and one sentence on what to look for.
+
+    Attributes:
+        image: The picture.
+        question: What to ask.
+        note: What to look for.
+        text: Tokens of unrelated text to put before the question.
+        truth: The right answer, where it is known.
+    """
 
     image: Image.Image
     question: str
     note: str
+    text: int = 0
+    truth: Truth | None = None
+
+    @property
+    def truths(self) -> list[Truth]:
+        """The known answers: one or none."""
+        return [] if self.truth is None else [self.truth]
 
 
 def read_examples(folder: Path) -> list[Example]:
@@ -46,7 +62,11 @@ def read_examples(folder: Path) -> list[Example]:
         except InputError as error:
             _log.warning("Example left out: %s", error)
             continue
-        found.append(Example(image, entry["question"], entry.get("note", "")))
+        question, truth = entry["question"], None
+        if "truth" in entry:
+            boxes = tuple(tuple(box) for box in entry.get("boxes", ()))
+            truth = Truth(question, entry["truth"], boxes)
+        found.append(Example(image, question, entry.get("note", ""), entry.get("text", 0), truth))
     return found
 
 

@@ -16,12 +16,12 @@ from vif.generation import Cancelled
 from vif.images import open_image
 from vif.report import as_json
 from vif.scenes import ask_scene, draw_scene, unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
 from vif.trace import Trace
 from vif.ui.state import MAP_SIDE, Result, Truth, View
 
 SUGGESTIONS = 4
-TEXT_SEED = 1
 GENERAL_QUESTIONS = (
     "What colour is the star?",
     "How many circles do you see?",
@@ -156,7 +156,7 @@ def questions_of(truths: list[Truth]) -> list[str]:
 
 def unrelated(num_tokens: float) -> str:
     """Returns unrelated text of the asked length."""
-    return unrelated_text(TEXT_SEED, int(num_tokens))
+    return unrelated_text(SHOWN_TEXT_SEED, int(num_tokens))
 
 
 def view_of(

@@ -1,0 +1,180 @@
+"""A tiny random model of every family, with a processor to match: nothing is downloaded.
+
+The models are made by transformers' own classes and the images go through transformers' own image
+processors, so that what is checked here is what a real checkpoint meets.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from torch import nn
+from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast, ProcessorMixin
+
+from vif.adapter import VIFAdapter
+from vif.backbone import Backbone
+from vif.check.recipes import HIDDEN, NUM_HEADS, NUM_LAYERS, TINY, Tiny
+from vif.config import VIFConfig
+from vif.errors import InputError
+from vif.processors import processor_class
+
+PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
+    "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",
+)  # fmt: skip
+_WORDS = ["what", "which", "where", "is", "the", "a", "an", "of", "in", "on", "to", "and", "or", "not", "it", "this", "that", "colour", "shape", "size", "small", "large", "red", "green", "blue", "yellow", "black", "white", "circle", "square", "star", "ring", "heart", "left", "right", "above", "below", "near", "far", "how", "many", "are", "there", "can", "you", "see", "picture", "object", "tiny", "big", "old", "new", "first", "last", "?", ".", ",", "yes", "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+def tiny_backbone(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
+    """A tiny model of a family, ready to be asked.
+
+    Args:
+        name: A family in `TINY`.
+        dtype: Of its weights.
+        seed: Of its weights.
+    """
+    model, processor = build(name, seed)
+    return Backbone(model.to(dtype), processor, f"tiny {name}")
+
+
+def build(name: str, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
+    """A tiny random model of a family and its processor.
+
+    Raises:
+        InputError: If the family is unknown.
+    """
+    if name not in TINY:
+        raise InputError(f"Unknown family {name!r}: expected one of {', '.join(TINY)}.")
+    tiny = TINY[name]
+    processor = _processor(name, tiny)
+    return _model(tiny, processor.tokenizer, seed), processor
+
+
+def tiny_adapter(seed: int = 0) -> VIFAdapter:
+    """An adapter for any tiny model, whose gates differ by question, layer and head."""
+    torch.manual_seed(seed)
+    config = VIFConfig(
+        hidden_size=HIDDEN,
+        num_layers=NUM_LAYERS,
+        num_heads=NUM_HEADS,
+        width=16,
+        num_components=3,
+        image_layers=1,
+        slot_layers=1,
+        latent_heads=2,
+        ffn_dim=32,
+        learning=(1, 2),
+        injection=(3, 5),
+    )
+    adapter = VIFAdapter(config)
+    nn.init.normal_(adapter.gate_head[-1].weight, std=1.0)
+    nn.init.normal_(adapter.pointer.weight, std=1.0)
+    return adapter.eval()
+
+
+def _model(tiny: Tiny, tokenizer: Any, seed: int) -> nn.Module:
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": HIDDEN,
+        "intermediate_size": 64,
+        "num_hidden_layers": NUM_LAYERS,
+        "num_attention_heads": NUM_HEADS,
+        "num_key_value_heads": 2,
+        "head_dim": HIDDEN // NUM_HEADS,
+        "max_position_embeddings": 1024,
+        "pad_token_id": tokenizer.convert_tokens_to_ids(PAD),
+        "bos_token_id": tokenizer.convert_tokens_to_ids(BEGIN),
+        "eos_token_id": tokenizer.convert_tokens_to_ids(END),
+    }
+    # The configurations call their special tokens ..._token_id or, in older families, ..._index.
+    ids = {
+        f"{name.removesuffix('_token')}_token_{suffix}": tokenizer.convert_tokens_to_ids(token)
+        for name, token in {"image": tiny.image_token, **tiny.tokens}.items()
+        if name.endswith("_token") or name == "image"
+        for suffix in ("id", "index")
+    }
+    made = getattr(transformers, tiny.config)
+    known = {key: value for key, value in ids.items() if _takes(made, key)}
+    config = made(
+        text_config={**text, **tiny.text}, vision_config=tiny.vision, **tiny.options, **known
+    )
+    torch.manual_seed(seed)
+    model = AutoModelForImageTextToText.from_config(config)
+    # Larger weights than the usual 0.02, so that attention is far from uniform.
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            is_pointing = name.endswith(("q_proj.weight", "k_proj.weight"))
+            nn.init.normal_(parameter, std=0.35 if is_pointing else 0.15)
+    # A random model may write an image token, which a second forward would take for an image.
+    model.generation_config.suppress_tokens = sorted(set(tokenizer.all_special_ids))
+    model.generation_config.pad_token_id = text["pad_token_id"]
+    model.generation_config.do_sample, model.generation_config.temperature = True, 2.0
+    return model
+
+
+def _takes(config_class: type, name: str) -> bool:
+    fields = getattr(config_class, "__dataclass_fields__", {})
+    return name in fields
+
+
+def _processor(name: str, tiny: Tiny) -> ProcessorMixin:
+    module, image_class = tiny.image_processor
+    folder = importlib.import_module(f"transformers.models.{module}.image_processing_pil_{module}")
+    image_processor = getattr(folder, image_class)(**tiny.image_options)
+    if "image_seq_length" in tiny.image_options:
+        image_processor.image_seq_length = tiny.image_options["image_seq_length"]
+    made = processor_class(name) or getattr(transformers, _PROCESSORS[name])
+    return made(
+        image_processor=image_processor,
+        tokenizer=_tokenizer(tiny),
+        chat_template=_template(tiny) if tiny.has_template else None,
+        **tiny.processor_options,
+    )
+
+
+_PROCESSORS = {
+    "llava": "LlavaProcessor",
+    "llava_next": "LlavaNextProcessor",
+    "idefics3": "Idefics3Processor",
+    "gemma3": "Gemma3Processor",
+    "paligemma": "PaliGemmaProcessor",
+    "paligemma2": "PaliGemmaProcessor",
+}
+
+
+def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:
+    """Words of a small vocabulary; the beginning is marked as Llama's and Gemma's tokenizers do."""
+    special = [PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT, tiny.image_token, *tiny.tokens.values()]
+    special = list(dict.fromkeys(special))
+    vocab = {word: i for i, word in enumerate([*special, *_WORDS])}
+    core = Tokenizer(models.WordLevel(vocab, unk_token=UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    core.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", pair=f"{BEGIN} $A $B", special_tokens=[(BEGIN, vocab[BEGIN])]
+    )
+    core.add_special_tokens(special)
+    named = {name: token for name, token in tiny.tokens.items() if name.endswith("_token")}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        bos_token=BEGIN,
+        eos_token=END,
+        additional_special_tokens=special,
+        padding_side="left",
+        extra_special_tokens={"image_token": tiny.image_token, **named},
+    )
+
+
+def _template(tiny: Tiny) -> str:
+    """A chat template; it writes the beginning itself, as those of most families do."""
+    return (
+        "{{ bos_token }}{% for message in messages %}{% for part in message['content'] %}"
+        f"{{% if part['type'] == 'image' %}}{tiny.placeholder}"
+        f"{{% else %}}{USER} {{{{ part['text'] }}}}{{% endif %}}"
+        "{% endfor %}{% endfor %}"
+        f"{{% if add_generation_prompt %}} {ASSISTANT}{{% endif %}}"
+    )

@@ -1,0 +1,243 @@
+"""What makes each family's tiny model: the differences between them, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+NUM_LAYERS, NUM_HEADS, HIDDEN = 6, 4, 32
+PATCH, IMAGE = 14, 56
+_TOKENS_PER_IMAGE = (IMAGE // PATCH) ** 2
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """How the tiny model of a family is made.
+
+    Attributes:
+        config: Name of the configuration class in transformers.
+        options: Its arguments besides the two parts.
+        text: What is special about its language model.
+        vision: Its vision tower.
+        image_processor: Module under ``transformers.models`` and class.
+        image_options: Arguments of the image processor.
+        image_token: The image token; one prompt holds one before it is expanded.
+        placeholder: What the chat template writes for an image.
+        tokens: Further special tokens, with the tokenizer's attribute for each.
+        processor_options: Arguments of the processor.
+        has_template: False for checkpoints that come without a chat template.
+    """
+
+    config: str
+    options: dict[str, Any]
+    text: dict[str, Any]
+    vision: dict[str, Any]
+    image_processor: tuple[str, str]
+    image_options: dict[str, Any]
+    image_token: str = "<image>"
+    placeholder: str = "<image>"
+    tokens: dict[str, str] = field(default_factory=dict)
+    processor_options: dict[str, Any] = field(default_factory=dict)
+    has_template: bool = True
+
+
+def _vision(model_type: str | None, **options: Any) -> dict[str, Any]:
+    named = {} if model_type is None else {"model_type": model_type}
+    sizes = {"hidden_size": HIDDEN, "intermediate_size": 64, "num_hidden_layers": 2}
+    return {**named, **sizes, "num_attention_heads": 4, "image_size": IMAGE, **options}
+
+
+_SQUARE = {"height": IMAGE, "width": IMAGE}
+_CROPPED = {"size": {"shortest_edge": IMAGE}, "crop_size": _SQUARE}
+_CLIP = _vision("clip_vision_model", patch_size=PATCH, projection_dim=HIDDEN)
+_SIGLIP = _vision("siglip_vision_model", patch_size=PATCH, vision_use_head=False)
+_PINPOINTS = [[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
+# 60 is no multiple of 14: the last 4 pixels of a tile are seen by no token, as in the real model.
+_ONEVISION_SIDE = 60
+_ONEVISION_PINPOINTS = [[60 * rows, 60 * cols] for rows in range(1, 5) for cols in range(1, 5)]
+_CLIP_PARTS = {"patch_size": PATCH, "vision_feature_select_strategy": "default"}
+_QWEN_TOKENS = {
+    "video_token": "<|video_pad|>",
+    "vision_start_token": "<|vision_start|>",
+    "vision_end_token": "<|vision_end|>",
+}
+_QWEN_IMAGE = {"image_token": "<|image_pad|>", "tokens": _QWEN_TOKENS}
+_QWEN_PLACEHOLDER = "<|vision_start|><|image_pad|><|vision_end|>"
+_ROPE = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]}
+_TILE_TOKENS = {
+    name: f"<{name}>"
+    for name in (
+        "fake_token_around_image",
+        "global-img",
+        "end_of_utterance",
+        *(f"row_{row}_col_{col}" for row in range(1, 7) for col in range(1, 7)),
+    )
+}
+_GEMMA_TOKENS = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+_PALIGEMMA = {
+    "config": "PaliGemmaConfig",
+    "options": {"projection_dim": HIDDEN, "hidden_size": HIDDEN},
+    "vision": {**_SIGLIP, "projection_dim": HIDDEN},
+    "image_processor": ("siglip", "SiglipImageProcessorPil"),
+    "image_options": {"size": _SQUARE, "image_seq_length": _TOKENS_PER_IMAGE},
+    "has_template": False,
+}
+
+
+def _qwen(config: str, text: str, patch: int, vision: dict[str, Any], **rope: Any) -> Tiny:
+    factor = (2 * patch) ** 2
+    sizes = {"patch_size": patch, "spatial_merge_size": 2, "temporal_patch_size": 2}
+    return Tiny(
+        config,
+        {},
+        {"model_type": text, "rope_parameters": _ROPE | rope},
+        {**sizes, "num_heads": 4, "hidden_size": HIDDEN, **vision},
+        ("qwen2_vl", "Qwen2VLImageProcessorPil"),
+        {
+            "size": {"shortest_edge": 4 * factor, "longest_edge": 24 * factor},
+            "patch_size": patch,
+        },
+        placeholder=_QWEN_PLACEHOLDER,
+        **_QWEN_IMAGE,
+    )
+
+
+def _split(name: str, edge: int) -> Tiny:
+    """SmolVLM and Idefics 3: tiles of 32 pixels, 4 x 4 tokens each."""
+    folder = name.lower()
+    return Tiny(
+        f"{name}Config",
+        {"scale_factor": 2},
+        {"model_type": "llama"},
+        _vision(None, image_size=32, patch_size=4),
+        (folder, f"{name}ImageProcessorPil"),
+        {"size": {"longest_edge": edge}, "max_image_size": {"longest_edge": 32}},
+        tokens=_TILE_TOKENS,
+        processor_options={"image_seq_len": 16},
+    )
+
+
+TINY = {
+    "llava": Tiny(
+        "LlavaConfig",
+        {"image_seq_length": _TOKENS_PER_IMAGE},
+        {"model_type": "llama"},
+        _CLIP,
+        ("clip", "CLIPImageProcessorPil"),
+        _CROPPED,
+        processor_options=_CLIP_PARTS | {"num_additional_image_tokens": 1},
+    ),
+    "llava_next": Tiny(
+        "LlavaNextConfig",
+        {"image_grid_pinpoints": _PINPOINTS, "image_seq_length": _TOKENS_PER_IMAGE},
+        {"model_type": "mistral", "sliding_window": None},
+        _CLIP,
+        ("llava_next", "LlavaNextImageProcessorPil"),
+        {**_CROPPED, "image_grid_pinpoints": _PINPOINTS},
+        processor_options=_CLIP_PARTS | {"num_additional_image_tokens": 1},
+    ),
+    "llava_onevision": Tiny(
+        "LlavaOnevisionConfig",
+        {"image_grid_pinpoints": _ONEVISION_PINPOINTS, "vision_feature_layer": -1},
+        {"model_type": "qwen2"},
+        {**_SIGLIP, "image_size": _ONEVISION_SIDE},
+        ("llava_onevision", "LlavaOnevisionImageProcessorPil"),
+        {
+            "size": {"height": _ONEVISION_SIDE, "width": _ONEVISION_SIDE},
+            "image_grid_pinpoints": _ONEVISION_PINPOINTS,
+        },
+        tokens={"video_token": "<video>"},
+        processor_options={
+            "num_image_tokens": _TOKENS_PER_IMAGE,
+            "vision_feature_select_strategy": "full",
+        },
+    ),
+    "qwen2_vl": _qwen(
+        "Qwen2VLConfig", "qwen2_vl_text", 14, {"depth": 2, "embed_dim": HIDDEN, "mlp_ratio": 2}
+    ),
+    "qwen2_5_vl": _qwen(
+        "Qwen2_5_VLConfig",
+        "qwen2_5_vl_text",
+        14,
+        {
+            "depth": 2,
+            "intermediate_size": 64,
+            "window_size": 56,
+            "out_hidden_size": HIDDEN,
+            "fullatt_block_indexes": [1],
+        },
+    ),
+    "qwen3_vl": _qwen(
+        "Qwen3VLConfig",
+        "qwen3_vl_text",
+        16,
+        {
+            "depth": 3,
+            "intermediate_size": 64,
+            "out_hidden_size": HIDDEN,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0, 1],
+        },
+        mrope_interleaved=True,
+    ),
+    "smolvlm": _split("SmolVLM", 96),
+    # 80 is no multiple of 32: the sizes are rounded twice, as with many real images.
+    "idefics3": _split("Idefics3", 80),
+    "internvl": Tiny(
+        "InternVLConfig",
+        {"image_seq_length": 4, "downsample_ratio": 0.5},
+        {"model_type": "qwen2"},
+        _vision(None, image_size=[IMAGE, IMAGE], patch_size=[PATCH, PATCH]),
+        ("got_ocr2", "GotOcr2ImageProcessorPil"),
+        {"size": _SQUARE, "crop_to_patches": True, "min_patches": 1, "max_patches": 6},
+        image_token="<IMG_CONTEXT>",
+        placeholder="<IMG_CONTEXT>",
+        tokens={
+            "start_image_token": "<img>",
+            "end_image_token": "</img>",
+            "context_image_token": "<IMG_CONTEXT>",
+            "video_token": "<video>",
+        },
+        processor_options={"image_seq_length": 4},
+    ),
+    "gemma3": Tiny(
+        "Gemma3Config",
+        {"mm_tokens_per_image": 4},
+        {
+            "model_type": "gemma3_text",
+            "query_pre_attn_scalar": 8,
+            "sliding_window": 16,
+            "layer_types": ["sliding_attention", "full_attention"] * (NUM_LAYERS // 2),
+        },
+        _SIGLIP,
+        ("gemma3", "Gemma3ImageProcessorPil"),
+        {"size": _SQUARE},
+        image_token="<image_soft_token>",
+        placeholder="<start_of_image>",
+        tokens=_GEMMA_TOKENS,
+        processor_options={"image_seq_length": 4},
+    ),
+    "paligemma": Tiny(text={"model_type": "gemma"}, **_PALIGEMMA),
+    "paligemma2": Tiny(
+        text={
+            "model_type": "gemma2",
+            "query_pre_attn_scalar": 8,
+            "sliding_window": 24,
+            "attn_logit_softcapping": 5.0,
+            "final_logit_softcapping": None,
+        },
+        **_PALIGEMMA,
+    ),
+    "mistral3": Tiny(
+        "Mistral3Config",
+        {"spatial_merge_size": 2},
+        {"model_type": "mistral", "sliding_window": None},
+        _vision("pixtral", image_size=6 * 28, patch_size=PATCH, head_dim=8),
+        ("pixtral", "PixtralImageProcessorPil"),
+        {"size": {"longest_edge": 6 * 28}},
+        image_token="[IMG]",
+        placeholder="[IMG]",
+        tokens={"image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"},
+        processor_options={"patch_size": PATCH, "spatial_merge_size": 2},
+    ),
+}

@@ -1,0 +1,64 @@
+"""Model families: which tokens are the image, and where each lies on it. One table row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vif.errors import InputError
+from vif.families import tiled, whole
+from vif.families.layout import Block, Layout, grid_cells, uncovered
+from vif.families.picture import Picture
+
+__all__ = ["FAMILIES", "Block", "Family", "Layout", "Picture", "find", "grid_cells", "uncovered"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model family.
+
+    Attributes:
+        model_type: ``config.model_type``.
+        layout: Places the image tokens of a prompt.
+        prompt: The format of a question for checkpoints that come without a chat template.
+        widest: From an image processor to the largest ratio of an image's sides it can take.
+    """
+
+    model_type: str
+    layout: Callable[[Picture], Layout]
+    prompt: str | None = None
+    widest: Callable[[Any], float] = whole.any_ratio
+
+
+# The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
+# paligemma too: its language model is Gemma 2.
+FAMILIES = (
+    Family("llava", whole.fixed_grid, widest=whole.cropped_ratio),
+    Family("llava_next", tiled.anyres),
+    Family("llava_onevision", tiled.anyres_max),
+    Family("qwen2_vl", whole.qwen_grid, widest=whole.qwen_ratio),
+    Family("qwen2_5_vl", whole.qwen_grid, widest=whole.qwen_ratio),
+    Family("qwen3_vl", whole.qwen_grid, widest=whole.qwen_ratio),
+    Family("smolvlm", tiled.split_image),
+    Family("idefics3", tiled.split_image),
+    Family("internvl", tiled.canvas_tiles),
+    Family("gemma3", whole.pan_and_scan),
+    Family("paligemma", whole.fixed_grid, prompt="{image}{text}"),
+    Family("mistral3", whole.resized_grid),
+)
+
+
+def find(model_type: str) -> Family:
+    """The family of a model.
+
+    Raises:
+        InputError: If the family is unknown; nothing is guessed.
+    """
+    for family in FAMILIES:
+        if family.model_type == model_type:
+            return family
+    known = ", ".join(family.model_type for family in FAMILIES)
+    raise InputError(
+        f"Models of type {model_type!r} are not supported yet: expected one of {known}."
+    )

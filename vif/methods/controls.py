@@ -1,0 +1,120 @@
+"""Controls that share VIF's edit: same layers, same strength, another map.
+
+Without an adapter they share the edit of the training-free VIF: alpha itself on all heads.
+"""
+
+from __future__ import annotations
+
+import torch
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.methods.base import Method, Request, register
+from vif.methods.free import FreeTap, VIFFree, constant_gate
+from vif.methods.mixing import Choose, Draw, InjectingTap, MixingTap
+from vif.mixture import MixtureParameters, render
+
+
+def uniform(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
+    """1 / N on tokens that lie on the image."""
+    visible = ~request.batch.centres.isnan().any(-1)
+    return _no_components(draw), visible / visible.sum(1, keepdim=True)
+
+
+def truth(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
+    """The true box."""
+    return _no_components(draw), request.truth.to(draw.map)
+
+
+def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParameters, torch.Tensor]:
+    """The draw's own sigmas and weights, means drawn by (seed, position in the batch)."""
+    seed, own = request.settings.seed, draw.mixture
+    means = torch.stack(
+        [
+            torch.rand(own.means.shape[1:], generator=torch.Generator().manual_seed(s))
+            for s in (1_000_003 * (seed + 1) + 8191 * index + i for i in range(len(draw.map)))
+        ]
+    )
+    moved = MixtureParameters(means.to(own.means), own.sigmas, own.weights)
+    return moved, render(moved, request.batch.centres, draw.renderer)
+
+
+def _no_components(draw: Draw) -> MixtureParameters:
+    return MixtureParameters(*(part[:, :0] for part in draw.mixture))
+
+
+class GivenTap(InjectingTap):
+    """Injects a map that nothing has to be read for, at strength alpha on all heads."""
+
+    @override
+    def begin(self, start: int, length: int) -> None:
+        """Prepares all layers before the prefill."""
+        super().begin(start, length)
+        if start > 0:
+            return
+        batch = self.batch
+        nothing = batch.centres.new_zeros(batch.columns.shape)
+        none = MixtureParameters(batch.centres[:, :0], nothing[:, :0], nothing[:, :0])
+        draw = Draw(none, nothing, constant_gate(self.request))
+        self.inject(self.request.settings.injection_layers, -1, [draw])
+
+
+class Control(Method):
+    """VIF's edit with a map of its own.
+
+    Attributes:
+        choose: Makes the map.
+    """
+
+    choose: Choose
+
+    @override
+    def tap(self, request: Request) -> InjectingTap:
+        """At the strength of the request's adapter, if it has one."""
+        if request.adapter is None:
+            return self.without_adapter(request)
+        return MixingTap(request, request.adapter, self.choose)
+
+    def without_adapter(self, request: Request) -> InjectingTap:
+        """At strength alpha."""
+        return GivenTap(request, self.choose)
+
+
+@register
+class Uniform(Control):
+    """Control: more image, no place in particular."""
+
+    name = "uniform"
+    summary = "Control: the same strength, spread evenly over the image."
+    choose = staticmethod(uniform)
+
+
+@register
+class Random(Control):
+    """Control: a place, but any."""
+
+    name = "random"
+    summary = "Control: the same mixture at random places."
+    choose = staticmethod(scattered)
+    extra_passes = VIFFree.extra_passes
+
+    @override
+    def without_adapter(self, request: Request) -> InjectingTap:
+        """Moves the mixture of the training-free VIF."""
+        return FreeTap(request, self.choose)
+
+
+@register
+class Oracle(Control):
+    """Upper bound: the true place, or the place that a person has marked."""
+
+    name = "oracle"
+    summary = "Upper bound: the same strength on the true box."
+    choose = staticmethod(truth)
+
+    @override
+    def tap(self, request: Request) -> InjectingTap:
+        """Needs the truth."""
+        if request.truth is None:
+            raise InputError("Method 'oracle' needs the true boxes: give boxes=[(x0, y0, x1, y1)].")
+        return super().tap(request)

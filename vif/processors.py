@@ -1,0 +1,99 @@
+"""Processors of text and images, also where transformers' own want a video library.
+
+Several families' processors cannot be made without torchvision, only because they could read
+videos too. Nothing here reads a video, so that part is left out and images are prepared by Pillow:
+the same pixels on every machine.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from transformers import AutoConfig, AutoProcessor, ProcessorMixin
+
+# Where transformers keeps the processor of a family, if it can be used without a video part.
+# SmolVLM's differs from Idefics 3's in videos alone.
+_IMAGE_ONLY = {
+    "llava_onevision": ("llava_onevision", "LlavaOnevisionProcessor"),
+    "qwen2_vl": ("qwen2_vl", "Qwen2VLProcessor"),
+    "qwen2_5_vl": ("qwen2_5_vl", "Qwen2_5_VLProcessor"),
+    "qwen3_vl": ("qwen3_vl", "Qwen3VLProcessor"),
+    "smolvlm": ("idefics3", "Idefics3Processor"),
+    "internvl": ("internvl", "InternVLProcessor"),
+}
+
+
+class PixtralProcessorPil(ProcessorMixin):
+    """`transformers.PixtralProcessor`, whose module needs torchvision to be imported at all."""
+
+    text_kwargs = {"return_tensors": "pt"}  # noqa: RUF012
+    images_kwargs = {"return_tensors": "pt"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        patch_size: int = 16,
+        spatial_merge_size: int = 1,
+        chat_template: str | None = None,
+        image_token: str = "[IMG]",
+        image_break_token: str = "[IMG_BREAK]",
+        image_end_token: str = "[IMG_END]",
+        **_: Any,
+    ) -> None:
+        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+        self.patch_size, self.spatial_merge_size = patch_size, spatial_merge_size
+        self.image_token = image_token
+        self.image_break_token, self.image_end_token = image_break_token, image_end_token
+        self.image_token_id = tokenizer.convert_tokens_to_ids(image_token)
+
+    def _process_images(self, images: Any, **images_kwargs: Any) -> Any:
+        images_kwargs["patch_size"] = self.patch_size * self.spatial_merge_size
+        return super()._process_images(images, **images_kwargs)
+
+    def replace_image_token(self, image_inputs: dict, image_idx: int, **_: Any) -> str:
+        """Rows of image tokens, each but the last followed by a break, the last by the end."""
+        height, width = image_inputs["image_sizes"][image_idx]
+        patch = self.patch_size * self.spatial_merge_size
+        row = self.image_token * (int(width) // patch)
+        return self.image_break_token.join([row] * (int(height) // patch)) + self.image_end_token
+
+
+def load_processor(name: str) -> ProcessorMixin:
+    """The processor of a checkpoint.
+
+    Args:
+        name: Folder or Hub name.
+
+    Raises:
+        ImportError: If it needs a library that is not installed; the message names it.
+        OSError: If there is none.
+    """
+    try:
+        return AutoProcessor.from_pretrained(name, backend="pil")
+    except ImportError:
+        made = processor_class(AutoConfig.from_pretrained(name).model_type)
+        if made is None:
+            raise
+    return made.from_pretrained(name, backend="pil")
+
+
+def processor_class(model_type: str) -> type[ProcessorMixin] | None:
+    """The processor class of a family that can be used without torchvision, if one is needed."""
+    if model_type == "mistral3":
+        return PixtralProcessorPil
+    if model_type not in _IMAGE_ONLY:
+        return None
+    folder, name = _IMAGE_ONLY[model_type]
+    module = importlib.import_module(f"transformers.models.{folder}.processing_{folder}")
+    return _without_videos(getattr(module, name))
+
+
+def _without_videos(base: type[ProcessorMixin]) -> type[ProcessorMixin]:
+    """The class itself if it has no video part."""
+    parts = [part for part in base.get_attributes() if part != "video_processor"]
+    if parts == base.get_attributes():
+        return base
+    # The name is what transformers writes into saved files and compares.
+    return type(base.__name__, (base,), {"get_attributes": classmethod(lambda _: parts)})
