@@ -68,7 +68,7 @@ def test_training_injects_what_inference_injects():
     settings = Settings(learning=(2, 2), injection=(3, 5), alpha=0.7)
     batch = PackedScenes(PACKING, 1)[0]
     for name, kind in (("vif", Steering), ("oracle", Truth)):
-        tap = kind(session.adapter, batch, 2, settings, posterior=False)
+        tap = kind(session.adapter, batch, settings, posterior=False)
         found = logits_by_block(batch, *answer_logits(packed_model(), batch, tap)[:2])
         for (i, k), values in found.items():
             scene, question = single(session, PACKING, k, i)
@@ -164,7 +164,7 @@ def test_the_log_says_what_happened_and_the_adapter_loads(small_model, tmp_path)
     shown = [line["validation"] for line in lines if "validation" in line]
     assert {"plain", "vif", "oracle", "pointing", "gate", "text"} <= set(shown[-1])
     session = load(small_model, tmp_path / "adapter")
-    assert session.defaults.injection == (5, 7)
+    assert session.defaults.injection == (3, 7)
     trace = session.ask(draw_scene(0).image, "What colour is the star?", ["vif"])["vif"]
     assert trace.mixtures[0].means.shape == (2, 2)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import torch
 
 from training.packing import PackingConfig
 from vif.settings import Settings
@@ -26,9 +28,9 @@ class VIFArguments:
     output: str = _flag("assets/demo-vif", "Where the adapter goes.")
     work: str = _flag("runs/vif", "Checkpoints and log.")
     use_latent_importance: bool = _flag(True, "Off: nothing is injected, nothing is learned.")
-    latent_learning_start: int = _flag(3, "First layer the latent is read from.")
-    latent_learning_end: int = _flag(4, "Last layer the latent is read from.")
-    latent_apply_start: int = _flag(5, "First layer the map is injected into.")
+    latent_learning_start: int = _flag(1, "First layer the latent is read from.")
+    latent_learning_end: int = _flag(2, "Last layer the latent is read from.")
+    latent_apply_start: int = _flag(3, "First layer the map is injected into.")
     latent_apply_end: int = _flag(7, "Last layer the map is injected into.")
     latent_layer_stride: int = _flag(1, "Every how many layers in both ranges.")
     latent_kl_weight: float = _flag(0.1, "Weight of KL(posterior || prior).")
@@ -44,6 +46,9 @@ class VIFArguments:
     latent_bias_alpha: float = _flag(0.5, "Strength at a gate of 1.")
     renderer: str = _flag("density", "density, or softmax as published.")
     prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
+    range_mix: float = _flag(
+        0.25, "Share of steps with ranges drawn at random: the page lets people change them."
+    )
     box_weight: float = _flag(0.0, "Weight of the true-box loss (not part of the published one).")
     map_steps: int = _flag(0, "First steps that train the map alone (needs box_weight).")
     gate_steps: int = _flag(0, "Steps before the gate is freed.")
@@ -68,6 +73,26 @@ class VIFArguments:
             stride=self.latent_layer_stride,
             alpha=self.latent_bias_alpha,
         )
+
+    def draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
+        """Ranges of one step: a learning layer of the range, or with `range_mix` any sensible one.
+
+        One learning layer costs half of two and leaves an adapter that works from any layer of
+        its range, which is what one generator for all layers is for.
+        """
+
+        def between(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=generator))
+
+        if float(torch.rand((), generator=generator)) < self.range_mix:
+            layer = between(1, num_layers // 2)
+            start = between(layer + 1, max(layer + 1, num_layers - 3))
+            return replace(
+                self.settings, learning=(layer, layer), injection=(start, num_layers - 1)
+            )
+        layers = self.settings.learning_layers
+        layer = layers[between(0, len(layers) - 1)]
+        return replace(self.settings, learning=(layer, layer))
 
     def packing(self, **changes: object) -> PackingConfig:
         """What the training scenes look like."""

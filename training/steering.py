@@ -23,9 +23,6 @@ class Enough(Exception):
 class Steering(LaneTap):
     """Reads the latent at one learning layer and steers all injection layers with it.
 
-    One learning layer per step, drawn anew, costs half of two and leaves an adapter that works
-    from any layer of its range, which is what the published shared generator is for.
-
     Attributes:
         out: What was rendered, (B * M, ...).
         kl: (B * M,), zeros for a prior step.
@@ -35,7 +32,6 @@ class Steering(LaneTap):
         self,
         adapter: VIFAdapter,
         batch: dict[str, torch.Tensor],
-        layer: int,
         settings: Settings,
         posterior: bool,
         noise: torch.Tensor | float = 0.0,
@@ -43,7 +39,8 @@ class Steering(LaneTap):
         map_only: bool = False,
     ) -> None:
         super().__init__()
-        self.adapter, self.batch, self.layer, self.settings = adapter, batch, layer, settings
+        self.adapter, self.batch, self.settings = adapter, batch, settings
+        (self.layer,) = settings.learning_layers
         self.posterior, self.noise = posterior, noise
         self.fixed_gate, self.map_only = fixed_gate, map_only
         self.valid = batch["family"].flatten() >= 0

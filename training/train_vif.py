@@ -9,6 +9,7 @@ import math
 import os
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 # Spinning OpenMP threads would take the cores from the data worker.
@@ -74,13 +75,14 @@ def validate(
         lane=max(64, text + 48),
     )
     data = PackedScenes(packing, args.validation_batches)
-    layer = args.settings.learning_layers[-1]
+    end = args.settings.learning_layers[-1]
+    last = replace(args.settings, learning=(end, end))
     hits = {name: defaultdict(list) for name in ("plain", "vif", "oracle", "pointing")}
     gates = []
     for i in range(args.validation_batches):
         batch = data[i]
-        steering = Steering(adapter, batch, layer, args.settings, posterior=False)
-        truth = Truth(adapter, batch, layer, args.settings, posterior=False)
+        steering = Steering(adapter, batch, last, posterior=False)
+        truth = Truth(adapter, batch, last, posterior=False)
         for name, tap in (("plain", None), ("vif", steering), ("oracle", truth)):
             right = correct(batch, *forward(model, batch, tap))
             collect(hits[name], batch["family"], right)
@@ -138,14 +140,12 @@ def step(
     """One optimiser step; everything random depends on (seed, index) alone."""
     generator = torch.Generator().manual_seed(args.seed * 1_000_003 + index)
     draw = float(torch.rand((), generator=generator))
-    layers = args.settings.learning_layers
-    layer = layers[int(torch.randint(len(layers), (), generator=generator))]
+    settings = args.draw_settings(generator, model.config.get_text_config().num_hidden_layers)
     shape = (batch["family"].numel(), args.latent_num_components, args.latent_hidden_size)
     tap = Steering(
         adapter,
         batch,
-        layer,
-        args.settings,
+        settings,
         posterior=draw >= args.prior_mix,
         noise=torch.randn(shape, generator=generator),
         fixed_gate=index < args.gate_steps,

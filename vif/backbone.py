@@ -152,13 +152,8 @@ class Backbone:
 
     def _process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
         """What the processor makes of a prompt and its image."""
-        width, height = image.size
-        widest = self.family.widest(self.processor.image_processor)
-        if max(image.size) > widest * min(image.size):
-            raise InputError(
-                f"The image has {width} x {height} pixels and this model takes at most {widest} "
-                "times as many along one side as along the other: cut out the part that matters."
-            )
+        if reason := self.family.refuses(self.processor, image.size):
+            raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
         # Most chat templates write the beginning themselves, and two of it change the answer.
         begin = self.processor.tokenizer.bos_token
         add_special_tokens = begin is None or not rendered.startswith(begin)

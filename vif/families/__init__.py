@@ -22,30 +22,31 @@ class Family:
         model_type: ``config.model_type``.
         layout: Places the image tokens of a prompt.
         prompt: The format of a question for checkpoints that come without a chat template.
-        widest: From an image processor to the largest ratio of an image's sides it can take.
+        refuses: From a processor and an image's width and height to what is wrong with such an
+            image and what to do about it, or None.
     """
 
     model_type: str
     layout: Callable[[Picture], Layout]
     prompt: str | None = None
-    widest: Callable[[Any], float] = whole.any_ratio
+    refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
 
 
 # The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
 # paligemma too: its language model is Gemma 2.
 FAMILIES = (
-    Family("llava", whole.fixed_grid, widest=whole.cropped_ratio),
+    Family("llava", whole.fixed_grid, refuses=whole.crop_refuses),
     Family("llava_next", tiled.anyres),
     Family("llava_onevision", tiled.anyres_max),
-    Family("qwen2_vl", whole.qwen_grid, widest=whole.qwen_ratio),
-    Family("qwen2_5_vl", whole.qwen_grid, widest=whole.qwen_ratio),
-    Family("qwen3_vl", whole.qwen_grid, widest=whole.qwen_ratio),
+    Family("qwen2_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("qwen2_5_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("qwen3_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("smolvlm", tiled.split_image),
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
     Family("gemma3", whole.pan_and_scan),
     Family("paligemma", whole.fixed_grid, prompt="{image}{text}"),
-    Family("mistral3", whole.resized_grid),
+    Family("mistral3", whole.resized_grid, refuses=whole.pixtral_refuses),
 )
 
 

@@ -12,6 +12,7 @@ from vif.families.picture import Picture, pair, size_of
 # Qwen's image processor refuses more. One that scales the short edge up before it crops would need
 # a gigabyte for an image of 1 x 3000 pixels.
 _MAX_RATIO = 200
+_TOO_NARROW = "is too narrow for this model, cut out the part that matters"
 
 
 def fixed_grid(picture: Picture) -> Layout:
@@ -106,18 +107,28 @@ def _resized(image_processor: Any, size: tuple[int, int]) -> np.ndarray:
     return np.array([edge, longer] if size[0] <= size[1] else [longer, edge])
 
 
-def any_ratio(_: Any) -> float:
+def takes_all(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
     """Images of any shape are squashed or tiled."""
-    return float("inf")
+    return None
 
 
-def qwen_ratio(_: Any) -> float:
+def qwen_refuses(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
     """What Qwen's image processor refuses."""
-    return _MAX_RATIO
+    return _TOO_NARROW if max(size) > _MAX_RATIO * min(size) else None
 
 
-def cropped_ratio(image_processor: Any) -> float:
-    """Limited where the short edge sets the scale and a square is cropped out."""
+def crop_refuses(processor: Any, size: tuple[int, int]) -> str | None:
+    """Very narrow images where the short edge sets the scale and a square is cropped out."""
+    image_processor = processor.image_processor
     is_cropped = getattr(image_processor, "do_center_crop", False)
     by_short_edge = getattr(image_processor.size, "shortest_edge", None) is not None
-    return _MAX_RATIO if is_cropped and by_short_edge else float("inf")
+    return qwen_refuses(processor, size) if is_cropped and by_short_edge else None
+
+
+def pixtral_refuses(processor: Any, size: tuple[int, int]) -> str | None:
+    """Images that would be scaled to nothing, or to a single token, which the model cannot take."""
+    longest = processor.image_processor.size["longest_edge"]
+    if max(size) > longest * min(size):
+        return _TOO_NARROW
+    is_single = max(size) <= processor.patch_size * processor.spatial_merge_size
+    return "is smaller than one token of this model, enlarge it" if is_single else None
