@@ -11,16 +11,17 @@ from training.processor import PATCH_SIZE, SIDE
 from vif.boxes import box_overlap
 from vif.families import grid_cells
 from vif.scenes import Scene
+from vif.scenes.questions import GRID
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SIZES
 
 CELLS = grid_cells(SIDE, SIDE) * IMAGE_SIZE  # of the image tokens, in pixels
 
-DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1)
+DENSE_CLASSES = (len(COLOURS) + 1, len(SHAPES) + 1, len(GLYPHS) + 1, len(SIZES) + 1, GRID**2 + 1)
 GLYPH = 2  # place of the character among them
 
 
 class DenseHead(nn.Module):
-    """Reads colour, shape, character, size and offset of the object at a token."""
+    """Reads colour, shape, character, size and place of the object at a token."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -45,10 +46,10 @@ class DenseHead(nn.Module):
     @torch.no_grad()
     def accuracy(self, states: torch.Tensor, batch: dict[str, torch.Tensor]) -> dict[str, float]:
         """Share of object tokens (tokens with a character, for ``glyph``) read correctly."""
-        logits = self.head(states).split([*DENSE_CLASSES, 2], -1)[:4]
+        logits = self.head(states).split([*DENSE_CLASSES, 2], -1)[:-1]
         truth = batch["dense_class"]
         out = {}
-        for i, name in enumerate(("colour", "shape", "glyph", "size")):
+        for i, name in enumerate(("colour", "shape", "glyph", "size", "cell")):
             chosen = truth[..., i] > 0
             hits = logits[i].argmax(-1)[chosen] == truth[..., i][chosen]
             out[name] = round(hits.float().mean().item(), 3)
@@ -59,10 +60,11 @@ def dense_targets(scene: Scene) -> dict[str, np.ndarray]:
     """What each image token should know: the object in it, for pre-training the vision tower.
 
     Returns:
-        ``dense_class`` (N, 4) int64: colour, shape, glyph, size, each with 0 for nothing;
+        ``dense_class`` (N, 5) int64: colour, shape, glyph, size, grid cell of the object's centre,
+        each with 0 for nothing;
         ``dense_offset`` (N, 2) float32: object's centre minus token's centre, in token widths.
     """
-    classes = np.zeros((SIDE, SIDE, 4), np.int64)
+    classes = np.zeros((SIDE, SIDE, len(DENSE_CLASSES)), np.int64)
     offsets = np.zeros((SIDE, SIDE, 2), np.float32)
     best = np.zeros((SIDE, SIDE), np.float32)
     ticks = np.arange(SIDE) + 0.5
@@ -76,7 +78,11 @@ def dense_targets(scene: Scene) -> dict[str, np.ndarray]:
             1 + SHAPES.index(item.shape),
             1 + GLYPHS.index(item.glyph) if item.glyph else 0,
             1 + tuple(SIZES).index(item.size),
+            1 + GRID * int(item.y * GRID) + int(item.x * GRID),
         )
         dx, dy = np.meshgrid(item.x * SIDE - ticks, item.y * SIDE - ticks)
         offsets[wins] = np.stack([dx, dy], -1)[wins]
-    return {"dense_class": classes.reshape(-1, 4), "dense_offset": offsets.reshape(-1, 2)}
+    return {
+        "dense_class": classes.reshape(-1, len(DENSE_CLASSES)),
+        "dense_offset": offsets.reshape(-1, 2),
+    }

@@ -107,9 +107,12 @@ class Block:
 class PackedScenes(Dataset):
     """Batch i of an endless, reproducible stream of packed scenes."""
 
-    def __init__(self, config: PackingConfig, num_batches: int) -> None:
+    def __init__(
+        self, config: PackingConfig, num_batches: int, rank: int = 0, num_processes: int = 1
+    ) -> None:
+        """One process of several draws every n-th batch of the same stream."""
         self.config = config
-        self.num_batches = num_batches
+        self.num_batches, self.rank, self.num_processes = num_batches, rank, num_processes
         tokenizer = build_tokenizer()
         self.encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
         names = (PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT)
@@ -122,7 +125,8 @@ class PackedScenes(Dataset):
         config = self.config
         scenes, blocks = [], []
         for j in range(config.batch_size):
-            seed = config.first_seed + index * config.batch_size + j
+            drawn = index * self.num_processes + self.rank
+            seed = config.first_seed + drawn * config.batch_size + j
             rng = np.random.default_rng([seed, 3])
             within = index < config.curriculum_steps
             progress = index / config.curriculum_steps if within else 1.0

@@ -12,7 +12,7 @@ import math
 import os
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Spinning OpenMP threads would take the cores from the data worker.
@@ -33,7 +33,7 @@ from training.dense import DenseHead
 from training.lanes import LANES, LaneTap
 from training.packing import PackedScenes, PackingConfig
 from training.processor import END, IMAGE, NUM_IMAGE_TOKENS, PAD, PATCH_SIZE, build_processor
-from training.run import Optimisers, Run
+from training.run import Optimisers, Run, join_processes
 from training.scores import averages, collect, correct
 from vif.attention import KEYWORD
 from vif.scenes.world import IMAGE_SIZE
@@ -52,11 +52,12 @@ class PretrainConfig:
         adam_learning_rate: AdamW's, for embeddings, norms and biases.
         tower_scale: Factor on both for the vision tower while training on questions.
         dense_weight: Weight of the dense loss while training on questions.
+        curriculum: Share of the steps on questions in which scenes grow.
         validation_batches: How many validation batches are looked at.
         seed: Of the initial weights; data depend on the step alone.
     """
 
-    steps: int = 1500
+    steps: int = 1900
     tower_steps: int = 700
     batch_size: int = 16
     questions: int = 14
@@ -64,14 +65,15 @@ class PretrainConfig:
     adam_learning_rate: float = 1.5e-3
     tower_scale: float = 0.4
     dense_weight: float = 0.3
+    curriculum: float = 0.45
     validation_batches: int = 8
     seed: int = 0
 
 
 # What is hard gets more of the diet.
 FAMILY_WEIGHTS = {
-    "existence": 0.8, "counting": 0.8, "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8,
-    "below": 0.8, "glyph": 1.6, "odd": 2.0, "tiny": 1.2, "corner": 0.7,
+    "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 1.6,
+    "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8, "below": 0.8, "odd": 2.0,
 }  # fmt: skip
 
 
@@ -156,8 +158,10 @@ def answer_logits(
 
 
 def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
-    """Batches `first` to `last` of the stream, drawn in a worker process."""
-    data = torch.utils.data.Subset(PackedScenes(config, last), range(first, last))
+    """Batches `first` to `last` of the stream, drawn in a worker, shared out over processes."""
+    rank, count = join_processes()
+    share = replace(config, batch_size=config.batch_size // count)
+    data = torch.utils.data.Subset(PackedScenes(share, last, rank, count), range(first, last))
     return DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6)
 
 
@@ -224,7 +228,9 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
         batch_size=config.batch_size,
         questions=config.questions,
         weights=FAMILY_WEIGHTS,
-        curriculum_steps=config.steps * 9 // 20,
+        text_share=0.25,
+        gap_share=0.3,
+        curriculum_steps=int(config.curriculum * config.steps),
     )
     started, mean_loss = time.monotonic(), math.nan
     for batch in batches(packing, run.step, config.steps):
@@ -242,9 +248,10 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
             run.log(loss=round(mean_loss, 4), seconds=seconds, **accuracy)
         if run.step % 250 == 0 or run.step == config.steps:
             run.save()
-            plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
-            run.log(validation=validate(model, plain, config.validation_batches))
-            export(model, folder / "model")
+            if run.is_first:
+                plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
+                run.log(validation=validate(model, plain, config.validation_batches))
+                export(model, folder / "model")
 
 
 def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
@@ -256,15 +263,27 @@ def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
     build_processor().save_pretrained(folder)
 
 
-def pretrain(config: PretrainConfig, work: Path, output: Path) -> None:
-    """Runs or resumes both stages in `work` and saves the model to `output`."""
+def pretrain(config: PretrainConfig, work: Path, output: Path, start: Path | None = None) -> None:
+    """Runs or resumes both stages in `work` and saves the model to `output`.
+
+    Args:
+        config: The run.
+        work: Checkpoints and log.
+        output: Where the model goes.
+        start: A checkpoint of the second stage whose weights to begin with.
+    """
     work.mkdir(parents=True, exist_ok=True)
     model = build_model(config.seed)
+    if start is not None:
+        states = torch.load(start, weights_only=True)["model"]
+        weights = {n.removeprefix("vlm."): t for n, t in states.items() if n.startswith("vlm.")}
+        model.load_state_dict(weights)
     head = DenseHead(model.config.vision_config.hidden_size)
     parts = nn.ModuleDict({"vlm": model, "head": head})
     train_tower(parts, config, work)
     train_questions(parts, config, work)
-    export(model, output)
+    if join_processes()[0] == 0:
+        export(model, output)
 
 
 def main() -> None:
@@ -275,15 +294,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
     parser.add_argument("--tower-steps", type=int, default=PretrainConfig.tower_steps)
     parser.add_argument("--batch-size", type=int, default=PretrainConfig.batch_size)
+    parser.add_argument("--curriculum", type=float, default=PretrainConfig.curriculum)
+    parser.add_argument("--weights", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--seed", type=int, default=PretrainConfig.seed)
     args = parser.parse_args()
     config = PretrainConfig(
         steps=args.steps,
         tower_steps=args.tower_steps,
         batch_size=args.batch_size,
+        curriculum=args.curriculum,
         seed=args.seed,
     )
-    pretrain(config, args.work, args.output)
+    pretrain(config, args.work, args.output, args.weights)
 
 
 if __name__ == "__main__":

@@ -123,9 +123,10 @@ def train(args: VIFArguments) -> VIFAdapter:
             run.log(seconds=round(time.monotonic() - started), **shown)
         if run.step % args.save_steps == 0 or run.step == args.steps:
             run.save()
-            adapter.save_pretrained(args.output)
-            for text in (0, 128):
-                run.log(validation=validate(args, model, adapter, text))
+            if run.is_first:
+                adapter.save_pretrained(args.output)
+                for text in (0, 128):
+                    run.log(validation=validate(args, model, adapter, text))
     return adapter
 
 

@@ -3,6 +3,7 @@
 from vif import images, metrics, report, scenes
 from vif.errors import InputError
 from vif.generation import Cancelled
+from vif.loading import download_size
 from vif.session import Session, load
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
@@ -14,6 +15,7 @@ __all__ = [
     "Session",
     "Settings",
     "Trace",
+    "download_size",
     "images",
     "load",
     "metrics",

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from vif import bench, convert, forms, methods, report
+from vif import check as checks
+from vif.backbone import Backbone
 from vif.errors import InputError
+from vif.loading import QUANTIZATIONS
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
 from vif.session import Session, load
@@ -64,6 +67,13 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("folder", type=Path, help="the published checkpoint")
     convert.add_argument("out", type=Path, help="folder that gets the adapter")
     commands.add_parser("compare-forms", help="what the published form and this one do and cost")
+    check = commands.add_parser("check", help="prove on a model that everything here holds for it")
+    check.add_argument("model", nargs="?", help="folder or Hub name; a family with --tiny")
+    check.add_argument("--tiny", action="store_true", help="a tiny random model of the family")
+    check.add_argument("--all", action="store_true", help="every family, with --tiny")
+    check.add_argument("--device", help="cpu or cuda")
+    check.add_argument("--dtype", help="float32, bfloat16 or float16")
+    check.add_argument("--quantization", choices=QUANTIZATIONS, help="needs bitsandbytes")
     return parser
 
 
@@ -181,6 +191,20 @@ def compare_forms(_: argparse.Namespace) -> None:
     print(forms.table(*forms.compare()))
 
 
+def run_check(args: argparse.Namespace) -> int:
+    """Prints the error of every check; 1 if one is over its limit."""
+    if args.all == (args.model is not None) or (args.all and not args.tiny):
+        raise InputError("Name one model, or a family with --tiny, or give --all with --tiny.")
+    if not args.tiny:
+        backbone = Backbone.load(args.model, args.device, args.dtype, args.quantization)
+        found = {args.model: list(checks.check_model(backbone))}
+    else:
+        families = checks.TINY if args.all else [args.model]
+        found = {family: list(checks.check_tiny(family)) for family in families}
+    print(checks.grid_table(found) if args.all else checks.model_table(found[args.model]))
+    return int(not all(outcome.passed for outcomes in found.values() for outcome in outcomes))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; a person's mistake is one line on stderr and exit status 2."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -188,11 +212,10 @@ def main(argv: list[str] | None = None) -> int:
     plain = [a.replace("_", "-") if a.startswith("--") and "=" not in a else a for a in arguments]
     args = build_parser().parse_args(plain)
     try:
-        COMMANDS[args.command](args)
+        return COMMANDS[args.command](args) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 COMMANDS = {
@@ -201,6 +224,7 @@ COMMANDS = {
     "scenes": write_scenes,
     "convert-checkpoint": convert_checkpoint,
     "compare-forms": compare_forms,
+    "check": run_check,
 }
 
 if __name__ == "__main__":

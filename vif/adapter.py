@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from huggingface_hub import snapshot_download
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
-from vif.config import VIFConfig
-from vif.errors import InputError
+from vif.config import CONFIG_NAME, WEIGHTS_NAME, VIFConfig
 from vif.latent import Gaussian, LatentEncoder, kl_divergence
 from vif.mixture import (
     MixtureParameters,
@@ -22,9 +20,6 @@ from vif.mixture import (
     point,
     render,
 )
-
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 
 
 class Memory(NamedTuple):
@@ -82,7 +77,7 @@ class VIFAdapter(nn.Module):
     Departures from the published code, with reasons, are in the README: the mean of a component is
     where its latent points (not a linear head), the map is a density (not a softmax of heights),
     and the strength depends on the question, per injection layer and head (not one alpha). The
-    published form itself is `vif.published.PublishedVIF`; `build` chooses by configuration.
+    published form itself is `vif.published.PublishedVIF`.
 
     Attributes:
         reads_whole_prompt: Whether a latent reads all text of the prompt, or the question and what
@@ -195,9 +190,9 @@ class VIFAdapter(nn.Module):
             kl = kl_divergence(latent, prior)
         out = self.render(memory, latent.sample(noise))
         mixture = MixtureParameters(out.means, out.sigmas, out.weights)
-        entropy = self.config.entropy_weight * entropy_loss(out.map)
-        spread = self.config.volume_weight * volume_loss(out.sigmas)
-        return Inference(out.z, *mixture, out.map, out.gate, kl, entropy + spread)
+        weights = self.config.entropy_weight, self.config.volume_weight
+        sparse = sparsity(out.map, out.sigmas, *weights)
+        return Inference(out.z, *mixture, out.map, out.gate, kl, sparse)
 
     def place(
         self,
@@ -241,58 +236,27 @@ class VIFAdapter(nn.Module):
         Raises:
             InputError: If there is no adapter or it does not fit its configuration.
         """
-        folder = Path(name_or_folder)
-        if not folder.is_dir():
-            folder = _download(str(name_or_folder))
-        for name in (CONFIG_NAME, WEIGHTS_NAME):
-            if not (folder / name).is_file():
-                raise InputError(
-                    f"{name_or_folder} holds no VIF adapter: {name} is missing, expected a folder "
-                    "written by training/train_vif.py or by convert-checkpoint."
-                )
-        try:
-            values = json.loads((folder / CONFIG_NAME).read_text())
-            ranges = {name: tuple(values.pop(name)) for name in ("learning", "injection")}
-            adapter = build(VIFConfig(**values, **ranges), load_file(folder / WEIGHTS_NAME))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"The adapter in {name_or_folder} cannot be read ({str(error).splitlines()[0]}): "
-                "train or download it again."
-            ) from error
-        return adapter.float().eval()
+        # It knows the other form too, which is a subclass of this one.
+        from vif.adapter_files import load_adapter
+
+        return load_adapter(name_or_folder)
 
 
-def build(config: VIFConfig, state: dict[str, torch.Tensor] | None = None) -> VIFAdapter:
-    """The adapter that a configuration describes.
-
-    Args:
-        config: Its ``encoder`` chooses the form.
-        state: Its tensors, taken as they are; drawn anew if None.
-
-    Raises:
-        RuntimeError: If names or shapes of `state` differ from the configuration's.
-    """
-    # A subclass of the class above, so it cannot be imported with the rest.
-    from vif.published import PublishedVIF
-
-    form = {"slots": VIFAdapter, "published": PublishedVIF}[config.encoder]
-    if state is None:
-        return form(config)
-    # Billions of parameters would take minutes to draw, only to be replaced.
-    with torch.device("meta"):
-        adapter = form(config)
-    adapter.load_state_dict(state, assign=True)
-    return adapter
-
-
-def sparsity(weights: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
-    """Sparsity loss as published: entropy of the map in nats plus mean squared sigma, (B,).
+def sparsity(
+    weights: torch.Tensor,
+    sigmas: torch.Tensor,
+    entropy_weight: float = 1.0,
+    volume_weight: float = 1.0,
+) -> torch.Tensor:
+    """Sparsity loss as published: entropy of the map in nats and mean squared sigma, (B,).
 
     Args:
         weights: Maps, (B, N).
         sigmas: (B, K).
+        entropy_weight: Of the first.
+        volume_weight: Of the second.
     """
-    return entropy_loss(weights) + volume_loss(sigmas)
+    return entropy_weight * entropy_loss(weights) + volume_weight * volume_loss(sigmas)
 
 
 def entropy_loss(weights: torch.Tensor) -> torch.Tensor:
@@ -303,12 +267,3 @@ def entropy_loss(weights: torch.Tensor) -> torch.Tensor:
 def volume_loss(sigmas: torch.Tensor) -> torch.Tensor:
     """Mean squared standard deviation of components (B, K), (B,)."""
     return sigmas.square().mean(-1)
-
-
-def _download(name: str) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME]))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"No adapter at {name!r}: expected a folder or a Hub name that can be reached."
-        ) from error

@@ -119,12 +119,12 @@ def install(model: nn.Module) -> Callable[[], None]:
         A function that undoes it.
     """
     before = model.get_decoder().config._attn_implementation
-    _select(model, NAME)
+    select(model, NAME)
     unwatch = watch(model)
 
     def uninstall() -> None:
         unwatch()
-        _select(model, before)
+        select(model, before)
 
     return uninstall
 
@@ -150,7 +150,7 @@ def watch(model: nn.Module) -> Callable[[], None]:
     return unwatch
 
 
-def _select(model: nn.Module, name: str) -> None:
+def select(model: nn.Module, name: str) -> None:
     has_parts = "text_config" in model.config.sub_configs
     model.set_attn_implementation({"text_config": name} if has_parts else name)
 

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
-from transformers import AutoModelForImageTextToText, AutoProcessor
 from typing_extensions import override
 
 from vif import attention, families
 from vif.errors import InputError
+from vif.loading import load_checkpoint
 from vif.text import clean_context, clean_question
 from vif.trace import MASS_PARTS
 
@@ -100,30 +100,19 @@ class Backbone:
 
     @classmethod
     def load(
-        cls, name_or_folder: str | Path, device: str | None = None, dtype: str | None = None
+        cls,
+        name_or_folder: str | Path,
+        device: str | None = None,
+        dtype: str | None = None,
+        quantization: str | None = None,
     ) -> Backbone:
-        """Loads a checkpoint.
-
-        Args:
-            name_or_folder: Folder or Hub name.
-            device: E.g. ``"cuda"``; a GPU if there is one by default.
-            dtype: E.g. ``"bfloat16"``; float32 on a CPU, else the checkpoint's own by default.
+        """Loads a checkpoint; see `vif.loading.load_checkpoint` for the arguments.
 
         Raises:
             InputError: If it cannot be found or is no supported image-text-to-text model.
         """
-        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        chosen = dtype or ("float32" if device == "cpu" else "auto")
-        name = str(name_or_folder)
-        try:
-            processor = AutoProcessor.from_pretrained(name)
-            model = AutoModelForImageTextToText.from_pretrained(name, dtype=chosen)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(
-                f"No vision-language model could be loaded from {name!r}: expected a folder or a "
-                f"Hub name of an image-text-to-text model ({str(error).strip().splitlines()[0]})."
-            ) from error
-        return cls(model.to(device), processor, name)
+        model, processor = load_checkpoint(name_or_folder, device, dtype, quantization)
+        return cls(model, processor, str(name_or_folder))
 
     def encode(self, image: Image.Image, question: str, context: str = "") -> Prompt:
         """Puts an image and a question into the model's chat format.

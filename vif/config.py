@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from vif.mixture import RENDERERS
 from vif.settings import PHASES
 
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
 # An encoder and the way in which its latents name the mean of a component belong together.
 FORMS = {"slots": "pointing", "published": "head"}
 GRIDS = ("centres", "endpoint")

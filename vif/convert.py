@@ -15,7 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import LlamaConfig
 
-from vif.adapter import VIFAdapter, build
+from vif.adapter import VIFAdapter
+from vif.adapter_files import build
 from vif.config import VIFConfig
 from vif.errors import InputError
 

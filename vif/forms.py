@@ -12,7 +12,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaModel
 
-from vif.adapter import VIFAdapter, build
+from vif.adapter import VIFAdapter
+from vif.adapter_files import build
 from vif.config import VIFConfig
 from vif.mixture import (
     MixtureParameters,
@@ -155,9 +156,7 @@ def question_flops(adapter: VIFAdapter) -> tuple[int, int]:
     states = torch.zeros(1, SIDE**2, hidden, device="meta")
     text = torch.zeros(1, TEXT_TOKENS, hidden, device="meta")
     mask = torch.zeros(1, TEXT_TOKENS, dtype=torch.bool, device="meta")
-    memory, once = _count(
-        lambda: adapter.remember(states, torch.zeros(SIDE**2, 2, device="meta"))
-    )
+    memory, once = _count(lambda: adapter.remember(states, torch.zeros(SIDE**2, 2, device="meta")))
     # Which rows are text depends on numbers, which the meta device does not have.
     latent = adapter.latent.prior if adapter.config.encoder == "published" else adapter.latent
     z, read = _count(lambda: latent(memory.tokens, text, mask).mean)

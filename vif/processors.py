@@ -1,4 +1,4 @@
-"""Processors of text and images, also where transformers' own want a video library.
+"""Processors of text and images.
 
 Several families' processors cannot be made without torchvision, only because they could read
 videos too. Nothing here reads a video, so that part is left out and images are prepared by Pillow:
@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoProcessor, ProcessorMixin
 
-# Where transformers keeps the processor of a family, if it can be used without a video part.
+# Where transformers keeps the processors that have a video part to be left out.
 # SmolVLM's differs from Idefics 3's in videos alone.
 _IMAGE_ONLY = {
     "llava_onevision": ("llava_onevision", "LlavaOnevisionProcessor"),
@@ -60,27 +60,24 @@ class PixtralProcessorPil(ProcessorMixin):
         return self.image_break_token.join([row] * (int(height) // patch)) + self.image_end_token
 
 
-def load_processor(name: str) -> ProcessorMixin:
+def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
     """The processor of a checkpoint.
 
     Args:
         name: Folder or Hub name.
+        local_files_only: Whether nothing is to be downloaded.
 
     Raises:
         ImportError: If it needs a library that is not installed; the message names it.
         OSError: If there is none.
     """
-    try:
-        return AutoProcessor.from_pretrained(name, backend="pil")
-    except ImportError:
-        made = processor_class(AutoConfig.from_pretrained(name).model_type)
-        if made is None:
-            raise
-    return made.from_pretrained(name, backend="pil")
+    config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
+    made = processor_class(config.model_type) or AutoProcessor
+    return made.from_pretrained(name, backend="pil", local_files_only=local_files_only)
 
 
 def processor_class(model_type: str) -> type[ProcessorMixin] | None:
-    """The processor class of a family that can be used without torchvision, if one is needed."""
+    """The class to use for a family whose own would need torchvision, None for the others."""
     if model_type == "mistral3":
         return PixtralProcessorPil
     if model_type not in _IMAGE_ONLY:

@@ -163,7 +163,7 @@ def eager(
     scale: float,
     softcap: float,
 ) -> torch.Tensor:
-    """Every row of attention with a soft cap, which SDPA lacks; bit-equal to transformers' eager."""
+    """All rows with a soft cap, which SDPA lacks; bit-equal to transformers' eager attention."""
     groups = query.shape[1] // key.shape[1]
     logits = query @ key.repeat_interleave(groups, 1).mT * scale
     logits = torch.tanh(logits / softcap) * softcap

@@ -25,77 +25,11 @@ from vif.processors import processor_class
 PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
     "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",
 )  # fmt: skip
-_WORDS = [
-    "what",
-    "which",
-    "where",
-    "is",
-    "the",
-    "a",
-    "an",
-    "of",
-    "in",
-    "on",
-    "to",
-    "and",
-    "or",
-    "not",
-    "it",
-    "this",
-    "that",
-    "colour",
-    "shape",
-    "size",
-    "small",
-    "large",
-    "red",
-    "green",
-    "blue",
-    "yellow",
-    "black",
-    "white",
-    "circle",
-    "square",
-    "star",
-    "ring",
-    "heart",
-    "left",
-    "right",
-    "above",
-    "below",
-    "near",
-    "far",
-    "how",
-    "many",
-    "are",
-    "there",
-    "can",
-    "you",
-    "see",
-    "picture",
-    "object",
-    "tiny",
-    "big",
-    "old",
-    "new",
-    "first",
-    "last",
-    "?",
-    ".",
-    ",",
-    "yes",
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-]
+_WORDS = """
+what which where is the a an of in on to and or not it this that colour shape size small large red
+green blue yellow black white circle square star ring heart left right above below near far how many
+are there can you see picture object tiny big old new first last ? . , yes no one two three four
+"""
 
 
 def tiny_backbone(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
@@ -219,7 +153,7 @@ def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:
     """Words of a small vocabulary; the beginning is marked as Llama's and Gemma's tokenizers do."""
     special = [PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT, tiny.image_token, *tiny.tokens.values()]
     special = list(dict.fromkeys(special))
-    vocab = {word: i for i, word in enumerate([*special, *_WORDS])}
+    vocab = {word: i for i, word in enumerate([*special, *_WORDS.split()])}
     core = Tokenizer(models.WordLevel(vocab, unk_token=UNKNOWN))
     core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     core.post_processor = processors.TemplateProcessing(

@@ -71,13 +71,14 @@ def token_colours(backbone: Backbone, prompt: Prompt, chosen: np.ndarray) -> np.
     encode = backbone.model.base_model.get_image_features
     wanted = inspect.signature(encode).parameters
     visual = {name: value for name, value in inputs.items() if name in wanted}
-    pixels = visual["pixel_values"] = visual["pixel_values"].float().requires_grad_()
+    pixels = prompt.inputs["pixel_values"].to(backbone.device).requires_grad_()
     with torch.enable_grad(), _layers_off(backbone.model.get_encoder("image")):
+        visual["pixel_values"] = pixels.to(backbone.model.dtype)
         features = encode(**visual, return_dict=True).pooler_output
-    features = torch.cat([part.flatten(0, -2) for part in features])
-    # Not the plain sum: a normalised feature has the same sum whatever the pixels are.
-    probe = torch.randn(features.shape[-1], generator=torch.Generator().manual_seed(0))
-    scores = features @ probe.to(features)
+        features = torch.cat([part.flatten(0, -2) for part in features])
+        # Not the plain sum: a normalised feature has the same sum whatever the pixels are.
+        probe = torch.randn(features.shape[-1], generator=torch.Generator().manual_seed(0))
+        scores = (features @ probe.to(features)).unbind()
     colours = _colours(pixels.detach(), backbone.processor.image_processor)
     found = np.full((len(chosen), 3), np.nan)
     for i, token in enumerate(chosen):

@@ -19,16 +19,18 @@ NUM_COMPONENTS = 8
 # A sink draws this many times its even share under a generic question, and a question about
 # something does not draw much more to it.
 SINK_FACTOR, FAVOURED = 5.0, 2.0
+# A place that draws less than this much more under the question is not favoured: rounding.
+LEAST = 0.01
 
 
 def relative_attention(asked: np.ndarray, generic: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Where a question makes a model look more than a generic question does.
 
-    A(question) / (A(generic) + lambda), summed over layers, less its median, so that a place which
-    the question does not favour gets nothing (CARVE, arXiv 2509.06461; ViCrop, arXiv 2502.17422).
-    Their lambda of 1e-8 makes a place that the generic question happens to ignore outshine all
-    others; here it is the median of A(generic). Sinks, tokens that draw attention under any
-    question, are left out.
+    By how much (A(question) + lambda) / (A(generic) + lambda) exceeds 1, averaged over layers.
+    Departs from CARVE (arXiv 2509.06461) and ViCrop (arXiv 2502.17422): their lambda of 1e-8, below
+    the line only, makes a place that the generic question happens to ignore outshine all others.
+    Here it is the median of A(generic), above and below, so that equal attention gives nothing
+    anywhere. Sinks, tokens that draw attention under any question, are left out.
 
     Args:
         asked: Attention to image tokens under the question, (L, H, N).
@@ -42,13 +44,10 @@ def relative_attention(asked: np.ndarray, generic: np.ndarray, visible: np.ndarr
         return np.zeros(len(visible))
     asked, generic = (_shares(rows, visible) for rows in (asked, generic))
     typical = np.median(generic[:, visible], 1, keepdims=True)
-    ratio = (asked / np.maximum(generic + typical, 1e-12)).sum(0)
-    always = generic.mean(0) > SINK_FACTOR / max(visible.sum(), 1)
+    excess = ((asked - generic) / np.maximum(generic + typical, 1e-12)).mean(0)
+    always = generic.mean(0) > SINK_FACTOR / visible.sum()
     sinks = always & (asked.mean(0) < FAVOURED * generic.mean(0))
-    chosen = visible & ~sinks
-    if not chosen.any():
-        return np.zeros(len(visible))
-    favoured = np.where(chosen, ratio - np.median(ratio[chosen]), 0).clip(0)
+    favoured = np.where((excess > LEAST) & ~sinks, excess, 0)
     return favoured / max(favoured.sum(), 1e-12)
 
 
@@ -121,7 +120,7 @@ class VIFFree(Method):
     """VIF without a trained part: where the model itself looks for the question, made stronger."""
 
     name = "vif-free"
-    summary = "A Gaussian mixture fitted to where the middle layers look steers the deep ones."
+    summary = "No adapter: a mixture fitted to where the middle layers look (one extra pass)."
     extra_passes = 1
 
     @override

@@ -9,11 +9,11 @@ import torch
 from typing_extensions import override
 
 from vif.adapter import VIFAdapter
-from vif.attention import Mix
 from vif.errors import InputError
 from vif.lens import Recorder
 from vif.methods.base import Method, Request, register
 from vif.mixture import MixtureParameters
+from vif.rows import Mix
 from vif.trace import Mixture
 
 
@@ -80,7 +80,9 @@ class InjectingTap(Recorder):
         spread = maps.std(0, correction=0)
         for layer in layers:
             strength = (self.request.settings.alpha * gates[:, layer]).clamp(0, 1) * known
-            self.mixes[layer] = Mix(self.batch.columns, maps.mean(0), strength, self.batch.first_row)
+            self.mixes[layer] = Mix(
+                self.batch.columns, maps.mean(0), strength, self.batch.first_row
+            )
             arrays = (means, sigmas, weights, maps.mean(0), strength, spread)
             for i, found in enumerate(self.mixtures):
                 found.append(Mixture(layer, source, *(a[i].float().cpu().numpy() for a in arrays)))
@@ -104,6 +106,7 @@ class MixingTap(InjectingTap):
 
     def _infer(self, states: torch.Tensor) -> list[Draw]:
         batch, settings, adapter = self.batch, self.request.settings, self.adapter
+        states = states.to(batch.columns.device)
         index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
         memory = adapter.remember(states.gather(1, index), batch.centres)
         latent = adapter.latent(memory.tokens, states.float(), self._rows())
