@@ -32,7 +32,7 @@ from transformers import (
 from training.dense import DenseHead
 from training.lanes import LANES, LaneTap
 from training.packing import PackedScenes, PackingConfig
-from training.processor import END, IMAGE, NUM_IMAGE_TOKENS, PAD, PATCH_SIZE, build_processor
+from training.processor import END, IMAGE, NUM_IMAGE_TOKENS, PAD, PATCH_SIZE, SIDE, build_processor
 from training.run import Optimisers, Run, join_processes
 from training.scores import averages, collect, correct
 from vif.attention import KEYWORD
@@ -114,10 +114,27 @@ def build_model(seed: int) -> LlavaForConditionalGeneration:
         tie_word_embeddings=True,
     )
     model = LlavaForConditionalGeneration(config)
+    with torch.no_grad():
+        embedding = model.model.vision_tower.embeddings.position_embedding.weight
+        embedding.copy_(position_table(embedding.shape[1]))
     model.set_attn_implementation({"text_config": LANES})
     model.generation_config.eos_token_id = text.eos_token_id
     model.generation_config.pad_token_id = text.pad_token_id
     return model
+
+
+def position_table(width: int) -> torch.Tensor:
+    """Sines and cosines of row and column, (N, width), to start the tower's positions from.
+
+    The usual random start is a twentieth of a patch's embedding in size: the tower then ignores
+    where a patch lies, and no question about places is ever learned.
+    """
+    frequencies = math.pi / 2 ** torch.linspace(0, 4, width // 4)
+    ticks = torch.arange(SIDE)[:, None] * frequencies
+    waves = torch.cat([ticks.sin(), ticks.cos()], -1)
+    rows = waves[:, None].expand(-1, SIDE, -1)
+    columns = waves[None].expand(SIDE, -1, -1)
+    return 0.6 * torch.cat([rows, columns], -1).reshape(SIDE * SIDE, width)
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:

@@ -111,7 +111,7 @@ def _model(tiny: Tiny, tokenizer: Any, seed: int) -> nn.Module:
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
             is_pointing = name.endswith(("q_proj.weight", "k_proj.weight"))
-            nn.init.normal_(parameter, std=0.35 if is_pointing else 0.15)
+            nn.init.normal_(parameter, std=0.25 if is_pointing else 0.15)
     # A random model may write an image token, which a second forward would take for an image.
     model.generation_config.suppress_tokens = sorted(set(tokenizer.all_special_ids))
     model.generation_config.pad_token_id = text["pad_token_id"]
