@@ -1,5 +1,7 @@
 """Training-free VIF and the controls, on a model without an adapter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -151,9 +153,10 @@ def test_earlier_layers_are_untouched(bare, image):
 def test_a_left_padded_batch_equals_single_runs(bare):
     questions = [QUESTION, "Is there a red heart in the picture near the blue ring?"]
     items = [(draw_scene(i).image, q, "", BOXES) for i, q in enumerate(questions)]
-    together = bare.ask_batch(items, INJECTED)
+    settings = replace(bare.defaults, max_new_tokens=4)
+    together = bare.ask_batch(items, INJECTED, settings)
     for i, item in enumerate(items):
-        alone = bare.ask_batch([item], ["vif-free", "uniform", "oracle"])
+        alone = bare.ask_batch([item], ["vif-free", "uniform", "oracle"], settings)
         for name, traces in alone.items():
             one, many = traces[0], together[name][i]
             assert one.tokens == many.tokens

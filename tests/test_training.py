@@ -164,7 +164,7 @@ def test_the_log_says_what_happened_and_the_adapter_loads(small_model, tmp_path)
     shown = [line["validation"] for line in lines if "validation" in line]
     assert {"plain", "vif", "oracle", "pointing", "gate", "text"} <= set(shown[-1])
     session = load(small_model, tmp_path / "adapter")
-    assert session.defaults.injection == (3, 7)
+    assert session.defaults.injection == (2, 7)
     trace = session.ask(draw_scene(0).image, "What colour is the star?", ["vif"])["vif"]
     assert trace.mixtures[0].means.shape == (2, 2)
 

@@ -199,8 +199,9 @@ def run_check(args: argparse.Namespace) -> int:
         backbone = Backbone.load(args.model, args.device, args.dtype, args.quantization)
         found = {args.model: list(checks.check_model(backbone))}
     else:
+        device = args.device or "cpu"
         families = checks.TINY if args.all else [args.model]
-        found = {family: list(checks.check_tiny(family)) for family in families}
+        found = {family: list(checks.check_tiny(family, device)) for family in families}
     print(checks.grid_table(found) if args.all else checks.model_table(found[args.model]))
     return int(not all(outcome.passed for outcomes in found.values() for outcome in outcomes))
 

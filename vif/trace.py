@@ -22,7 +22,8 @@ class Mixture:
 
     Attributes:
         layer: Injection layer, 0-based.
-        source: Learning layer whose states it was read from, or -1 for a map that was given.
+        source: Learning layer it was read from, the first if from several, or -1 for a map that
+            was given.
         means: Component means (x, y), (K, 2), in [0, 1] image coordinates; (0, 2) for a map that
             is not a mixture.
         sigmas: Standard deviations, (K,), > 0, in [0, 1] image coordinates: a share of the

@@ -99,10 +99,10 @@ def check_model(backbone: Backbone) -> Iterator[Outcome]:
 
 
 @torch.no_grad()
-def check_tiny(family: str) -> Iterator[Outcome]:
+def check_tiny(family: str, device: str = "cpu") -> Iterator[Outcome]:
     """Runs every check on the tiny model of a family, and mixing in bfloat16 too."""
-    yield from check_model(tiny_backbone(family))
-    error = HALF.error(tiny_backbone(family, torch.bfloat16))
+    yield from check_model(tiny_backbone(family, device=device))
+    error = HALF.error(tiny_backbone(family, torch.bfloat16, device))
     yield Outcome(HALF, error, HALF.limit)
 
 

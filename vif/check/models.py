@@ -32,16 +32,19 @@ are there can you see picture object tiny big old new first last ? . , yes no on
 """
 
 
-def tiny_backbone(name: str, dtype: torch.dtype = torch.float32, seed: int = 0) -> Backbone:
+def tiny_backbone(
+    name: str, dtype: torch.dtype = torch.float32, device: str = "cpu", seed: int = 0
+) -> Backbone:
     """A tiny model of a family, ready to be asked.
 
     Args:
         name: A family in `TINY`.
         dtype: Of its weights.
-        seed: Of its weights.
+        device: Where they lie.
+        seed: Of their random values.
     """
     model, processor = build(name, seed)
-    return Backbone(model.to(dtype), processor, f"tiny {name}")
+    return Backbone(model.to(device, dtype), processor, f"tiny {name}")
 
 
 def build(name: str, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:

@@ -20,7 +20,7 @@ def fixed_grid(picture: Picture) -> Layout:
     vision = picture.config.vision_config
     if vision.model_type == "pixtral":
         return resized_grid(picture)
-    side = round(picture.number**0.5)
+    side = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
     cells = grid_cells(side, side, (0, 0, *seen_share(vision)))
     cells = _before_processing(cells, picture.processor.image_processor, picture.size)
     return _one_block(picture, side, side, cells)

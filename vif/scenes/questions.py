@@ -196,13 +196,6 @@ def _descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
             yield f"the {item.colour} {item.shape}", item, {"colour", "shape"}
 
 
-def _shortest_descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject]]:
-    """One phrase per describable object: colour and shape together."""
-    for phrase, item, given in _descriptions(scene):
-        if given == {"colour", "shape"}:
-            yield phrase, item
-
-
 # --- the families ----------------------------------------------------------------------------
 
 
@@ -257,7 +250,7 @@ def _tiny(scene: Scene) -> Iterator[_Draft]:
 
 
 def _glyph(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item in _shortest_descriptions(scene):
+    for phrase, item, _ in _descriptions(scene):
         if item.glyph is not None:
             yield _Draft("glyph", {"it": phrase}, item.glyph.lower(), (item,))
 
@@ -297,7 +290,7 @@ def neighbour(scene: Scene, item: SceneObject, relation: str) -> SceneObject | N
 
 def _neighbours(relation: str) -> Callable[[Scene], Iterator[_Draft]]:
     def family(scene: Scene) -> Iterator[_Draft]:
-        for phrase, item in _shortest_descriptions(scene):
+        for phrase, item, _ in _descriptions(scene):
             target = neighbour(scene, item, relation)
             if target is None:
                 continue
@@ -327,20 +320,20 @@ def _cell_name(item: SceneObject) -> str | None:
 
 
 def _cell(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item in _shortest_descriptions(scene):
+    for phrase, item, _ in _descriptions(scene):
         if (name := _cell_name(item)) is not None:
             yield _Draft("cell", {"it": phrase}, name, (item,))
 
 
 def _corner(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item in _shortest_descriptions(scene):
+    for phrase, item, _ in _descriptions(scene):
         if min(abs(item.x - 0.5), abs(item.y - 0.5)) > 2 * CELL_MARGIN:
             answer = f"{'top' if item.y < 0.5 else 'bottom'} {'left' if item.x < 0.5 else 'right'}"
             yield _Draft("corner", {"it": phrase}, answer, (item,))
 
 
 def _neighbour_cell(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item in _shortest_descriptions(scene):
+    for phrase, item, _ in _descriptions(scene):
         target = neighbour(scene, item, "nearest")
         if target is not None and (name := _cell_name(target)) is not None:
             yield _Draft("cell", {"relation": "nearest", "it": phrase}, name, (target,))
