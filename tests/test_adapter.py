@@ -12,7 +12,7 @@ from training.processor import build_processor
 from vif.adapter import VIFAdapter, sparsity
 from vif.backbone import Backbone
 from vif.errors import InputError
-from vif.latent import Gaussian, kl_divergence
+from vif.latent import NUM_RELATIVE_FEATURES, Gaussian, kl_divergence, relative_features
 from vif.session import Session
 
 
@@ -145,3 +145,21 @@ def test_without_an_adapter_vif_says_so(image):
     with pytest.raises(InputError, match="adapter"):
         session.ask(image, "What?", ["vif"])
     assert session.ask(image, "What?", ["plain"], max_new_tokens=1)["plain"].tokens
+
+
+def test_relative_features_tell_direction_and_distance():
+    gap = torch.tensor([[0.2, 0.0], [-0.2, 0.0], [0.0, 0.2], [0.0, 0.0]])
+    features = relative_features(gap)
+    assert features.shape == (4, NUM_RELATIVE_FEATURES)
+    right, left, below, here = features
+    assert torch.allclose(right[4], -left[4])
+    assert abs(float(right[4]) - 1) < 0.15
+    assert torch.allclose(right[6], -below[6], atol=1e-5)
+    assert here[2] < 2e-3
+    assert torch.equal(here[8:], torch.ones(4))
+
+
+def test_a_new_adapter_points_by_content_alone():
+    torch.manual_seed(0)
+    adapter = VIFAdapter(tiny_adapter().config)
+    assert not adapter.relation.weight.any()

@@ -1,6 +1,7 @@
 """Every image token lies where the model really looks, whatever family and image."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ def test_pan_and_scan_crops_are_blocks_of_their_own(size):
     assert [block.kind for block in layout.grids[1:]] == ["crop"] * (len(layout.grids) - 1)
     assert len(layout.grids) > 2
     assert ramp_error(backbone, size) < HALF_A_TOKEN
+
+
+def test_a_llava_model_may_have_pixtrals_eyes(monkeypatch):
+    options = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full"}
+    parts = {"patch_size": 14, "spatial_merge_size": 1}
+    tiny = replace(TINY["mistral3"], config="LlavaConfig", options=options, processor_options=parts)
+    monkeypatch.setitem(TINY, "pixtral", tiny)
+    backbone = tiny_backbone("pixtral")
+    assert backbone.family.model_type == "llava"
+    for size in ((100, 60), (60, 100)):
+        assert ramp_error(backbone, size) < HALF_A_TOKEN
+    with pytest.raises(InputError, match="too narrow"):
+        layout_of(backbone, (1, 3000))
 
 
 def test_too_many_tiles_are_shrunk():

@@ -75,7 +75,8 @@ def tiny_adapter(seed: int = 0) -> VIFAdapter:
     )
     adapter = VIFAdapter(config)
     torch.nn.init.normal_(adapter.gate_head[-1].weight, std=1.0)
-    torch.nn.init.normal_(adapter.pointer.weight, std=1.0)
+    for layer in (adapter.pointer, adapter.anchor, adapter.relation):
+        torch.nn.init.normal_(layer.weight, std=1.0)
     return adapter.eval()
 
 

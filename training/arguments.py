@@ -11,8 +11,8 @@ from vif.settings import Settings
 
 # Relations are what the backbone gets wrong and a map can mend.
 FAMILY_WEIGHTS = {
-    "nearest": 2.0, "left": 1.6, "right": 1.6, "above": 1.6, "below": 1.6, "odd": 2.0,
-    "neighbour-cell": 1.5, "tiny": 1.5, "glyph": 1.2,
+    "nearest": 3.5, "left": 3.0, "right": 3.0, "above": 3.0, "below": 3.0, "odd": 2.0,
+    "neighbour-cell": 2.5, "tiny": 1.2, "glyph": 0.8,
 }  # fmt: skip
 
 
@@ -26,6 +26,7 @@ class VIFArguments:
 
     model_name_or_path: str = _flag("assets/demo-vlm", "Backbone, kept frozen.")
     output: str = _flag("assets/demo-vif", "Where the adapter goes.")
+    weights: str = _flag("", "Checkpoint of another run whose weights to begin with.")
     work: str = _flag("runs/vif", "Checkpoints and log.")
     use_latent_importance: bool = _flag(True, "Off: nothing is injected, nothing is learned.")
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")

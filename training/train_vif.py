@@ -103,6 +103,8 @@ def train(args: VIFArguments) -> VIFAdapter:
     model.set_attn_implementation({"text_config": LANES})
     attention.watch(model)
     adapter = VIFAdapter(adapter_config(args, model))
+    if args.weights:
+        adapter.load_state_dict(torch.load(args.weights, weights_only=True)["model"], strict=False)
     optimisers = Optimisers(
         adapter,
         args.steps,

@@ -12,7 +12,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vif.config import CONFIG_NAME, WEIGHTS_NAME, VIFConfig
-from vif.latent import Gaussian, LatentEncoder, kl_divergence
+from vif.latent import (
+    NUM_RELATIVE_FEATURES,
+    Gaussian,
+    LatentEncoder,
+    kl_divergence,
+    relative_features,
+)
 from vif.mixture import (
     MixtureParameters,
     grid_centres,
@@ -104,6 +110,10 @@ class VIFAdapter(nn.Module):
             config.ffn_dim,
         )
         self.pointer = nn.Linear(width, width)
+        self.anchor = nn.Linear(width, width)
+        self.relation = nn.Linear(width, NUM_RELATIVE_FEATURES)
+        nn.init.zeros_(self.relation.weight)
+        nn.init.zeros_(self.relation.bias)
         self.keys = nn.Linear(width, width)
         self.weight_head = nn.Linear(width, 1)
         self.gate_head = nn.Sequential(
@@ -128,12 +138,8 @@ class VIFAdapter(nn.Module):
 
     def render(self, memory: Memory, z: torch.Tensor) -> Rendered:
         """Decodes latents (B * M, K, width), M per image, into mixture, map and gate."""
-        grouped = self.pointer(z).reshape(len(memory.keys), -1, z.shape[-1])
-        logits = grouped @ memory.keys.mT / z.shape[-1] ** 0.5
-        outside = memory.centres.isnan().any(-1)[:, None]
-        pointing = logits.float().masked_fill(outside, float("-inf")).softmax(-1)
-        pointing = pointing.reshape(*z.shape[:2], -1)
         centres = memory.centres.repeat_interleave(len(z) // len(memory.keys), 0)
+        pointing = self._point(memory, z, centres)
         means, sigmas = point(pointing, centres, self.config.min_sigma)
         weights = self.weight_head(z).squeeze(-1).float().softmax(-1)
         mixture = MixtureParameters(means, sigmas, weights)
@@ -142,6 +148,25 @@ class VIFAdapter(nn.Module):
         gate = 2 * self.gate_head(pooled).float().sigmoid()
         gate = gate.unflatten(-1, (self.config.num_layers, self.config.num_heads))
         return Rendered(z, pointing, *mixture, tokens, gate)
+
+    def _point(self, memory: Memory, z: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+        """What latents point at, (B * M, K, N): by content, and by place relative to an anchor.
+
+        "The object left of the star" is not found by what it looks like. A latent first points at
+        an anchor, the star, and weighs every token by where it lies from there as well.
+        """
+
+        def by_content(query: torch.Tensor) -> torch.Tensor:
+            grouped = query.reshape(len(memory.keys), -1, z.shape[-1])
+            logits = grouped @ memory.keys.mT / z.shape[-1] ** 0.5
+            outside = memory.centres.isnan().any(-1)[:, None]
+            logits = logits.float().masked_fill(outside, float("-inf"))
+            return logits.reshape(*z.shape[:2], -1)
+
+        anchors, _ = point(by_content(self.anchor(z)).softmax(-1), centres, min_sigma=0.0)
+        gap = centres.nan_to_num(0.5)[:, None] - anchors[:, :, None]
+        relative = (relative_features(gap) @ self.relation(z).float()[..., None]).squeeze(-1)
+        return (by_content(self.pointer(z)) + relative).softmax(-1)
 
     def infer(
         self,

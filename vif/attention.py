@@ -151,6 +151,7 @@ def watch(model: nn.Module) -> Callable[[], None]:
 
 
 def select(model: nn.Module, name: str) -> None:
+    """Sends a model's language part, and nothing else, through a registered function."""
     has_parts = "text_config" in model.config.sub_configs
     model.set_attn_implementation({"text_config": name} if has_parts else name)
 

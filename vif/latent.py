@@ -59,6 +59,28 @@ class PositionFeatures(nn.Module):
         return torch.cat([phase.cos(), phase.sin(), plain], -1)
 
 
+RELATIVE_SCALES = (0.05, 0.1, 0.2, 0.4)
+NUM_RELATIVE_FEATURES = 8 + len(RELATIVE_SCALES)
+
+
+def relative_features(gap: torch.Tensor) -> torch.Tensor:
+    """What a linear weighing of places around an anchor needs: distance and direction.
+
+    Args:
+        gap: From the anchor to a token, (..., 2), in [0, 1] image coordinates.
+
+    Returns:
+        (..., NUM_RELATIVE_FEATURES): the gap, distance, its square, cosine and sine of the
+        direction and of twice the direction (0 at the anchor), Gaussian bumps of the distance.
+    """
+    square = gap.square().sum(-1, keepdim=True)
+    distance = (square + 1e-6).sqrt()
+    unit = gap / (distance + 0.02)
+    x, y = unit[..., :1], unit[..., 1:]
+    bumps = [(-square / (2 * scale**2)).exp() for scale in RELATIVE_SCALES]
+    return torch.cat([gap, distance, square, unit, x * x - y * y, 2 * x * y, *bumps], -1)
+
+
 class Attention(nn.Module):
     """Multi-head attention on SDPA with separate query and key/value streams."""
 

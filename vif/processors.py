@@ -72,13 +72,19 @@ def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
         OSError: If there is none.
     """
     config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
-    made = processor_class(config.model_type) or AutoProcessor
+    vision = getattr(config, "vision_config", None)
+    made = processor_class(config.model_type, getattr(vision, "model_type", None)) or AutoProcessor
     return made.from_pretrained(name, backend="pil", local_files_only=local_files_only)
 
 
-def processor_class(model_type: str) -> type[ProcessorMixin] | None:
-    """The class to use for a family whose own would need torchvision, None for the others."""
-    if model_type == "mistral3":
+def processor_class(model_type: str, vision_type: str | None) -> type[ProcessorMixin] | None:
+    """The class to use for a family whose own would need torchvision, None for the others.
+
+    Args:
+        model_type: That of the model.
+        vision_type: That of its vision tower, if it has a type of its own.
+    """
+    if vision_type == "pixtral":
         return PixtralProcessorPil
     if model_type not in _IMAGE_ONLY:
         return None

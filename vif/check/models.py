@@ -133,7 +133,8 @@ def _processor(name: str, tiny: Tiny) -> ProcessorMixin:
     image_processor = getattr(folder, image_class)(**tiny.image_options)
     if "image_seq_length" in tiny.image_options:
         image_processor.image_seq_length = tiny.image_options["image_seq_length"]
-    made = processor_class(name) or getattr(transformers, _PROCESSORS[name])
+    made = processor_class(name, tiny.vision.get("model_type"))
+    made = made or getattr(transformers, _PROCESSORS[name])
     return made(
         image_processor=image_processor,
         tokenizer=_tokenizer(tiny),

@@ -35,7 +35,7 @@ class Family:
 # The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
 # paligemma too: its language model is Gemma 2.
 FAMILIES = (
-    Family("llava", whole.fixed_grid, refuses=whole.crop_refuses),
+    Family("llava", whole.fixed_grid, refuses=whole.llava_refuses),
     Family("llava_next", tiled.anyres),
     Family("llava_onevision", tiled.anyres_max),
     Family("qwen2_vl", whole.qwen_grid, refuses=whole.qwen_refuses),

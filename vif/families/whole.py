@@ -117,10 +117,13 @@ def qwen_refuses(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: 
     return _TOO_NARROW if max(size) > _MAX_RATIO * min(size) else None
 
 
-def crop_refuses(processor: Any, size: tuple[int, int]) -> str | None:
+def llava_refuses(processor: Any, size: tuple[int, int]) -> str | None:
     """Very narrow images where the short edge sets the scale and a square is cropped out."""
     image_processor = processor.image_processor
+    if hasattr(processor, "spatial_merge_size"):
+        return pixtral_refuses(processor, size)
     is_cropped = getattr(image_processor, "do_center_crop", False)
+    is_cropped = is_cropped and not getattr(image_processor, "do_pad", False)
     by_short_edge = getattr(image_processor.size, "shortest_edge", None) is not None
     return qwen_refuses(processor, size) if is_cropped and by_short_edge else None
 
