@@ -8,8 +8,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import LlavaProcessor, PreTrainedTokenizerFast
 from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
-from vif.scenes.questions import GRID, all_templates
+from vif.scenes.questions import GRID
 from vif.scenes.text import all_sentences
+from vif.scenes.wording import all_templates
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES
 
 PATCH_SIZE = 16

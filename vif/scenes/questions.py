@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.scenes.draw import Scene
+from vif.scenes.wording import word
 from vif.scenes.world import COLOURS, SHAPES, SceneObject, allowed_combinations
 
 Box = tuple[float, float, float, float]
@@ -52,73 +53,6 @@ class _Draft:
     targets: tuple[SceneObject, ...]
 
 
-_THING = ("object", "thing", "item")
-_TEMPLATES: dict[str, tuple[str, ...]] = {
-    "colour": (
-        "What colour is {it}?",
-        "Which colour does {it} have?",
-        "{it}: what is its colour?",
-        "Tell me the colour of {it}.",
-        "Name the colour of {it}.",
-    ),
-    "shape": (
-        "What shape is {it}?",
-        "Which shape does {it} have?",
-        "What is the shape of {it}?",
-        "Name the shape of {it}.",
-    ),
-    "existence": (
-        "Is there {it} in the picture?",
-        "Do you see {it}?",
-        "Does the picture show {it}?",
-        "Is there {it}?",
-    ),
-    "counting": (
-        "How many {it} are there?",
-        "Count the {it}.",
-        "How many {it} do you see?",
-        "What is the number of {it}?",
-    ),
-    "glyph": (
-        "Which character is on {it}?",
-        "What is written on {it}?",
-        "Read the character on {it}.",
-        "Which letter or digit is on {it}?",
-    ),
-    "cell": (
-        "Where is {it}?",
-        "In which cell is {it}?",
-        "Which grid cell holds {it}?",
-        "Find {it}.",
-        "Locate {it}.",
-    ),
-    "corner": (
-        "In which corner of the picture is {it}?",
-        "Which quarter of the picture holds {it}?",
-        "Is {it} at the top left, top right, bottom left or bottom right?",
-    ),
-    "odd-colour": (
-        "One {thing} has another shape than all others: what colour is it?",
-        "What colour is the odd one out?",
-        "Which colour does the {thing} with the odd shape have?",
-    ),
-    "odd-shape": (
-        "One {thing} has another colour than all others: what shape is it?",
-        "What shape is the odd one out?",
-        "Which shape does the {thing} with the odd colour have?",
-    ),
-}
-_RELATIONS: dict[str, tuple[str, ...]] = {
-    "nearest": (
-        "the {thing} nearest to {it}",
-        "the {thing} closest to {it}",
-        "the nearest neighbour of {it}",
-    ),
-    "left": ("the {thing} just left of {it}", "the next {thing} to the left of {it}"),
-    "right": ("the {thing} just right of {it}", "the next {thing} to the right of {it}"),
-    "above": ("the {thing} just above {it}", "the next {thing} above {it}"),
-    "below": ("the {thing} just below {it}", "the next {thing} below {it}"),
-}  # fmt: skip
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
@@ -147,33 +81,23 @@ def ask_scene(
             rng.shuffle(found)
             pools[family] = found
     if num_questions is None:
-        return [_word(scene, family, pool[0], rng) for family, pool in pools.items()]
+        return [_ask(scene, family, pool[0], rng) for family, pool in pools.items()]
     chosen = []
     while pools and len(chosen) < num_questions:
         names = list(pools)
         shares = np.array([weights.get(name, 1.0) for name in names])
         family = names[rng.choice(len(names), p=shares / shares.sum())]
-        chosen.append(_word(scene, family, pools[family].pop(), rng))
+        chosen.append(_ask(scene, family, pools[family].pop(), rng))
         if not pools[family]:
             del pools[family]
     return chosen
 
 
-def _word(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> Question:
+def _ask(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> Question:
     """Puts a draft into words."""
-    options = _TEMPLATES[draft.kind]
-    blanks = dict(draft.blanks)
-    thing = _THING[rng.integers(len(_THING))]
-    if (relation := blanks.pop("relation", None)) is not None:
-        phrases = _RELATIONS[relation]
-        phrase = phrases[rng.integers(len(phrases))]
-        blanks["it"] = phrase.format(thing="{thing}", it=blanks["it"])
-    text = options[rng.integers(len(options))].format(**{"thing": thing} | blanks)
-    text = text.replace("{thing}", thing)
-    if rng.random() < 0.25:
-        text = text.replace("colour", "color")
     boxes = tuple(scene.box(target) for target in draft.targets)
-    return Question(text[0].upper() + text[1:], draft.answer, family, GROUP_OF[family], boxes)
+    text = word(draft.kind, draft.blanks, rng)
+    return Question(text, draft.answer, family, GROUP_OF[family], boxes)
 
 
 # --- what can be said about which object -----------------------------------------------------
@@ -379,11 +303,3 @@ GROUP_OF = {
 def is_correct(answer: str, truth: str) -> bool:
     """Whether a free-form answer is right: equal up to case, spaces and a final full stop."""
     return " ".join(answer.lower().split()).rstrip(". ") == truth
-
-
-def all_templates() -> Iterator[str]:
-    """Every wording, for building a vocabulary."""
-    for group in (_TEMPLATES, _RELATIONS):
-        for templates in group.values():
-            yield from templates
-    yield from _THING
