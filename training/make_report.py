@@ -1,6 +1,7 @@
 """Writes what the README shows of the benchmark: its tables and the text-length chart.
 
-python -m vif bench --text 0 64 128 256 384 --json assets/results/bench.json
+python -m vif bench --n 2000 --json assets/results/bench.json
+python -m vif bench --n 1000 --text 64 128 256 384 --json assets/results/bench-text.json
 python -m training.make_report
 """
 
@@ -67,8 +68,8 @@ def text_table(runs: list[dict[str, Any]]) -> str:
     """Accuracy over all groups by text length, and the difference of VIF to plain."""
     names = list(runs[0]["methods"])
     lines = [
-        "| text | " + " | ".join(names) + " | vif - plain | recovered of oracle |",
-        "|---" * (len(names) + 3) + "|",
+        "| text | n | " + " | ".join(names) + " | vif - plain | recovered of oracle |",
+        "|---" * (len(names) + 4) + "|",
     ]
     for run in runs:
         methods = run["methods"]
@@ -77,7 +78,7 @@ def text_table(runs: list[dict[str, Any]]) -> str:
         most = methods["oracle"]["difference"]["all"]
         share = f"{100 * gain / most:.0f} %" if most > 0 else "-"
         shown = [*values, _signed(gain, span), share]
-        lines.append(f"| {run['text']} | " + " | ".join(shown) + " |")
+        lines.append(f"| {run['text']} | {run['n']} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 
@@ -150,9 +151,16 @@ def fill(readme: str, sections: dict[str, str]) -> str:
     return readme
 
 
+def read_runs(results: Path) -> list[dict[str, Any]]:
+    """All runs by text length, shortest first."""
+    names = ("bench.json", "bench-text.json")
+    runs = [run for name in names for run in json.loads((results / name).read_text())]
+    return sorted(runs, key=lambda run: run["text"])
+
+
 def sections(results: Path) -> dict[str, str]:
     """Everything that the README shows of the results."""
-    runs = json.loads((results / "bench.json").read_text())
+    runs = read_runs(results)
     first = runs[0]
     found = {
         "groups": group_table(first),
@@ -173,7 +181,7 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     args = parser.parse_args()
     args.readme.write_text(fill(args.readme.read_text(), sections(args.results)))
-    save_chart(text_chart(json.loads((args.results / "bench.json").read_text())), CHART)
+    save_chart(text_chart(read_runs(args.results)), CHART)
 
 
 if __name__ == "__main__":
