@@ -1,7 +1,7 @@
 """Writes what the README shows of the benchmark: its tables and the text-length chart.
 
 python -m vif bench --n 2000 --json assets/results/bench.json
-python -m vif bench --n 1000 --text 64 128 256 384 --json assets/results/bench-text.json
+python -m vif bench --n 600 --text 64 128 256 384 --json assets/results/bench-text.json
 python -m training.make_report
 """
 
