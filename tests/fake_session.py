@@ -107,10 +107,10 @@ class FakeSession:
         wrong = COLOURS[(COLOURS.index(right) + 1) % 4] if right in COLOURS else "none"
         word = wrong if method == "plain" and words > 40 else right
         tokens = [word, " ", "one", "</s>"][:: 1 if len(question) % 2 else 3]
-        sure = 0.93 if method == "vif" else 0.9 - 0.5 * lost
+        sure = 0.93 if method != "plain" else 0.9 - 0.5 * lost
         mixtures = []
         low, high = meta["injection"]
-        if method == "vif":
+        if method != "plain":
             layers = range(low, high + 1, meta["stride"])
             mixtures = [self._mixture(layer, target, samples, meta) for layer in layers]
         rows, mass = self._rows(rng, target, lost, len(tokens), mixtures)

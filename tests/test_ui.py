@@ -54,8 +54,19 @@ def wiring():
 def test_the_page_builds_with_and_without_an_adapter(adapter, tmp_path):
     demo = build_demo(FakeSession(adapter=adapter), assets=tmp_path)
     switch = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "use-vif")
-    assert switch.interactive is adapter
+    assert switch.value is True
     assert bool(switch.info) is not adapter
+    assert ("training-free" in switch.label) is not adapter
+
+
+def test_without_an_adapter_the_switch_asks_with_training_free_vif():
+    result = ask(session=FakeSession(adapter=False))
+    assert list(result.traces) == ["plain", "vif-free"]
+    html = answer_cards(result, View())
+    assert "With training-free VIF" in html
+    assert "one extra pass" in html
+    assert html.count('class="vl-card vl-vif"') == 1
+    assert "Injection layer 5" in mixture_panel(result, View(), MixtureView())
 
 
 def test_only_ask_is_public(tmp_path):

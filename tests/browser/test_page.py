@@ -154,8 +154,8 @@ def test_a_double_click_runs_once(open_page, url, session):
 
 def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page = open_page(slow_url)
-    expect(page.get_by_label("Also answer with VIF")).to_be_disabled()
-    expect(page.locator("#use-vif")).to_contain_text("No VIF adapter is loaded")
+    expect(page.get_by_label("Also answer with training-free VIF")).to_be_checked()
+    expect(page.locator("#use-vif")).to_contain_text("one extra pass")
     page.locator("#run").click()
     expect(page.locator("#stop")).to_be_enabled()
     page.locator("#stop").click()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from vif import methods
 from vif.errors import InputError
 from vif.generation import Cancelled
 from vif.images import open_image
@@ -65,8 +66,11 @@ class Form:
     seed: float | None
     max_new_tokens: float | None
 
-    def options(self) -> dict[str, Any]:
+    def options(self, steering: str) -> dict[str, Any]:
         """Returns the keyword arguments of a session's ``ask``.
+
+        Args:
+            steering: Name of the method besides the plain one.
 
         Raises:
             InputError: If a number is missing or not whole where it must be.
@@ -80,7 +84,7 @@ class Form:
             raise InputError("The strength is empty: type a number between 0 and 1.")
         return {
             "context": self.context or "",
-            "methods": ["plain", "vif"] if self.use_vif else ["plain"],
+            "methods": ["plain", steering] if self.use_vif else ["plain"],
             "learning": (whole["learning_start"], whole["learning_end"]),
             "injection": (whole["injection_start"], whole["injection_end"]),
             "alpha": float(self.alpha),
@@ -94,6 +98,11 @@ class SceneFill:
 
     image: Image.Image
     truths: list[Truth]
+
+
+def steering_method(session: Session) -> methods.Method:
+    """Returns what the VIF switch stands for: without an adapter, the form that needs none."""
+    return methods.find("vif" if session.adapter is not None else "vif-free")
 
 
 def answer(
@@ -118,8 +127,9 @@ def answer(
     if not (form.question or "").strip():
         raise InputError("There is no question: type one, or click a suggestion.")
     image = open_image(form.image)
+    options = form.options(steering_method(session).name)
     try:
-        traces = session.ask(image, form.question, cancel=cancel, **form.options())
+        traces = session.ask(image, form.question, cancel=cancel, **options)
     except Cancelled:
         return None
     truth = next((t for t in truths if t.question == form.question.strip()), None)

@@ -7,7 +7,7 @@ import numpy as np
 from vif import render
 from vif.charts import method_label
 from vif.trace import Trace
-from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text
+from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text, tone
 from vif.ui.state import Result, View
 
 # What is smaller is rounding, and is drawn as nothing.
@@ -68,7 +68,7 @@ def _map(name: str, result: Result, view: View, values: np.ndarray, top: float) 
     )
     shown = figure(image, spoken, words, boxes)
     return (
-        f'<section class="vl-map vl-{text(name)}" data-method="{text(name)}">'
+        f'<section class="vl-map {tone(name)}" data-method="{text(name)}">'
         f"<h4>{text(method_label(name))}: where it looked</h4>{shown}{scale}</section>"
     )
 
@@ -169,6 +169,6 @@ def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], to
             )
         )
     return (
-        f'<div class="vl-sheet-row vl-{text(name)}"><h4>{text(method_label(name))}</h4>'
+        f'<div class="vl-sheet-row {tone(name)}"><h4>{text(method_label(name))}</h4>'
         f'<div class="vl-thumbs" role="group">{"".join(thumbs)}</div></div>'
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from vif import render
+from vif.methods import free
 from vif.ui.cards import empty_cards
 from vif.ui.handlers import Session
 from vif.ui.markup import NO_LAYER, PICK_SCRIPT, SHEET_SCRIPT
@@ -128,7 +129,7 @@ def head_choices(num_heads: int) -> list[tuple[str, str]]:
 
 def _mixture_controls(session: Session) -> tuple[gr.Radio, gr.Slider]:
     """Which injection layer, and how many of its components."""
-    most = session.adapter.config.num_components if session.adapter is not None else 1
+    most = session.adapter.config.num_components if session.adapter else free.NUM_COMPONENTS
     with gr.Row(elem_classes="vl-toolbar"):
         injected = gr.Radio([], label="Injection layer", scale=3, elem_id="injected")
         shown = gr.Slider(
