@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from vif.ui.maps import heatmaps
 from vif.ui.mixtures import mixture_panel
 from vif.ui.redraw import notice, picked
 from vif.ui.results import Results, head_choices
+from vif.ui.ruler import ruler_panel
 from vif.ui.state import MixtureView, Result, Truth, View
 
 MAX_SCENE_SEED = 1_000_000
@@ -102,8 +103,8 @@ class Wiring:
         c, r = self.controls, self.results
         outputs = [
             c.run, c.stop, c.message, self.cancel, self.result, self.token, self.chosen, r.body,
-            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.head, r.tiles, r.injected,
-            r.shown,
+            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.ruler, r.head, r.scale,
+            r.injected, r.shown,
         ]  # fmt: skip
         inputs = [self.truths, *c.form, *r.view, r.shown]
         asked = gr.on(
@@ -234,8 +235,11 @@ class Wiring:
         r = self.results
         heads = [value for _, value in head_choices(result.first.num_heads)]
         head = str(view.head) if str(view.head) in heads else "mean"
-        view = view_of(0, view.layer or 0, view.layer is None, head, view.normalised,
-                       view.palette, view.opacity, view.tiles and result.has_tiles)  # fmt: skip
+        view = replace(
+            view,
+            head=int(head) if head.isdigit() else head,
+            scale=view.scale if result.has_tiles else "whole",
+        )
         most = max((len(m.weights) for m in result.mixtures), default=0)
         layers = [(f"Layer {m.layer}", i) for i, m in enumerate(result.mixtures)]
         shown = max(1, min(shown, most)) if most else shown
@@ -252,7 +256,8 @@ class Wiring:
             r.curves: redraw.curve_figure(result, view),
             r.mixture: mixture_panel(result, view, choice),
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
-            r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
+            r.ruler: ruler_panel(result),
+            r.scale: gr.Dropdown(value=view.scale, visible=result.has_tiles),
             r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
             # Every sample of the latent brings its own components. Hidden, it keeps its range: the
             # browser goes on sending the old value.

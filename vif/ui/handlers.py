@@ -177,7 +177,7 @@ def view_of(
     normalised: bool,
     palette: str,
     opacity: float,
-    tiles: bool,
+    scale: str,
 ) -> View:
     """Returns the view that the controls describe, in the order of the page's controls."""
     return View(
@@ -187,7 +187,7 @@ def view_of(
         normalised=normalised,
         palette=palette,
         opacity=float(opacity),
-        tiles=tiles,
+        scale=scale,
     )
 
 
@@ -214,7 +214,8 @@ def save_files(result: Result, view: View) -> list[str]:
 def redraw_script(result: Result, view: View) -> str:
     """Returns a program that draws the shown heatmap again from the saved files."""
     name = result.steered.method if result.steered else result.first.method
-    return f"""from PIL import Image
+    return f"""import numpy as np
+from PIL import Image
 
 from vif import render
 from vif.trace import Trace
@@ -225,8 +226,10 @@ values = render.pick_map(
     trace.rows, token={view.token_of(result.traces[name])}, layer={view.layer}, \
 head={view.head!r}, normalise={view.normalised}
 )
-field = render.paint(values, trace.cells, picture.shape[:2])
-drawn = render.overlay(picture, field, values.max(), "{view.palette}", {view.opacity:g})
+field = render.paint_scale(
+    values, trace.cells, trace.blocks, "{view.scale}", picture.shape[:2]
+)
+drawn = render.overlay(picture, field, np.nanmax(field), "{view.palette}", {view.opacity:g})
 Image.fromarray(drawn).save("map.png")
 """
 
