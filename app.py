@@ -42,6 +42,13 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default=os.environ.get("HOST", default_host))
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "7860")))
+    parser.add_argument(
+        "--model-box",
+        action=argparse.BooleanOptionalAction,
+        # Visitors of a public Space must not fill its disk.
+        default=not os.environ.get("SPACE_ID"),
+        help="let visitors load other models (default: yes, but not on a Space)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.adapter is None and arguments.model_path == str(DEFAULT_MODEL):
         arguments.adapter = str(DEFAULT_ADAPTER) if DEFAULT_ADAPTER.is_dir() else None
@@ -56,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         session = vif.load(arguments.model_path, adapter=arguments.adapter)
     except vif.InputError as error:
         raise SystemExit(f"VIF Lens cannot start. {error}") from error
-    demo = build_demo(session, assets=ASSETS)
+    demo = build_demo(session, assets=ASSETS, model_box=arguments.model_box)
     demo.launch(
         server_name=arguments.host,
         server_port=arguments.port,

@@ -10,8 +10,8 @@ from vif.ui import handlers
 
 PICTURE = Image.new("RGB", (128, 96), (90, 120, 90))
 QUESTION = "What colour is the star?"
-# Layer, all layers, head, normalised, palette, opacity, tiles: the order of the page's controls.
-VIEW = (7, False, "mean", False, "viridis", 0.6, False)
+# Layer, all layers, head, normalised, palette, opacity, scale: the order of the page's controls.
+VIEW = (7, False, "mean", False, "viridis", 0.6, "whole")
 
 
 def form(**changes):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.errors import InputError
+from vif.families import Layout, grid_cells
+from vif.families.layout import Block, make_layout
 from vif.generation import Cancelled
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
@@ -37,13 +39,41 @@ class FakeAdapter:
     config: FakeConfig = FakeConfig()
 
 
+def whole_layout() -> Layout:
+    """One grid that sees the whole image."""
+    parts = [(Block("whole", "whole image", SIDE, SIDE), grid_cells(SIDE, SIDE))]
+    return make_layout(parts, SIDE**2, "fake")
+
+
+def tiled_layout() -> Layout:
+    """Crop, line ends, padding and two scales in 144 tokens; the left tenth is never seen.
+
+    A square look at what the crop keeps, and two tiles of 6 x 9 whose upper halves hold padding:
+    their first row lies above the image.
+    """
+    whole = grid_cells(6, 6, (0.1, 0.0, 1.0, 1.0))
+    parts = [(Block("whole", "whole image", 6, 6, (0.1, 0.0, 1.0, 1.0)), whole)]
+    for i, (left, right) in enumerate(((0.1, 0.55), (0.55, 1.0)), start=1):
+        cells = grid_cells(6, 8, (left, -0.2, right, 1.0)).reshape(6, 8, 4)
+        cells = np.concatenate([cells, np.full((6, 1, 4), np.nan)], 1).reshape(-1, 4)
+        parts.append((Block("tile", f"tile {i} of 2", 6, 8, (left, 0.0, right, 1.0)), cells))
+    return make_layout(parts, SIDE**2, "fake")
+
+
 class FakeSession:
     """The public surface of a session, made of NumPy only."""
 
     name = "fake-vlm"
     num_layers = LAYERS
 
-    def __init__(self, adapter: bool = True, delay: float = 0.0, answers: dict | None = None):
+    def __init__(
+        self,
+        adapter: bool = True,
+        delay: float = 0.0,
+        answers: dict | None = None,
+        layout: Layout | None = None,
+    ):
+        self.layout = layout or whole_layout()
         self.adapter = FakeAdapter() if adapter else None
         self.defaults = Settings()
         self.delay = delay
@@ -94,6 +124,7 @@ class FakeSession:
             "prompt_tokens": 144 + self.token_count(context),
             "stride": stride,
             "max_new_tokens": max_new_tokens,
+            "layout": self.layout.describe(),
         }
         return {m: self._trace(m, question, context, samples, dict(meta)) for m in methods}
 
@@ -107,15 +138,13 @@ class FakeSession:
         wrong = COLOURS[(COLOURS.index(right) + 1) % 4] if right in COLOURS else "none"
         word = wrong if method == "plain" and words > 40 else right
         tokens = [word, " ", "one", "</s>"][:: 1 if len(question) % 2 else 3]
-        sure = 0.93 if method == "vif" else 0.9 - 0.5 * lost
+        sure = 0.93 if method != "plain" else 0.9 - 0.5 * lost
         mixtures = []
         low, high = meta["injection"]
-        if method == "vif":
+        if method != "plain":
             layers = range(low, high + 1, meta["stride"])
             mixtures = [self._mixture(layer, target, samples, meta) for layer in layers]
         rows, mass = self._rows(rng, target, lost, len(tokens), mixtures)
-        x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
-        corner = np.stack([x, y], -1).reshape(-1, 2) / SIDE
         probabilities = np.array([sure] + [0.99] * (len(tokens) - 1))
         others = [(c, (1 - sure) / 3) for c in COLOURS if c != word][:3]
         return Trace(
@@ -125,9 +154,9 @@ class FakeSession:
             logprobs=np.log(probabilities),
             rows=rows,
             mass=mass,
-            centres=corner + 0.5 / SIDE,
-            cells=np.concatenate([corner, corner + 1 / SIDE], 1),
-            blocks=np.zeros(SIDE * SIDE, int),
+            centres=self.layout.centres,
+            cells=self.layout.cells,
+            blocks=self.layout.blocks,
             mixtures=mixtures,
             alternatives=[
                 [(t, float(p)), *others] for t, p in zip(tokens, probabilities, strict=True)

@@ -54,8 +54,19 @@ def wiring():
 def test_the_page_builds_with_and_without_an_adapter(adapter, tmp_path):
     demo = build_demo(FakeSession(adapter=adapter), assets=tmp_path)
     switch = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "use-vif")
-    assert switch.interactive is adapter
+    assert switch.value is True
     assert bool(switch.info) is not adapter
+    assert ("training-free" in switch.label) is not adapter
+
+
+def test_without_an_adapter_the_switch_asks_with_training_free_vif():
+    result = ask(session=FakeSession(adapter=False))
+    assert list(result.traces) == ["plain", "vif-free"]
+    html = answer_cards(result, View())
+    assert "With training-free VIF" in html
+    assert "one extra pass" in html
+    assert html.count('class="vl-card vl-vif"') == 1
+    assert "Injection layer 5" in mixture_panel(result, View(), MixtureView())
 
 
 def test_only_ask_is_public(tmp_path):
@@ -80,7 +91,8 @@ def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
     for name in ("HOST", "PORT", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     found = app.parse_arguments([])
-    assert (found.host, found.port) == ("127.0.0.1", 7860)
+    assert (found.host, found.port, found.model_box) == ("127.0.0.1", 7860, True)
+    assert not app.parse_arguments(["--no-model-box"]).model_box
     assert found.model_path == str(app.DEFAULT_MODEL)
 
 
@@ -89,7 +101,7 @@ def test_a_space_and_the_environment_are_heard(monkeypatch):
     monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
     monkeypatch.setenv("PORT", "8000")
     found = app.parse_arguments([])
-    assert (found.host, found.port) == ("0.0.0.0", 8000)
+    assert (found.host, found.port, found.model_box) == ("0.0.0.0", 8000, False)
 
 
 def test_the_bundled_adapter_is_for_the_bundled_model_only():
@@ -151,7 +163,7 @@ def test_the_known_answer_belongs_to_its_question_only():
 
 
 def test_a_run_shows_busy_then_everything(wiring):
-    run = wiring.run([], *vars(form()).values(), *VIEW, 6)
+    run = wiring.run(None, [], *vars(form()).values(), *VIEW, 6)
     busy, done = list(run)
     assert busy[wiring.controls.run].interactive is False
     assert busy[wiring.controls.stop].interactive is True
@@ -162,13 +174,13 @@ def test_a_run_shows_busy_then_everything(wiring):
 
 
 def test_a_problem_changes_the_message_and_nothing_else(wiring):
-    *_, last = wiring.run([], *vars(form(image=None)).values(), *VIEW, 6)
+    *_, last = wiring.run(None, [], *vars(form(image=None)).values(), *VIEW, 6)
     assert list(last) == [wiring.controls.message]
     assert 'role="alert"' in last[wiring.controls.message]
 
 
 def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
-    *_, last = wiring.run([], *vars(form(question=BREAKING)).values(), *VIEW, 6)
+    *_, last = wiring.run(None, [], *vars(form(question=BREAKING)).values(), *VIEW, 6)
     assert list(last) == [wiring.controls.message]
     assert "asked to break" not in last[wiring.controls.message]
     assert "asked to break" in caplog.text

@@ -14,9 +14,13 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 # One colour per answer, the same as in the cards; other methods take the remaining ones.
-METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d"}
+METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d", "vif-free": "#e2661d"}
 OTHER_COLOURS = ("#7b6bb2", "#2f9e8f", "#b08900", "#b0567e")
-METHOD_LABELS = {"plain": "Plain", "vif": "With VIF"}
+METHOD_LABELS = {
+    "plain": "Plain",
+    "vif": "With VIF",
+    "vif-free": "With training-free VIF",
+}
 LEARNING_COLOUR = "#2f7fc1"
 INJECTION_COLOUR = "#e2661d"
 _TEXT = "#7a8698"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
@@ -24,6 +25,8 @@ LESS = np.array([38, 84, 124], np.float32)
 MORE = np.array([214, 84, 15], np.float32)
 _NEUTRAL = np.array([236, 238, 241], np.float32)
 _UNSEEN_PERIOD = 8
+# Which tokens are drawn: the look at the whole image, its parts, or all on top of each other.
+SCALES = ("whole", "tiles", "all")
 
 
 def pick_map(
@@ -81,6 +84,54 @@ def paint(values: np.ndarray, cells: np.ndarray, shape: tuple[int, int]) -> np.n
     for value, (x0, y0, x1, y1) in zip(values[on_image], edges, strict=True):
         field[max(y0, 0) : y1, max(x0, 0) : x1] = value
     return field
+
+
+def paint_scale(
+    values: np.ndarray, cells: np.ndarray, blocks: np.ndarray, scale: str, shape: tuple[int, int]
+) -> np.ndarray:
+    """Lays the tokens of one scale on their pixels, or adds all scales up.
+
+    Where scales are added, a token counts by area: its value is spread over its own cell and
+    measured per median cell of the whole image, so that finer tokens are not drawn too weak.
+
+    Args:
+        values: One number per token, (N,).
+        cells: See `paint`.
+        blocks: Which grid a token belongs to, (N,); 0 is the whole image.
+        scale: One of `SCALES`.
+        shape: Height and width in pixels.
+
+    Returns:
+        Field, (H, W), float32; NaN where no cell of the scale lies.
+
+    Raises:
+        ValueError: If the scale is unknown.
+    """
+    if scale not in SCALES:
+        raise ValueError(f"scale is {scale!r}: expected one of {SCALES}.")
+    if scale != "all":
+        is_drawn = (blocks > 0) == (scale == "tiles")
+        return paint(values[is_drawn], cells[is_drawn], shape)
+    area = (cells[:, 2:] - cells[:, :2]).prod(1)
+    unit = area[(blocks == 0) & np.isfinite(area)]
+    density = values * (np.median(unit) if len(unit) else 1.0) / area
+    total = np.full(shape, np.nan, np.float32)
+    for block in np.unique(blocks):
+        field = paint(density[blocks == block], cells[blocks == block], shape)
+        total = np.where(np.isnan(field), total, np.nan_to_num(total) + field)
+    return total
+
+
+def grey_out(image: np.ndarray, regions: Iterable[tuple[float, float, float, float]]) -> np.ndarray:
+    """Returns the picture with regions drawn as unseen, (H, W, 3) uint8.
+
+    Args:
+        image: Picture, (H, W, 3), uint8.
+        regions: Rectangles (x0, y0, x1, y1), in [0, 1].
+    """
+    cells = np.array(list(regions), float).reshape(-1, 4)
+    unseen = ~np.isnan(paint(np.ones(len(cells)), cells, image.shape[:2]))
+    return _hatched(image.astype(np.float32), image, unseen)
 
 
 def overlay(

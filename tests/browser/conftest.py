@@ -49,7 +49,7 @@ def examples(tmp_path_factory):
 
 
 def serve(session, assets):
-    demo = build_demo(session, assets=assets)
+    demo = build_demo(session, assets=assets, model_box=True)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     return demo, url
 

@@ -154,8 +154,8 @@ def test_a_double_click_runs_once(open_page, url, session):
 
 def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page = open_page(slow_url)
-    expect(page.get_by_label("Also answer with VIF")).to_be_disabled()
-    expect(page.locator("#use-vif")).to_contain_text("No VIF adapter is loaded")
+    expect(page.get_by_label("Also answer with training-free VIF")).to_be_checked()
+    expect(page.locator("#use-vif")).to_contain_text("one extra pass")
     page.locator("#run").click()
     expect(page.locator("#stop")).to_be_enabled()
     page.locator("#stop").click()
@@ -165,6 +165,35 @@ def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("The model stopped with an error")
     expect(page.locator("#run")).to_be_enabled()
+
+
+def test_the_ruler_draws_every_token(answered):
+    page = answered
+    page.get_by_role("tab", name="Pixel ruler").click()
+    expect(page.locator("#ruler figure svg .vl-grid")).to_be_visible()
+    expect(page.locator("#ruler")).to_contain_text("12 x 12 (rows x columns): 144 tokens")
+    shoot(page, "ruler")
+
+
+def test_a_model_that_is_missing_is_one_sentence_and_changes_nothing(open_page, url, tmp_path):
+    page = open_page(url)
+    before = page.locator("#model-line").inner_text()
+    page.locator("#model-box button").first.click()
+    page.locator("#load-model").click()
+    expect(page.locator("#model-message")).to_contain_text("There is no model: type")
+    page.get_by_label("Model", exact=True).fill(str(tmp_path))
+    for button in ("#look-up", "#load-model"):
+        page.locator(button).click()
+        expect(page.locator("#model-message")).to_contain_text("config.json is missing")
+    (tmp_path / "config.json").write_text("{}")
+    page.locator("#look-up").click()
+    expect(page.locator("#model-message")).to_contain_text("nothing is downloaded")
+    page.locator("#load-model").click()
+    expect(page.locator("#model-message")).to_contain_text("No vision-language model could be")
+    expect(page.locator("#load-model")).to_be_enabled()
+    expect(page.locator("#run")).to_be_enabled()
+    assert page.locator("#model-line").inner_text() == before
+    shoot(page, "model-box")
 
 
 def test_two_tabs_never_meet(answered, open_page, url):

@@ -6,13 +6,18 @@ import math
 
 import numpy as np
 
+from vif import methods
 from vif.charts import method_label
 from vif.scenes import is_correct
 from vif.trace import Trace
-from vif.ui.markup import chip, number, percent, text, visible_token
+from vif.ui.markup import chip, number, percent, text, tone, visible_token
 from vif.ui.state import Curves, Result, View
 
-SUBTITLES = {"plain": "the model as it is", "vif": "attention steered back to the image"}
+SUBTITLES = {
+    "plain": "the model as it is",
+    "vif": "attention steered back to the image",
+    "vif-free": methods.find("vif-free").summary,
+}
 _EMPTY = """
 <section class="vl-empty" aria-label="Results">
   <p class="vl-empty-lead">Here the same model will answer twice: as it is, and with VIF steering
@@ -47,7 +52,7 @@ def _card(name: str, trace: Trace, result: Result, view: View) -> str:
     time = f'<span class="vl-time">{seconds:.2f} s</span>' if seconds is not None else ""
     answer = text(trace.answer) or '<span class="vl-muted">(an empty answer)</span>'
     return (
-        f'<article class="vl-card vl-{text(name)}" data-method="{text(name)}" '
+        f'<article class="vl-card {tone(name)}" data-method="{text(name)}" '
         f'aria-label="{text(label)}: answer">'
         f"<header><h3>{text(label)}</h3>{time}<p>{text(SUBTITLES.get(name, ''))}</p></header>"
         f'<p class="vl-answer">{answer}</p>{_verdict(trace, result)}'

@@ -8,10 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from vif.settings import Settings
 from vif.ui import examples as strips
 from vif.ui.examples import Example
-from vif.ui.handlers import Session, questions_of, scene
+from vif.ui.handlers import Session, questions_of, scene, steering_method
 from vif.ui.markup import PICK_SCRIPT, text
 from vif.ui.state import Truth
 from vif.ui.theme import html_block
@@ -114,7 +113,7 @@ def header(session: Session) -> str:
         if is_bundled
         else ""
     )
-    adapter = "with a VIF adapter" if session.adapter is not None else "without a VIF adapter"
+    adapter = "with a VIF adapter" if session.adapter is not None else "with training-free VIF"
     return (
         '<div class="vl-header"><div><h1>VIF <span>Lens</span></h1><p>One vision-language model, '
         "asked twice: as it is, and with its attention steered back to the image.</p></div>"
@@ -123,17 +122,19 @@ def header(session: Session) -> str:
     )
 
 
+def vif_words(session: Session) -> dict[str, str | None]:
+    """Returns what stands at the VIF switch: without an adapter, what it does and costs."""
+    if session.adapter is not None:
+        return {"label": "Also answer with VIF", "info": None}
+    return {
+        "label": "Also answer with training-free VIF",
+        "info": steering_method(session).summary,
+    }
+
+
 def _vif_switch(session: Session) -> gr.Checkbox:
-    """VIF on or off; without an adapter it is off, and says why."""
-    has_adapter = session.adapter is not None
-    return gr.Checkbox(
-        has_adapter,
-        label="Also answer with VIF",
-        info=None if has_adapter else "No VIF adapter is loaded. Start with --adapter FOLDER.",
-        interactive=has_adapter,
-        container=False,
-        elem_id="use-vif",
-    )
+    """VIF on or off."""
+    return gr.Checkbox(True, **vif_words(session), container=False, elem_id="use-vif")
 
 
 def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
@@ -166,10 +167,7 @@ def _settings(
 ) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component]]:
     """Where VIF reads and writes, how strongly, and how its latent is drawn."""
     defaults = session.defaults
-    has_adapter = session.adapter is not None
-    with gr.Accordion(
-        "VIF settings", open=True, visible=has_adapter, elem_id="settings"
-    ) as settings:
+    with gr.Accordion("VIF settings", open=True, elem_id="settings") as settings:
         plan = html_block(
             strips.plan_strip(
                 session.num_layers, defaults.learning, defaults.injection, defaults.stride
@@ -182,7 +180,7 @@ def _settings(
             0, 1, defaults.alpha, step=0.05, label="Strength (alpha)", elem_id="alpha"
         )
         with gr.Accordion("More", open=False):
-            stride, samples, seed = _rarely_changed(defaults)
+            stride, samples, seed = _rarely_changed(session)
     longest = gr.Number(
         defaults.max_new_tokens, label="Longest answer, tokens", precision=0, elem_id="longest"
     )
@@ -211,8 +209,9 @@ def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
     return numbers
 
 
-def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
-    """Stride, sampling and its seed."""
+def _rarely_changed(session: Session) -> list[gr.components.Component]:
+    """Stride, sampling and its seed; only an adapter has a latent to sample."""
+    defaults = session.defaults
     stride = gr.Number(defaults.stride, label="Use every n-th layer", precision=0)
     samples = gr.Slider(
         0,
@@ -221,7 +220,8 @@ def _rarely_changed(defaults: Settings) -> list[gr.components.Component]:
         step=1,
         label="Latent samples",
         info="0 takes the prior mean; more draws samples and shows where they disagree.",
+        visible=session.adapter is not None,
         elem_id="samples",
     )
-    seed = gr.Number(defaults.seed, label="Seed of the samples", precision=0, elem_id="seed")
+    seed = gr.Number(defaults.seed, label="Seed", precision=0, elem_id="seed")
     return [stride, samples, seed]

@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,8 @@ from vif.ui.maps import heatmaps
 from vif.ui.mixtures import mixture_panel
 from vif.ui.redraw import notice, picked
 from vif.ui.results import Results, head_choices
+from vif.ui.ruler import ruler_panel
+from vif.ui.shelf import Key, Shelf
 from vif.ui.state import MixtureView, Result, Truth, View
 
 MAX_SCENE_SEED = 1_000_000
@@ -40,7 +42,7 @@ _SCROLL = """() => {
 }"""
 
 # Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
-_QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 @dataclass
@@ -52,6 +54,8 @@ class Wiring:
     results: Results
     examples: list[Example]
     seconds: int
+    shelf: Shelf = field(init=False)
+    key: gr.State = field(init=False)
     result: gr.State = field(init=False)
     token: gr.State = field(init=False)
     chosen: gr.State = field(init=False)
@@ -60,6 +64,7 @@ class Wiring:
 
     def __post_init__(self) -> None:
         state = partial(gr.State, time_to_live=self.seconds)
+        self.shelf, self.key = Shelf(self.session), state(None)
         self.result, self.token, self.chosen = state(None), state(0), state(None)
         self.truths, self.cancel = state(self.controls.truths), state(None)
 
@@ -77,35 +82,35 @@ class Wiring:
         """Scenes, examples, suggestions, text before the question, layer ranges."""
         c = self.controls
         filled = [c.image, c.question, self.truths, c.suggestions, c.message]
-        c.draw.click(self.draw_scene, None, filled, **_QUICK)
-        c.examples.select(self.take_example, None, [*filled, c.text_length, c.context], **_QUICK)
-        c.suggestions.select(self.take_suggestion, [self.truths], [c.question], **_QUICK)
+        c.draw.click(self.draw_scene, None, filled, **QUICK)
+        c.examples.select(self.take_example, None, [*filled, c.text_length, c.context], **QUICK)
+        c.suggestions.select(self.take_suggestion, [self.truths], [c.question], **QUICK)
         # A scene's questions do not fit another picture.
         gr.on(
             [c.image.upload, c.image.clear],
             lambda: ([], suggestion_strip(handlers.questions_of([]))),
             None,
             [self.truths, c.suggestions],
-            **_QUICK,
+            **QUICK,
         )
-        c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **_QUICK)
-        c.context.change(self.count_text, [c.context], [c.context_note], **_QUICK)
+        c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **QUICK)
+        c.context.change(self.count_text, [self.key, c.context], [c.context_note], **QUICK)
         # Without VIF its settings would be controls that do nothing.
         c.use_vif.input(
-            lambda is_on: gr.Accordion(visible=is_on), [c.use_vif], [c.settings], **_QUICK
+            lambda is_on: gr.Accordion(visible=is_on), [c.use_vif], [c.settings], **QUICK
         )
         numbers = c.form[4:9]
-        gr.on([n.change for n in numbers], self.draw_plan, numbers, [c.plan], **_QUICK)
+        gr.on([n.change for n in numbers], self.draw_plan, [self.key, *numbers], [c.plan], **QUICK)
 
     def connect_run(self) -> None:
         """Run, stop, and the buttons' state."""
         c, r = self.controls, self.results
         outputs = [
             c.run, c.stop, c.message, self.cancel, self.result, self.token, self.chosen, r.body,
-            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.head, r.tiles, r.injected,
-            r.shown,
+            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.ruler, r.head, r.scale,
+            r.injected, r.shown, r.layer,
         ]  # fmt: skip
-        inputs = [self.truths, *c.form, *r.view, r.shown]
+        inputs = [self.key, self.truths, *c.form, *r.view, r.shown]
         asked = gr.on(
             [c.run.click, c.question.submit],
             self.run,
@@ -118,17 +123,17 @@ class Wiring:
             api_visibility="private",
         )
         # After an exception the page runs "failure" alone (Gradio 6.31).
-        asked.then(self.rest, None, [c.run, c.stop], **_QUICK)
-        asked.failure(self.fail, None, [c.run, c.stop, c.message], **_QUICK)
+        asked.then(self.rest, None, [c.run, c.stop], **QUICK)
+        asked.failure(self.fail, None, [c.run, c.stop, c.message], **QUICK)
         # On a narrow screen the answers lie below everything that was filled in.
-        self.result.change(None, js=_SCROLL, **_QUICK)
-        c.stop.click(self.stop, [self.cancel], [c.message], **_QUICK)
+        self.result.change(None, js=_SCROLL, **QUICK)
+        c.stop.click(self.stop, [self.cancel], [c.message], **QUICK)
 
     def connect_view(self) -> None:
         """Layer, head, token and the rest of what only changes how a result is shown."""
         r = self.results
         maps = [r.maps, r.sheet]
-        quick = {**_QUICK, "trigger_mode": "always_last"}
+        quick = {**QUICK, "trigger_mode": "always_last"}
         r.layer.input(
             lambda *a: (False, *redraw.draw_layer(*a[:3], False, *a[4:])),
             self.view_inputs,
@@ -192,19 +197,27 @@ class Wiring:
         index = picked(event, len(questions))
         return gr.skip() if index is None else questions[index]
 
-    def count_text(self, context: str) -> str:
+    def count_text(self, key: Key | None, context: str) -> str:
         """How long the text before the question is."""
-        count = self.session.token_count(context) if context else 0
+        session = self.session_of(key)
+        count = session.token_count(context) if context else 0
         return f'<p class="vl-small">{count} tokens before the question.</p>'
 
-    def draw_plan(self, *numbers: float | None) -> str:
+    def draw_plan(self, key: Key | None, *numbers: float | None) -> str:
         """The row of layers for the numbers that stand in the fields."""
         first, last, start, end, stride = numbers
-        return plan_strip(self.session.num_layers, (first, last), (start, end), stride)
+        return plan_strip(self.session_of(key).num_layers, (first, last), (start, end), stride)
+
+    def session_of(self, key: Key | None) -> Session:
+        """The tab's model; the page's own stands in for one that was let go, until the next run."""
+        try:
+            return self.shelf.get(key)
+        except InputError:
+            return self.session
 
     # -- running ----------------------------------------------------------------------------
 
-    def run(self, truths: list[Truth], *values: Any) -> Iterator[dict[Any, Any]]:
+    def run(self, key: Key | None, truths: list[Truth], *values: Any) -> Iterator[dict[Any, Any]]:
         """Asks the model; a problem leaves the old answers and everything typed in place."""
         c = self.controls
         form, view_values, shown = Form(*values[:13]), values[13:-1], values[-1]
@@ -216,7 +229,7 @@ class Wiring:
             self.cancel: cancel,
         }
         try:
-            result = handlers.answer(self.session, form, truths or [], cancel)
+            result = handlers.answer(self.shelf.get(key), form, truths or [], cancel)
         except InputError as error:
             yield {c.message: notice(str(error), is_problem=True)}
             return
@@ -234,8 +247,13 @@ class Wiring:
         r = self.results
         heads = [value for _, value in head_choices(result.first.num_heads)]
         head = str(view.head) if str(view.head) in heads else "mean"
-        view = view_of(0, view.layer or 0, view.layer is None, head, view.normalised,
-                       view.palette, view.opacity, view.tiles and result.has_tiles)  # fmt: skip
+        last = result.first.num_layers - 1
+        view = replace(
+            view,
+            layer=None if view.layer is None else min(view.layer, last),
+            head=int(head) if head.isdigit() else head,
+            scale=view.scale if result.has_tiles else "whole",
+        )
         most = max((len(m.weights) for m in result.mixtures), default=0)
         layers = [(f"Layer {m.layer}", i) for i, m in enumerate(result.mixtures)]
         shown = max(1, min(shown, most)) if most else shown
@@ -252,7 +270,11 @@ class Wiring:
             r.curves: redraw.curve_figure(result, view),
             r.mixture: mixture_panel(result, view, choice),
             r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
-            r.tiles: gr.Checkbox(view.tiles, visible=result.has_tiles),
+            r.ruler: ruler_panel(result),
+            r.layer: gr.Slider(maximum=last)
+            if view.layer is None
+            else gr.Slider(value=view.layer, maximum=last),
+            r.scale: gr.Dropdown(value=view.scale, visible=result.has_tiles),
             r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
             # Every sample of the latent brings its own components. Hidden, it keeps its range: the
             # browser goes on sending the old value.

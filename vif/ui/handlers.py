@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from PIL import Image
 
+from vif import methods
 from vif.errors import InputError
 from vif.generation import Cancelled
 from vif.images import open_image
@@ -65,8 +66,11 @@ class Form:
     seed: float | None
     max_new_tokens: float | None
 
-    def options(self) -> dict[str, Any]:
+    def options(self, steering: str) -> dict[str, Any]:
         """Returns the keyword arguments of a session's ``ask``.
+
+        Args:
+            steering: Name of the method besides the plain one.
 
         Raises:
             InputError: If a number is missing or not whole where it must be.
@@ -80,7 +84,7 @@ class Form:
             raise InputError("The strength is empty: type a number between 0 and 1.")
         return {
             "context": self.context or "",
-            "methods": ["plain", "vif"] if self.use_vif else ["plain"],
+            "methods": ["plain", steering] if self.use_vif else ["plain"],
             "learning": (whole["learning_start"], whole["learning_end"]),
             "injection": (whole["injection_start"], whole["injection_end"]),
             "alpha": float(self.alpha),
@@ -94,6 +98,11 @@ class SceneFill:
 
     image: Image.Image
     truths: list[Truth]
+
+
+def steering_method(session: Session) -> methods.Method:
+    """Returns what the VIF switch stands for: without an adapter, the form that needs none."""
+    return methods.find("vif" if session.adapter is not None else "vif-free")
 
 
 def answer(
@@ -118,8 +127,9 @@ def answer(
     if not (form.question or "").strip():
         raise InputError("There is no question: type one, or click a suggestion.")
     image = open_image(form.image)
+    options = form.options(steering_method(session).name)
     try:
-        traces = session.ask(image, form.question, cancel=cancel, **form.options())
+        traces = session.ask(image, form.question, cancel=cancel, **options)
     except Cancelled:
         return None
     truth = next((t for t in truths if t.question == form.question.strip()), None)
@@ -167,7 +177,7 @@ def view_of(
     normalised: bool,
     palette: str,
     opacity: float,
-    tiles: bool,
+    scale: str,
 ) -> View:
     """Returns the view that the controls describe, in the order of the page's controls."""
     return View(
@@ -177,7 +187,7 @@ def view_of(
         normalised=normalised,
         palette=palette,
         opacity=float(opacity),
-        tiles=tiles,
+        scale=scale,
     )
 
 
@@ -204,7 +214,8 @@ def save_files(result: Result, view: View) -> list[str]:
 def redraw_script(result: Result, view: View) -> str:
     """Returns a program that draws the shown heatmap again from the saved files."""
     name = result.steered.method if result.steered else result.first.method
-    return f"""from PIL import Image
+    return f"""import numpy as np
+from PIL import Image
 
 from vif import render
 from vif.trace import Trace
@@ -215,8 +226,10 @@ values = render.pick_map(
     trace.rows, token={view.token_of(result.traces[name])}, layer={view.layer}, \
 head={view.head!r}, normalise={view.normalised}
 )
-field = render.paint(values, trace.cells, picture.shape[:2])
-drawn = render.overlay(picture, field, values.max(), "{view.palette}", {view.opacity:g})
+field = render.paint_scale(
+    values, trace.cells, trace.blocks, "{view.scale}", picture.shape[:2]
+)
+drawn = render.overlay(picture, field, np.nanmax(field), "{view.palette}", {view.opacity:g})
 Image.fromarray(drawn).save("map.png")
 """
 

@@ -7,7 +7,7 @@ import numpy as np
 from vif import render
 from vif.charts import method_label
 from vif.trace import Trace
-from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text
+from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text, tone
 from vif.ui.state import Result, View
 
 # What is smaller is rounding, and is drawn as nothing.
@@ -23,7 +23,10 @@ def head_words(view: View) -> str:
 
 def quantity(view: View) -> str:
     """Returns what the colours stand for."""
-    return "share of the image part" if view.normalised else "share of the row per image token"
+    share = "share of the image part" if view.normalised else "share of the row"
+    if view.scale == "all":
+        return f"{share} per area of a whole-image token, all scales added"
+    return share if view.normalised else f"{share} per image token"
 
 
 def caption(trace: Trace, view: View) -> str:
@@ -38,47 +41,55 @@ def caption(trace: Trace, view: View) -> str:
 def heatmaps(result: Result, view: View) -> str:
     """One map per answer on one shared scale, and the difference where there are two."""
     maps = {name: view.values(trace, view.layer) for name, trace in result.traces.items()}
-    top = max(_top(values, view.cells(result.traces[name])) for name, values in maps.items())
-    figures = [_map(name, result, view, values, top) for name, values in maps.items()]
+    fields = {
+        name: view.field(result.traces[name], values, result.picture)
+        for name, values in maps.items()
+    }
+    top = max(map(highest, fields.values()))
+    figures = [_map(name, result, view, fields[name], top) for name in maps]
     if result.steered is not None:
-        difference = maps[result.steered.method] - maps["plain"]
-        figures.append(_difference(result, view, difference))
+        figures.append(_difference(result, view, fields[result.steered.method] - fields["plain"]))
     return f'<div class="vl-cols vl-count-{len(figures)}">{"".join(figures)}</div>'
 
 
-def _top(values: np.ndarray, cells: np.ndarray) -> float:
-    """The largest value that is drawn, a little above zero at least."""
-    drawn = values[np.isfinite(cells).all(1)]
-    return float(max(drawn.max(initial=0), _SMALLEST))
+def highest(field: np.ndarray) -> float:
+    """Returns the largest value that is drawn, a little above zero at least."""
+    return float(max(field[~np.isnan(field)].max(initial=0), _SMALLEST))
 
 
-def _map(name: str, result: Result, view: View, values: np.ndarray, top: float) -> str:
+def unseen_words(field: np.ndarray) -> str:
+    """Returns what hatched pixels are, if there are any."""
+    return " Grey and hatched: pixels that no token shown here sees." if _has_gaps(field) else ""
+
+
+def _has_gaps(field: np.ndarray) -> bool:
+    return bool(np.isnan(field).any())
+
+
+def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -> str:
     """The map of one answer with its colour bar."""
     trace = result.traces[name]
-    field = render.paint(values, view.cells(trace), result.picture.shape[:2])
     image = render.overlay(result.picture, field, top, view.palette, view.opacity)
     boxes, named = _asked(result, image)
     told = caption(trace, view)
     spoken = f"Heatmap of the {method_label(name)} answer over the image"
-    total = "" if view.normalised else f" In all <b>{percent(float(values.sum()))}</b> of the row."
-    words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}"
+    share = float(view.values(trace, view.layer).sum())
+    total = "" if view.normalised else f" In all <b>{percent(share)}</b> of the row."
+    words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}{unseen_words(field)}"
     scale = bar(
         render.colour_bar(result.picture, view.palette, view.opacity),
         ("0", "one scale for all answers", number(top)),
     )
     shown = figure(image, spoken, words, boxes)
     return (
-        f'<section class="vl-map vl-{text(name)}" data-method="{text(name)}">'
+        f'<section class="vl-map {tone(name)}" data-method="{text(name)}">'
         f"<h4>{text(method_label(name))}: where it looked</h4>{shown}{scale}</section>"
     )
 
 
-def _difference(result: Result, view: View, difference: np.ndarray) -> str:
+def _difference(result: Result, view: View, field: np.ndarray) -> str:
     """Where VIF looks more (orange) and less (blue) than plain."""
-    trace = result.steered
-    cells = view.cells(trace)
-    limit = _top(np.abs(difference), cells)
-    field = render.paint(difference, cells, result.picture.shape[:2])
+    limit = highest(np.abs(field))
     image = render.overlay_difference(result.picture, field, limit, view.opacity)
     boxes, _ = _asked(result, image)
     layer = "Mean of all layers" if view.layer is None else f"Layer {view.layer}"
@@ -108,20 +119,20 @@ def contact_sheet(result: Result, view: View) -> str:
     """All layers of all answers as small maps on one scale; a click chooses the layer."""
     layers = range(result.first.num_layers)
     maps = {
-        name: [view.values(trace, layer) for layer in layers]
+        name: [view.field(trace, view.values(trace, i), result.thumb) for i in layers]
         for name, trace in result.traces.items()
     }
-    drawn = np.isfinite(view.cells(result.first)).all(1)
-    values = np.array(list(maps.values()))[..., drawn]
+    values = np.array(list(maps.values()))
+    values = values[~np.isnan(values)]
     # One bright token in one layer would leave all other pictures dark.
-    top = float(max(np.quantile(values, _SHEET_QUANTILE), _SMALLEST))
+    top = float(max(np.quantile(values, _SHEET_QUANTILE), _SMALLEST)) if len(values) else _SMALLEST
     rows = "".join(_sheet_row(name, result, view, values, top) for name, values in maps.items())
     scale = bar(
         render.colour_bar(result.picture, view.palette, view.opacity),
         (
             "0",
             f"{quantity(view)}, one scale for all",
-            f"{number(top)} and more (up to {number(float(values.max()))})",
+            f"{number(top)} and more (up to {number(highest(values))})",
         ),
     )
     told = (
@@ -150,11 +161,14 @@ def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], to
     # Ranges belong to the method that injects; plain borrows them for comparison.
     source = result.steered or trace
     thumbs = []
-    for layer, values in enumerate(maps):
-        field = render.paint(values, view.cells(trace), result.thumb.shape[:2])
+    for layer, field in enumerate(maps):
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)
         roles = role_of(source, layer)
-        share = f"<small>{percent(float(values.sum()))}</small>" if not view.normalised else ""
+        share = (
+            f"<small>{percent(float(view.values(trace, layer).sum()))}</small>"
+            if not view.normalised
+            else ""
+        )
         badges = "".join(f'<em class="vl-key vl-{role}">{role}</em>' for role in roles)
         thumbs.append(
             chip(
@@ -169,6 +183,6 @@ def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], to
             )
         )
     return (
-        f'<div class="vl-sheet-row vl-{text(name)}"><h4>{text(method_label(name))}</h4>'
+        f'<div class="vl-sheet-row {tone(name)}"><h4>{text(method_label(name))}</h4>'
         f'<div class="vl-thumbs" role="group">{"".join(thumbs)}</div></div>'
     )

@@ -39,6 +39,11 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
+def tone(method: str) -> str:
+    """Returns the class that colours an answer: both forms of VIF share one."""
+    return "vl-vif" if method.startswith("vif") else f"vl-{text(method)}"
+
+
 def visible_token(token: str) -> str:
     """Returns a token as a person can see it: blanks and line ends get a sign."""
     shown = token.replace("\n", "⏎").replace("\t", "⇥")

@@ -105,9 +105,8 @@ def _field(
     result: Result, view: View, values: np.ndarray, title: str, words: str, unit: str
 ) -> str:
     """One quantity per image token as a heatmap with its own scale."""
-    cells = view.cells(result.first)
-    top = float(max(values[np.isfinite(cells).all(1)].max(initial=0), 1e-6))
-    field = render.paint(values, cells, result.picture.shape[:2])
+    field = view.field(result.first, values, result.picture)
+    top = float(max(field[~np.isnan(field)].max(initial=0), 1e-6))
     image = render.overlay(result.picture, field, top, view.palette, view.opacity)
     boxes = rectangles(result.truth.boxes, image.shape) if result.truth else ""
     strip = render.colour_bar(result.picture, view.palette, view.opacity)

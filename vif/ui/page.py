@@ -11,27 +11,32 @@ from vif.ui.endpoint import add_endpoint
 from vif.ui.events import Wiring
 from vif.ui.examples import read_examples
 from vif.ui.handlers import Session
+from vif.ui.model_box import build_model_box, connect_model_box
 from vif.ui.results import build_results
 from vif.ui.theme import html_block
 
 STATE_SECONDS = 6 * 3600
 
 
-def build_demo(session: Session, assets: Path | str = "assets") -> gr.Blocks:
+def build_demo(
+    session: Session, assets: Path | str = "assets", model_box: bool = False
+) -> gr.Blocks:
     """Builds the page around a loaded model; nothing runs before a person asks.
 
     Args:
         session: The loaded model, shared by every visitor; what a visitor sees is not.
         assets: Folder with ``examples/examples.json``; may be absent.
+        model_box: Let visitors load other models, which fills this machine's disk and memory.
     """
     examples = read_examples(Path(assets) / "examples")
     with gr.Blocks(
         title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS)
     ) as demo:
-        html_block(header(session))
+        title = html_block(header(session))
         with gr.Row(elem_classes="vl-page"):
             with gr.Column(scale=0, min_width=340, elem_classes="vl-left"):
                 controls: Controls = build_controls(session, examples)
+                box = build_model_box() if model_box else None
             with gr.Column(scale=1, min_width=320, elem_classes="vl-right"):
                 results = build_results(session)
         wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
@@ -39,5 +44,7 @@ def build_demo(session: Session, assets: Path | str = "assets") -> gr.Blocks:
         wiring.connect_run()
         wiring.connect_view()
         wiring.connect_files()
+        if box is not None:
+            connect_model_box(box, wiring, title)
         add_endpoint(session)
     return demo

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from vif import render
+from vif.methods import free
 from vif.ui.cards import empty_cards
 from vif.ui.handlers import Session
 from vif.ui.markup import NO_LAYER, PICK_SCRIPT, SHEET_SCRIPT
@@ -28,7 +29,8 @@ class Results:
     layer: gr.Slider
     all_layers: gr.Checkbox
     head: gr.Dropdown
-    tiles: gr.Checkbox
+    scale: gr.Dropdown
+    ruler: gr.HTML
     view: list[gr.components.Component]
     injected: gr.Radio
     shown: gr.Slider
@@ -41,7 +43,7 @@ def build_results(session: Session) -> Results:
     """Builds the column; everything below the cards stays hidden until the first run."""
     cards = html_block(empty_cards(), js_on_load=PICK_SCRIPT, elem_id="cards")
     with gr.Column(visible=False, elem_id="body") as body:
-        layer, all_layers, head, tiles, display = _view_controls(session)
+        layer, all_layers, head, scale, display = _view_controls(session)
         maps = html_block(elem_id="maps")
         with gr.Tabs(elem_id="more"):
             with gr.Tab("Curves", id="curves"):
@@ -52,12 +54,14 @@ def build_results(session: Session) -> Results:
             with gr.Tab("Mixture", id="mixture"):
                 injected, shown = _mixture_controls(session)
                 mixture = html_block(js_on_load=PICK_SCRIPT, elem_id="mixture")
+            with gr.Tab("Pixel ruler", id="ruler"):
+                ruler = html_block(elem_id="ruler")
             with gr.Tab("Save", id="save"):
                 prepare, files, script = _save()
     normalised, palette, opacity = display
-    view = [layer, all_layers, head, normalised, palette, opacity, tiles]
+    view = [layer, all_layers, head, normalised, palette, opacity, scale]
     return Results(
-        cards, body, maps, sheet, curves, mixture, layer, all_layers, head, tiles, view,
+        cards, body, maps, sheet, curves, mixture, layer, all_layers, head, scale, ruler, view,
         injected, shown, prepare, files, script,
     )  # fmt: skip
 
@@ -74,7 +78,7 @@ _CURVES_NOTE = (
 
 def _view_controls(
     session: Session,
-) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown, gr.Checkbox, tuple]:
+) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown, gr.Dropdown, tuple]:
     """Which map is shown, and how; none of them runs the model."""
     with gr.Row(elem_classes="vl-toolbar", elem_id="toolbar"):
         with gr.Column(scale=3, min_width=220, elem_classes="vl-tight"):
@@ -105,14 +109,18 @@ def _view_controls(
             palette = gr.Dropdown(
                 list(render.PALETTES), value="viridis", label="Colours", elem_id="palette"
             )
-            tiles = gr.Checkbox(
-                False, label="Show tiles", container=False, visible=False, elem_id="tiles"
+            scale = gr.Dropdown(
+                [("Whole image", "whole"), ("Tiles", "tiles"), ("All blended", "all")],
+                value="whole",
+                label="Scale",
+                visible=False,
+                elem_id="tiles",
             )
         opacity = gr.Slider(
             0, 1, 0.6, step=0.05, label="Opacity", buttons=[], scale=2, min_width=130,
             elem_id="opacity",
         )  # fmt: skip
-    return layer, all_layers, head, tiles, (normalised, palette, opacity)
+    return layer, all_layers, head, scale, (normalised, palette, opacity)
 
 
 def _heads(num_heads: int) -> list[tuple[str, str]]:
@@ -128,7 +136,7 @@ def head_choices(num_heads: int) -> list[tuple[str, str]]:
 
 def _mixture_controls(session: Session) -> tuple[gr.Radio, gr.Slider]:
     """Which injection layer, and how many of its components."""
-    most = session.adapter.config.num_components if session.adapter is not None else 1
+    most = session.adapter.config.num_components if session.adapter else free.NUM_COMPONENTS
     with gr.Row(elem_classes="vl-toolbar"):
         injected = gr.Radio([], label="Injection layer", scale=3, elem_id="injected")
         shown = gr.Slider(

@@ -100,7 +100,7 @@ class View:
         normalised: Show where only: the map of each answer sums to 1.
         palette: A key of `render.PALETTES`.
         opacity: Opacity of the map, in [0, 1].
-        tiles: Show the parts of the image instead of the whole image.
+        scale: One of `render.SCALES`: the look at the whole image, its parts, or both added.
     """
 
     token: int = 0
@@ -109,7 +109,7 @@ class View:
     normalised: bool = False
     palette: str = "viridis"
     opacity: float = 0.6
-    tiles: bool = False
+    scale: str = "whole"
 
     def token_of(self, trace: Trace) -> int:
         """The token shown for an answer: the chosen one, or the last of a shorter answer."""
@@ -121,10 +121,9 @@ class View:
             trace.rows, self.token_of(trace), layer, self.head, normalise=self.normalised
         )
 
-    def cells(self, trace: Trace) -> np.ndarray:
-        """Rectangles of the tokens that are drawn, (N, 4), NaN for the rest."""
-        drawn = (trace.blocks > 0) == self.tiles
-        return np.where(drawn[:, None], trace.cells, np.nan)
+    def field(self, trace: Trace, values: np.ndarray, image: np.ndarray) -> np.ndarray:
+        """One number per token on the pixels of a picture, (H, W); NaN where none lies."""
+        return render.paint_scale(values, trace.cells, trace.blocks, self.scale, image.shape[:2])
 
 
 @dataclass(frozen=True)
