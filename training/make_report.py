@@ -99,6 +99,7 @@ def text_chart(runs: list[dict[str, Any]]) -> go.Figure:
         figure.add_scatter(
             x=lengths + lengths[::-1],
             y=high + low[::-1],
+            mode="lines",
             fill="toself",
             fillcolor=colour,
             opacity=0.13,
