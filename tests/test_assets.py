@@ -84,3 +84,9 @@ def test_examples_answer_as_noted(bundled):
 def test_the_readme_shows_the_results_that_are_there():
     readme = (ROOT / "README.md").read_text()
     assert make_report.fill(readme, make_report.sections(ASSETS / "results")) == readme
+
+
+def test_nobody_is_told_where_the_model_lies_on_the_server(bundled):
+    assert bundled.name == "demo-vlm"
+    trace = bundled.ask(draw_scene(0).image, "What?", ["plain"], max_new_tokens=1)["plain"]
+    assert trace.meta["model"] == "demo-vlm"

@@ -112,7 +112,10 @@ class Backbone:
             InputError: If it cannot be found or is no supported image-text-to-text model.
         """
         model, processor = load_checkpoint(name_or_folder, device, dtype, quantization)
-        return cls(model, processor, str(name_or_folder))
+        # A visitor is shown the name; where the folder lies on the server is not theirs to know.
+        folder = Path(name_or_folder)
+        name = folder.resolve().name if folder.is_dir() else str(name_or_folder)
+        return cls(model, processor, name)
 
     def encode(self, image: Image.Image, question: str, context: str = "") -> Prompt:
         """Puts an image and a question into the model's chat format.
