@@ -16,6 +16,7 @@ from training.pretrain import answer_logits, build_model
 from training.processor import NUM_IMAGE_TOKENS
 from training.steering import Steering, Truth
 from vif import attention
+from vif.errors import InputError
 from vif.scenes import ask_scene, draw_scene
 from vif.settings import Settings
 
@@ -194,3 +195,8 @@ def test_pretraining_runs_and_resumes(tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "work" / "log.jsonl").open()]
     assert any("validation" in line for line in lines)
     assert (tmp_path / "model" / "model.safetensors").stat().st_size < 10_000_000
+
+
+def test_switching_vif_off_is_refused(small_model, tmp_path):
+    with pytest.raises(InputError, match="use_latent_importance is False"):
+        train_vif.train(arguments(tmp_path, small_model, use_latent_importance=False))

@@ -67,11 +67,10 @@ class Steering(LaneTap):
         self.out = adapter.render(memory, latent.sample(self.noise))
         if self.map_only:
             raise Enough
-        self._prepare(self.out.map, self.out.gate)
+        gate = torch.ones_like(self.out.gate) if self.fixed_gate else self.out.gate
+        self._prepare(self.out.map, gate)
 
     def _prepare(self, weights: torch.Tensor, gate: torch.Tensor) -> None:
-        if self.fixed_gate:
-            gate = torch.ones_like(gate)
         weights = weights.unflatten(0, self.batch["family"].shape)
         for layer in self.settings.injection_layers:
             strength = (self.settings.alpha * gate[:, layer]).clamp(0, 1)
@@ -86,10 +85,7 @@ class Truth(Steering):
     def _prepare(self, weights: torch.Tensor, gate: torch.Tensor) -> None:
         truth = self.batch["target"].flatten(0, 1)
         known = truth.sum(-1) > 0
-        gate = torch.ones_like(gate) if self.fixed_gate else gate
-        fixed, self.fixed_gate = self.fixed_gate, False
         super()._prepare(truth, gate * known[:, None, None])
-        self.fixed_gate = fixed
 
 
 def box_loss(out: Rendered, target: torch.Tensor) -> torch.Tensor:

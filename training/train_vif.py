@@ -28,6 +28,7 @@ from training.scores import averages, collect, correct
 from training.steering import Steering, Truth, box_loss, forward
 from vif import attention
 from vif.adapter import VIFAdapter, VIFConfig, entropy_loss, volume_loss
+from vif.errors import InputError
 
 
 def losses(
@@ -96,7 +97,16 @@ def validate(
 
 
 def train(args: VIFArguments) -> VIFAdapter:
-    """Runs or resumes a training and saves the adapter."""
+    """Runs or resumes a training and saves the adapter.
+
+    Raises:
+        InputError: If VIF is switched off: the backbone is frozen, nothing would be left to learn.
+    """
+    if not args.use_latent_importance:
+        raise InputError(
+            "use_latent_importance is False, but the adapter is all that is trained here: leave it "
+            "on, or ask with --methods plain."
+        )
     torch.manual_seed(args.seed)
     model = LlavaForConditionalGeneration.from_pretrained(args.model_name_or_path)
     model.float().eval().requires_grad_(False)
@@ -191,7 +201,10 @@ def adapter_config(args: VIFArguments, model: LlavaForConditionalGeneration) -> 
 
 def main() -> None:
     """Command line."""
-    train(HfArgumentParser(VIFArguments).parse_args_into_dataclasses()[0])
+    try:
+        train(HfArgumentParser(VIFArguments).parse_args_into_dataclasses()[0])
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from error
 
 
 if __name__ == "__main__":
