@@ -28,9 +28,7 @@ class VIFArguments:
     output: str = _flag("assets/demo-vif", "Where the adapter goes.")
     weights: str = _flag("", "Checkpoint of another run whose weights to begin with.")
     work: str = _flag("runs/vif", "Checkpoints and log.")
-    use_latent_importance: bool = _flag(
-        True, "Published switch; off is refused: nothing to train."
-    )
+    use_latent_importance: bool = _flag(True, "Published switch; off is refused: nothing to train.")
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")
     latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
     latent_apply_start: int = _flag(2, "First layer the map is injected into.")
