@@ -57,7 +57,7 @@ class PretrainConfig:
         seed: Of the initial weights; data depend on the step alone.
     """
 
-    steps: int = 1900
+    steps: int = 3000
     tower_steps: int = 700
     batch_size: int = 16
     questions: int = 14
@@ -72,7 +72,7 @@ class PretrainConfig:
 
 # What is hard gets more of the diet.
 FAMILY_WEIGHTS = {
-    "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 1.6,
+    "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 2.2,
     "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8, "below": 0.8, "odd": 2.0,
 }  # fmt: skip
 
@@ -263,9 +263,10 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
             accuracy = head.accuracy(tower.detach().float(), batch)
             seconds = round(time.monotonic() - started)
             run.log(loss=round(mean_loss, 4), seconds=seconds, **accuracy)
-        if run.step % 250 == 0 or run.step == config.steps:
+        last = run.step == config.steps
+        if run.step % 250 == 0 or last:
             run.save()
-            if run.is_first:
+            if run.is_first and (run.step % 500 == 0 or last):
                 plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
                 run.log(validation=validate(model, plain, config.validation_batches))
                 export(model, folder / "model")
