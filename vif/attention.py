@@ -16,6 +16,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from vif.edits import Edit, apply_edit
 from vif.rows import Mix, apply_mix, eager, mix_row, row_probabilities, steered_rows
 
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
@@ -41,6 +42,17 @@ class Tap:
     def mix(self, layer: int) -> Mix | None:  # noqa: ARG002
         """What to mix into the attention of a layer."""
         return None
+
+    def edit(self, layer: int) -> Edit | None:  # noqa: ARG002
+        """How to edit the attention of a layer; at most one of `mix` and `edit` may answer."""
+        return None
+
+    def guide(self, logits: torch.Tensor) -> torch.Tensor:
+        """Edits the logits of the next token, (B, V), before anything is chosen from them."""
+        return logits
+
+    def chose(self, tokens: torch.Tensor) -> None:
+        """Which token was chosen, (B,); a finished prompt gets padding."""
 
     def wants(self, layer: int) -> bool:  # noqa: ARG002
         """Whether the last query row of a layer is to be recorded."""
@@ -100,9 +112,25 @@ def attention(
         mix = mix.to(out.device)
         steered = steered_rows(mix, attention_mask, tap.position, query.shape[2], first_key)
         out = apply_mix(out, value, mix, steered, first_key)
+    edited = None
+    if (edit := tap.edit(layer)) is not None:
+        out, edited = apply_edit(
+            edit,
+            layer,
+            out,
+            query,
+            key,
+            value,
+            attention_mask,
+            scale,
+            softcap,
+            tap.position,
+        )
     if tap.wants(layer):
         last = torch.tensor([query.shape[2] - 1], device=query.device)
-        row = row_probabilities(query, key, attention_mask, scale, last, softcap)[:, :, 0]
+        row = edited
+        if row is None:
+            row = row_probabilities(query, key, attention_mask, scale, last, softcap)[:, :, 0]
         if mix is not None:
             row = mix_row(row, mix, steered[:, -1], first_key)
         tap.record(layer, row, first_key)

@@ -32,3 +32,28 @@ def box_overlap(cells: np.ndarray, box: Box) -> np.ndarray:
     width = np.minimum(cells[:, 2], box[2]) - np.maximum(cells[:, 0], box[0])
     height = np.minimum(cells[:, 3], box[3]) - np.maximum(cells[:, 1], box[1])
     return width.clip(0) * height.clip(0)
+
+
+def mask_shares(cells: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """How a painted mask is shared out over token cells.
+
+    Args:
+        cells: (N, 4) as (x0, y0, x1, y1) in [0, 1] image coordinates, NaN off the image.
+        mask: (H, W), >= 0, over the whole image.
+
+    Returns:
+        (N,), mean of the mask in every cell, scaled to sum to 1; zeros if nothing is painted.
+    """
+    height, width = mask.shape
+    table = np.zeros((height + 1, width + 1))
+    table[1:, 1:] = mask.cumsum(0).cumsum(1)
+    known = ~np.isnan(cells).any(1)
+    scale = np.array([width, height, width, height])
+    x0, y0, x1, y1 = (np.nan_to_num(cells) * scale).T
+    left, top = np.floor(x0).astype(int), np.floor(y0).astype(int)
+    right = np.clip(np.ceil(x1).astype(int), left + 1, width)
+    bottom = np.clip(np.ceil(y1).astype(int), top + 1, height)
+    left, top = np.minimum(left, right - 1), np.minimum(top, bottom - 1)
+    total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    shares = np.where(known, total / ((right - left) * (bottom - top)), 0.0)
+    return shares / max(shares.sum(), 1e-12)

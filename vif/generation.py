@@ -82,6 +82,55 @@ def _checker(cancel: threading.Event | None) -> Callable[[], None]:
     return check
 
 
+class Stream:
+    """One sequence of forward passes with its own cache: a prompt, then token after token.
+
+    Attributes:
+        ids: Everything read so far, (B, S).
+    """
+
+    def __init__(self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any]) -> None:
+        self.model, self.ids, self.kwargs = model, ids, kwargs
+        self.first = True
+
+    @torch.no_grad()
+    def advance(self, tap: Tap | None = None) -> torch.Tensor:
+        """Reads what is new and gives the logits of the next token, (B, V) float32."""
+        step = self.model.prepare_inputs_for_generation(
+            self.ids,
+            next_sequence_length=None if self.first else 1,
+            is_first_iteration=self.first,
+            **self.kwargs,
+        )
+        outputs = self.model(**step, return_dict=True, **{KEYWORD: tap})
+        self.kwargs = self.model._update_model_kwargs_for_generation(outputs, self.kwargs)
+        self.first = False
+        return outputs.logits[:, -1].float()
+
+    def feed(self, tokens: torch.Tensor) -> None:
+        """Appends tokens, (B,)."""
+        self.ids = torch.cat([self.ids, tokens[:, None].to(self.ids)], -1)
+
+
+def open_stream(model: torch.nn.Module, inputs: dict[str, Any]) -> Stream:
+    """A stream for a branch that runs beside an answer (guidance by contrast).
+
+    Args:
+        model: A transformers model.
+        inputs: Keyword arguments of ``generate``: ids, mask, image if there is one.
+    """
+    streams: list[Stream] = []
+
+    def keep(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        for name in ("logits_processor", "stopping_criteria", "generation_config"):
+            kwargs.pop(name)
+        streams.append(Stream(model, input_ids, kwargs))
+        return input_ids
+
+    model.generate(**inputs, custom_generate=keep, do_sample=False, num_beams=1)
+    return streams[0]
+
+
 def _loop(
     model: Any,
     input_ids: torch.Tensor,
@@ -97,19 +146,11 @@ def _loop(
     unfinished = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
     lengths = torch.zeros(len(input_ids), dtype=torch.long, device=input_ids.device)
     pad = generation_config._pad_token_tensor
-    first = True
+    stream = Stream(model, input_ids, model_kwargs)
     while bool(unfinished.any()):
         check()
-        step = model.prepare_inputs_for_generation(
-            input_ids,
-            next_sequence_length=None if first else 1,
-            is_first_iteration=first,
-            **model_kwargs,
-        )
-        outputs = model(**step, return_dict=True, **{KEYWORD: tap})
-        model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
-        logits = outputs.logits[:, -1].float()
-        scores = logits_processor(input_ids, logits).log_softmax(-1)
+        logits = tap.guide(stream.advance(tap))
+        scores = logits_processor(stream.ids, logits).log_softmax(-1)
         tokens = scores.argmax(-1)
         result.logprobs.append(scores.gather(1, tokens[:, None]).squeeze(1).cpu())
         top = scores.topk(min(NUM_ALTERNATIVES, scores.shape[1]), -1)
@@ -118,8 +159,8 @@ def _loop(
         if pad is not None:
             tokens = torch.where(unfinished, tokens, pad)
         result.tokens.append(tokens.cpu())
-        input_ids = torch.cat([input_ids, tokens[:, None]], -1)
-        unfinished = unfinished & ~stopping_criteria(input_ids, None)
-        first = False
+        tap.chose(tokens)
+        stream.feed(tokens)
+        unfinished = unfinished & ~stopping_criteria(stream.ids, None)
     result.finished_at = lengths.cpu()
-    return input_ids
+    return stream.ids

@@ -57,6 +57,33 @@ def row_probabilities(
     Returns:
         (B, H, R, K) float32; rows sum to 1, invisible keys are 0.
     """
+    logits, visible = raw_logits(query, key, mask, scaling, rows, softcap)
+    if mask is None or mask.dtype == torch.bool:
+        return hide(logits, visible).softmax(-1)
+    return (logits + mask.index_select(2, rows)[..., : key.shape[2]].float()).softmax(-1)
+
+
+def raw_logits(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+    rows: torch.Tensor,
+    softcap: float | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of some query rows before any mask, and what the mask lets them see.
+
+    Args:
+        query: As in `row_probabilities`, like all that follow.
+        key: Keys.
+        mask: Mask.
+        scaling: Factor.
+        rows: Rows.
+        softcap: Soft limit.
+
+    Returns:
+        (B, H, R, K) float32 and (B or 1, 1, R, K) bool.
+    """
     batch, heads, queries, width = query.shape
     groups, keys = key.shape[1], key.shape[2]
     chosen = query.index_select(2, rows).reshape(batch, groups, -1, width)
@@ -66,13 +93,15 @@ def row_probabilities(
         logits = softcap * torch.tanh(logits / softcap)
     if mask is None:
         last_visible = rows + keys - queries
-        hidden = torch.arange(keys, device=key.device) > last_visible[:, None]
-        logits = logits.masked_fill(hidden, float("-inf"))
-    elif mask.dtype == torch.bool:
-        logits = logits.masked_fill(~mask.index_select(2, rows)[..., :keys], float("-inf"))
-    else:
-        logits = logits + mask.index_select(2, rows)[..., :keys].float()
-    return logits.softmax(-1)
+        visible = torch.arange(keys, device=key.device) <= last_visible[:, None]
+        return logits, visible[None, None]
+    mask = mask.index_select(2, rows)[..., :keys]
+    return logits, mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2
+
+
+def hide(logits: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
+    """Logits with -inf where a key is not visible."""
+    return logits.masked_fill(~visible, float("-inf"))
 
 
 def pooled_values(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import torch
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
-from vif.backbone import Backbone
-from vif.boxes import Box, box_shares
+from vif.backbone import Backbone, Prompt
+from vif.boxes import Box, box_shares, mask_shares
 from vif.errors import InputError
 from vif.images import open_image
 from vif.lens import Batch, run
@@ -78,6 +78,7 @@ class Session:
         *,
         context: str = "",
         boxes: Sequence[Box] | None = None,
+        look: Sequence[Box] | np.ndarray | None = None,
         learning: Range | None = None,
         injection: Range | None = None,
         stride: int | None = None,
@@ -86,6 +87,7 @@ class Session:
         seed: int | None = None,
         max_new_tokens: int | None = None,
         phase: str | None = None,
+        options: Mapping[str, Mapping[str, float]] | None = None,
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
         """Answers a question by several methods on the same weights.
@@ -96,6 +98,8 @@ class Session:
             methods: Names out of `vif.methods.names()`.
             context: Unrelated text to put before the question.
             boxes: True boxes (x0, y0, x1, y1) in [0, 1] image coordinates, for ``"oracle"``.
+            look: Where to look, for ``"look"``: boxes as above, a painted mask (H, W) over the
+                image, or a weight for every image token (N,).
             learning: Learning range, inclusive; the adapter's own by default, as all that follow.
             injection: Injection range, inclusive.
             stride: Every how many layers.
@@ -104,6 +108,7 @@ class Session:
             seed: Of samples and of the random control.
             max_new_tokens: Longest answer.
             phase: ``"both"``, or ``"prefill"`` to leave generated rows alone as published.
+            options: Settings of single methods, e.g. ``{"pai": {"alpha": 0.3}}``.
             cancel: Set it to stop between two tokens.
 
         Returns:
@@ -116,10 +121,11 @@ class Session:
         given = {
             "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
             "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "phase": phase,
+            "options": options,
         }  # fmt: skip
         settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
         item = (open_image(image), question, context, boxes)
-        found = self.ask_batch([item], methods, settings, cancel)
+        found = self.ask_batch([item], methods, settings, cancel, looks=[look])
         return {name: traces[0] for name, traces in found.items()}
 
     @torch.no_grad()
@@ -129,6 +135,7 @@ class Session:
         methods: Sequence[str],
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
+        looks: Sequence[Sequence[Box] | np.ndarray | None] = (),
     ) -> dict[str, list[Trace]]:
         """Answers several questions at once.
 
@@ -137,6 +144,7 @@ class Session:
             methods: Names of methods.
             settings: For all of them.
             cancel: See `ask`.
+            looks: One ``look`` per item, or none at all; see `ask`.
 
         Returns:
             A list of traces per method, in the order of `items`.
@@ -146,22 +154,19 @@ class Session:
         chosen = _find_methods(methods)
         prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
         batch = Batch.make(self.backbone, prompts)
-        truth = None
-        if any(boxes is not None for *_, boxes in items):
-            shares = [
-                box_shares(prompt.layout.cells, boxes or ())
-                for prompt, (*_, boxes) in zip(prompts, items, strict=True)
-            ]
-            truth = torch.from_numpy(np.stack(shares)).float().to(self.backbone.device)
+        boxes = [boxes for *_, boxes in items]
+        truth = self._weights(prompts, boxes)
+        look = self._weights(prompts, looks) if looks else None
         heads = self.backbone.num_heads
         images = [image for image, *_ in items]
         request = registry.Request(
-            batch, settings, heads, self.adapter, truth, self.backbone, images
+            batch, settings, heads, self.adapter, truth, look, self.backbone, images
         )
         taps, before = {}, {}
         for method in chosen:
             started = time.perf_counter()
-            taps[method.name] = method.tap(request)
+            options = method.resolve(settings.options.get(method.name, {}))
+            taps[method.name] = method.tap(replace(request, options=options))
             # Some methods look at the image first; that is part of what their answer takes.
             before[method.name] = (time.perf_counter() - started) / len(batch)
         meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
@@ -172,6 +177,29 @@ class Session:
             for trace in found[name]:
                 trace.meta["seconds"] = round(trace.meta["seconds"] + before[name], 4)
         return found
+
+    def _weights(
+        self, prompts: Sequence[Prompt], places: Sequence[Sequence[Box] | np.ndarray | None]
+    ) -> torch.Tensor | None:
+        """Places as weights of image tokens, (B, N); None if none was given."""
+        if all(place is None for place in places):
+            return None
+        found = [_weights_of(p.layout.cells, q) for p, q in zip(prompts, places, strict=True)]
+        return torch.from_numpy(np.stack(found)).float().to(self.backbone.device)
+
+
+def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> np.ndarray:
+    """A place as weights of token cells, (N,)."""
+    if not isinstance(place, np.ndarray) or place.shape[1:] == (4,):
+        return box_shares(cells, () if place is None else place)
+    if place.ndim == 2:
+        return mask_shares(cells, place)
+    if place.shape != (len(cells),):
+        raise InputError(
+            f"The weights to look by have shape {place.shape}, but the image has {len(cells)} "
+            "tokens: give one weight per token, boxes, or a mask (H, W)."
+        )
+    return place / max(place.sum(), 1e-12)
 
 
 def _find_methods(names: Sequence[str]) -> list[registry.Method]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from vif.errors import InputError
 
@@ -24,6 +25,8 @@ class Settings:
         max_new_tokens: Longest answer in tokens.
         phase: ``"both"`` steers the prompt and what is generated, ``"prefill"`` the prompt only, as
             published.
+        options: Settings of single methods, e.g. ``{"pai": {"alpha": 0.3}}``; see
+            `vif.methods.Method.options`. They are checked when the method is used.
     """
 
     learning: Range = (3, 4)
@@ -34,6 +37,7 @@ class Settings:
     seed: int = 0
     max_new_tokens: int = 32
     phase: str = "both"
+    options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def check(self, num_layers: int) -> None:
         """Raises `InputError` unless the settings make sense for a model of so many layers."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
@@ -27,8 +27,10 @@ class Request:
         adapter: The learned part of VIF, if there is one.
         truth: Where the answer is known to be, (B, N), rows sum to 1 or are 0 where nothing is
             known; None if nothing was given.
+        look: Where a person wants the model to look, like `truth`; None if nothing was given.
         backbone: The model, for methods that ask it something else first.
         images: The image of every prompt, for the same.
+        options: The method's own settings, complete: `Method.options` with what a person changed.
     """
 
     batch: Batch
@@ -36,14 +38,37 @@ class Request:
     num_heads: int
     adapter: VIFAdapter | None = None
     truth: torch.Tensor | None = None
+    look: torch.Tensor | None = None
     backbone: Backbone | None = None
     images: Sequence[Image.Image] = ()
+    options: Mapping[str, float] = field(default_factory=dict)
 
     def instead(self, question: str) -> Batch:
         """The same images and contexts with another question."""
         pairs = zip(self.images, self.batch.prompts, strict=True)
         prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]
         return Batch.make(self.backbone, prompts)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting of a method's own; every default is the published one where there is one.
+
+    Attributes:
+        name: On the command line ``--set method.name=value``.
+        default: Used unless a person changes it.
+        low: Least sensible value.
+        high: Largest sensible value.
+        step: Of the page's slider; 1 makes it a whole number.
+        text: One line for a person, with the source of the default.
+    """
+
+    name: str
+    default: float
+    low: float
+    high: float
+    step: float
+    text: str
 
 
 class Method(ABC):
@@ -53,11 +78,33 @@ class Method(ABC):
         name: How it is called on the command line and in results.
         summary: One line for a person.
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
+        branches: Further forward passes per generated token.
+        options: Settings of the method's own.
     """
 
     name: str
     summary: str
     extra_passes: int = 0
+    branches: int = 0
+    options: tuple[Option, ...] = ()
+
+    def resolve(self, changed: Mapping[str, float]) -> dict[str, float]:
+        """Values of all options.
+
+        Raises:
+            InputError: If an option is unknown or a value out of range.
+        """
+        known = {option.name: option for option in self.options}
+        for name, value in changed.items():
+            if name not in known:
+                expected = ", ".join(known) or "none: it has no settings of its own"
+                raise InputError(f"Method {self.name!r} has no setting {name!r}: {expected}.")
+            low, high = known[name].low, known[name].high
+            if not low <= value <= high:
+                raise InputError(
+                    f"{self.name}.{name} is {value:g}, expected a number from {low:g} to {high:g}."
+                )
+        return {name: changed.get(name, option.default) for name, option in known.items()}
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:

@@ -26,6 +26,11 @@ def truth(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torc
     return _no_components(draw), request.truth.to(draw.map)
 
 
+def looked(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
+    """Where the person points."""
+    return _no_components(draw), request.look.to(draw.map)
+
+
 def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParameters, torch.Tensor]:
     """The draw's own sigmas and weights, means drawn by (seed, position in the batch)."""
     seed, own = request.settings.seed, draw.mixture
@@ -106,7 +111,7 @@ class Random(Control):
 
 @register
 class Oracle(Control):
-    """Upper bound: the true place, or the place that a person has marked."""
+    """Upper bound: the true place."""
 
     name = "oracle"
     summary = "Upper bound: the same strength on the true box."
@@ -117,4 +122,20 @@ class Oracle(Control):
         """Needs the truth."""
         if request.truth is None:
             raise InputError("Method 'oracle' needs the true boxes: give boxes=[(x0, y0, x1, y1)].")
+        return super().tap(request)
+
+
+@register
+class Look(Control):
+    """The place that a person has marked, or a mixture that a person has changed."""
+
+    name = "look"
+    summary = "Look here: the same strength on the place you mark."
+    choose = staticmethod(looked)
+
+    @override
+    def tap(self, request: Request) -> InjectingTap:
+        """Needs the place."""
+        if request.look is None:
+            raise InputError("Method 'look' needs a place: draw a box or paint on the image.")
         return super().tap(request)
