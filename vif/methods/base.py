@@ -80,6 +80,8 @@ class Method(ABC):
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
         branches: Further forward passes per generated token.
         options: Settings of the method's own.
+        identity: Values of `options` under which a method must equal plain; None where there are
+            none.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Method(ABC):
     extra_passes: int = 0
     branches: int = 0
     options: tuple[Option, ...] = ()
+    identity: Mapping[str, float] | None = None
 
     def resolve(self, changed: Mapping[str, float]) -> dict[str, float]:
         """Values of all options.
