@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-RENDERERS = ("density", "softmax")
+RENDERERS = ("density", "softmax", "uniform")
 
 
 class MixtureParameters(NamedTuple):
@@ -35,7 +35,8 @@ def render(
     ``"density"``: every component is normalised over the tokens, then weighted; a component at
     the border or between few tokens keeps its full weight. ``"softmax"``: the published form,
     softmax over sum_k w_k exp(-d^2 / 2 sigma_k^2); that sum lies in [0, 1], so the largest weight
-    is at most e times the smallest (arXiv 2604.12508, released code).
+    is at most e times the smallest (arXiv 2604.12508, released code). ``"uniform"``: 1 / N
+    whatever the mixture says; the control that shows what a map is worth.
 
     Args:
         mixture: The mixtures.
@@ -54,6 +55,8 @@ def render(
     if renderer == "density":
         return (weights * components(mixture, centres)).sum(1)
     exponents, outside = _exponents(mixture, centres)
+    if renderer == "uniform":
+        return (~outside).float() / (~outside).sum(1, keepdim=True)
     raw = (weights * exponents.exp()).sum(1)
     return raw.masked_fill(outside, float("-inf")).softmax(-1)
 
