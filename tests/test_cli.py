@@ -10,6 +10,7 @@ from tests.tiny import tiny_adapter, tiny_model, tiny_session
 from training.processor import build_processor
 from vif import bench
 from vif.__main__ import main
+from vif.commands.common import parse_options
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +127,30 @@ def test_bench_counts_what_methods_fix_and_break(monkeypatch):
     assert np.isclose(found["uniform"]["accuracy"]["all"], 0.8)
     assert np.isclose(found["uniform"]["difference"]["all"], 0.3)
     assert (found["uniform"]["fixed"], found["uniform"]["broken"]) == (4, 1)
+
+
+def test_settings_of_a_method_come_from_the_command_line():
+    given = ["pai.alpha=0.3", "pai.gamma=1.1", "vaf.beta=2", "pai.alpha=0.5"]
+    assert parse_options(given) == {"pai": {"alpha": 0.5, "gamma": 1.1}, "vaf": {"beta": 2.0}}
+
+
+@pytest.mark.parametrize("given", ["alpha=0.3", "pai.alpha", "pai.=1", ".alpha=1", "pai.alpha=x"])
+def test_a_setting_that_cannot_be_read_is_one_sentence(files, run, given):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", given]
+    status, shown = run("ask", *flags)
+    assert status == 2
+    assert "method.option=value" in shown.err.splitlines()[-1]
+
+
+def test_a_setting_that_the_method_lacks_is_one_sentence(files, run):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", "plain.x=1"]
+    status, shown = run("ask", *flags)
+    assert status == 2
+    assert "Method 'plain' has no setting 'x'" in shown.err.splitlines()[-1]
+
+
+def test_an_underscore_in_a_value_stays(files, run):
+    flags = [f"--image_file={files / 'image.png'}", "--query=a_b", "--json", "--max_new_tokens=1"]
+    status, shown = run("ask", *flags)
+    assert status == 0
+    assert json.loads(shown.out)["question"] == "a_b"

@@ -1,0 +1,11 @@
+"""The commands of ``python -m vif``, one file each.
+
+`add` puts a command's flags among the others'; `run` takes what was parsed and returns an exit
+status, or None for 0.
+"""
+
+from __future__ import annotations
+
+from vif.commands import ask, bench, check, convert, forms, scenes
+
+COMMANDS = (ask, bench, scenes, convert, forms, check)

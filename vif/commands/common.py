@@ -1,0 +1,120 @@
+"""Flags that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vif.errors import InputError
+from vif.session import Session, load
+from vif.settings import Settings
+
+DEMO_MODEL, DEMO_ADAPTER = "assets/demo-vlm", "assets/demo-vif"
+# Published names of the ranges and the strength, and the setting each one changes.
+SETTING_FLAGS = (
+    ("--latent-learning-start", int, "first layer the latent is read from"),
+    ("--latent-learning-end", int, "last layer the latent is read from"),
+    ("--latent-apply-start", int, "first layer the map is injected into"),
+    ("--latent-apply-end", int, "last layer the map is injected into"),
+    ("--latent-layer-stride", int, "every how many layers in both ranges"),
+    ("--latent-bias-alpha", float, "strength of the injection, 0 to 1"),
+    ("--samples", int, "0 for the latent's mean, n for the average of n samples"),
+    ("--phase", str, "both, or prefill to leave generated rows alone as published"),
+)
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Which model, where, and the seed."""
+    parser.add_argument("--model-path", default=DEMO_MODEL, help="folder or Hub name of the model")
+    parser.add_argument("--adapter", help="folder or Hub name; the bundled one for its model")
+    parser.add_argument("--device", help="cpu or cuda")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    """The settings of `Settings`."""
+    for flag, kind, text in SETTING_FLAGS:
+        parser.add_argument(flag, type=kind, help=text)
+    parser.add_argument(
+        "--set",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="METHOD.OPTION=VALUE",
+        help="a setting of one method; may be given several times",
+    )
+
+
+def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+    """Which methods to compare."""
+    parser.add_argument("--methods", nargs="+", default=default, help="methods to compare")
+
+
+def load_session(args: argparse.Namespace) -> Session:
+    """The model and adapter of `add_model_flags`."""
+    adapter = args.adapter
+    if adapter is None and args.model_path == DEMO_MODEL and Path(DEMO_ADAPTER).is_dir():
+        adapter = DEMO_ADAPTER
+    return load(args.model_path, adapter, args.device, args.dtype)
+
+
+def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
+    """The defaults with what was given by `add_setting_flags`."""
+
+    def pick(value: Any, default: Any) -> Any:
+        return default if value is None else value
+
+    return replace(
+        defaults,
+        learning=(
+            pick(args.latent_learning_start, defaults.learning[0]),
+            pick(args.latent_learning_end, defaults.learning[1]),
+        ),
+        injection=(
+            pick(args.latent_apply_start, defaults.injection[0]),
+            pick(args.latent_apply_end, defaults.injection[1]),
+        ),
+        stride=pick(args.latent_layer_stride, defaults.stride),
+        alpha=pick(args.latent_bias_alpha, defaults.alpha),
+        samples=pick(args.samples, defaults.samples),
+        phase=pick(args.phase, defaults.phase),
+        seed=args.seed,
+        options=parse_options(args.options) or defaults.options,
+    )
+
+
+def parse_options(given: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``["pai.alpha=0.3"]`` as ``{"pai": {"alpha": 0.3}}``; the last of two values holds.
+
+    Raises:
+        InputError: If an entry does not have that form.
+    """
+    options: dict[str, dict[str, float]] = {}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        method, _, option = name.rpartition(".")
+        try:
+            options.setdefault(method, {})[option] = float(value)
+        except ValueError:
+            method = ""
+        if not method or not option:
+            raise InputError(
+                f"--set {entry!r} cannot be read: expected method.option=value with a number for "
+                "the value, for example --set pai.alpha=0.3."
+            )
+    return options
+
+
+def progress_of(unit: str) -> Any:
+    """A progress callback (done, total) that rewrites one line on stderr."""
+
+    def show(done: int, total: int) -> None:
+        end = "\n" if done == total else "\r"
+        print(f"{done}/{total} {unit}", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,30 @@
+"""Turns a checkpoint of the published project into an adapter."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vif import convert
+
+
+def add(commands: Any) -> None:
+    """Flags of ``convert-checkpoint``."""
+    parser = commands.add_parser(
+        "convert-checkpoint", help="turn a checkpoint of the published project into an adapter"
+    )
+    parser.add_argument("folder", type=Path, help="the published checkpoint")
+    parser.add_argument("out", type=Path, help="folder that gets the adapter")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Converts it and says what came out."""
+    config = convert.convert_checkpoint(args.folder, args.out).config
+    print(
+        f"Adapter in {args.out}: width {config.width}, {config.num_components} components, read "
+        f"from layers {config.learning[0]} to {config.learning[1]}, injected into "
+        f"{config.injection[0]} to {config.injection[1]}, every {config.stride}. The language "
+        "model, which was tuned with it, is not converted."
+    )

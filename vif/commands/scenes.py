@@ -1,0 +1,27 @@
+"""Writes generated scenes with questions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vif.scenes import SPLITS
+from vif.scenes.export import export_scenes
+
+
+def add(commands: Any) -> None:
+    """Flags of ``scenes``."""
+    parser = commands.add_parser("scenes", help="write scenes as PNG and LLaVA-format JSON")
+    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--n", type=int, default=100, help="number of scenes")
+    parser.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes them."""
+    path = export_scenes(args.out, args.split, args.n, args.seed, args.text)
+    print(f"{args.n} scenes in {path}")
