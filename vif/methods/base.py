@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from PIL import Image
@@ -13,6 +14,7 @@ from vif.adapter import VIFAdapter
 from vif.backbone import Backbone
 from vif.errors import InputError
 from vif.lens import Batch, Recorder
+from vif.methods.prompts import without_image
 from vif.settings import Settings
 
 
@@ -48,6 +50,10 @@ class Request:
         pairs = zip(self.images, self.batch.prompts, strict=True)
         prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]
         return Batch.make(self.backbone, prompts)
+
+    def without_image(self) -> dict[str, Any]:
+        """The prompts without their images, as ``generate`` takes them; see `without_image`."""
+        return self.backbone.collate([without_image(prompt) for prompt in self.batch.prompts])
 
 
 @dataclass(frozen=True)
