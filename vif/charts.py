@@ -13,14 +13,23 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+_ACRONYMS = (
+    "act", "aif", "carve", "cmai", "inter", "pai", "paint", "sparc", "tame", "vaf", "var", "vcd", "vhr",
+)  # fmt: skip
 # One colour per answer, the same as in the cards; other methods take the remaining ones.
-METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d", "vif-free": "#e2661d"}
-OTHER_COLOURS = ("#7b6bb2", "#2f9e8f", "#b08900", "#b0567e")
+METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d", "vif-free": "#c08a12"}
+OTHER_COLOURS = ("#7b6bb2", "#2f9e8f", "#b0567e", "#6f8f2a")
 METHOD_LABELS = {
     "plain": "Plain",
     "vif": "With VIF",
     "vif-free": "With training-free VIF",
-}
+    "look": "Look here",
+    "changed": "Changed mixture",
+    "oracle": "True place",
+    "random": "Random place",
+    "uniform": "Uniform map",
+    "vicrop": "ViCrop",
+} | {name: name.upper() for name in _ACRONYMS}
 LEARNING_COLOUR = "#2f7fc1"
 INJECTION_COLOUR = "#e2661d"
 _TEXT = "#7a8698"
@@ -38,7 +47,7 @@ _FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 
 def method_label(method: str) -> str:
     """Returns the name of a method for people."""
-    return METHOD_LABELS.get(method, method.replace("_", " ").capitalize())
+    return METHOD_LABELS.get(method) or method.replace("_", " ").replace("+", " + ").capitalize()
 
 
 def method_colour(method: str, position: int = 0) -> str:
