@@ -14,7 +14,8 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 _ACRONYMS = (
-    "act", "aif", "carve", "cmai", "inter", "pai", "paint", "sparc", "tame", "vaf", "var", "vcd", "vhr",
+    "act", "aif", "carve", "cmai", "inter", "pai", "paint", "sparc", "tame", "vaf", "var", "vcd",
+    "vhr",
 )  # fmt: skip
 # One colour per answer, the same as in the cards; other methods take the remaining ones.
 METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d", "vif-free": "#c08a12"}
