@@ -96,14 +96,18 @@ def attention(
     tap: Tap | None = kwargs.pop(KEYWORD, None)
     softcap = kwargs.pop("softcap", None)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    layer = getattr(module, "layer_idx", None)
+    tap = None if layer is None else tap
+    edit = None if tap is None else tap.edit(layer)
+    if edit is not None:
+        query = edit.query(query, key, tap.position)
     if softcap is None:
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
     else:
         out = eager(query, key, value, attention_mask, scale, softcap)
-    layer = getattr(module, "layer_idx", None)
-    if tap is None or layer is None:
+    if tap is None:
         return out, None
     mix = tap.mix(layer)
     end = tap.position + query.shape[2]
@@ -113,7 +117,7 @@ def attention(
         steered = steered_rows(mix, attention_mask, tap.position, query.shape[2], first_key)
         out = apply_mix(out, value, mix, steered, first_key)
     edited = None
-    if (edit := tap.edit(layer)) is not None:
+    if edit is not None:
         out, edited = apply_edit(
             edit,
             layer,
