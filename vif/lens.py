@@ -49,8 +49,13 @@ class Batch:
         return len(self.prompts)
 
     @classmethod
-    def make(cls, backbone: Backbone, prompts: list[Prompt]) -> Batch:
+    def make(cls, backbone: Backbone, prompts: list[Prompt], like: Batch | None = None) -> Batch:
         """Pads prompts and encodes their images, once for all methods.
+
+        Args:
+            backbone: The model.
+            prompts: As many image tokens in each.
+            like: Another batch about the same images, whose encoded images are shared.
 
         Raises:
             InputError: If prompts have different numbers of image tokens.
@@ -73,7 +78,7 @@ class Batch:
         device = backbone.device
         return cls(
             prompts=prompts,
-            inputs=_encode_images(backbone.model, inputs),
+            inputs=_encode_images(backbone.model, inputs, like.inputs if like else {}),
             columns=columns.to(device),
             centres=torch.from_numpy(centres).float().to(device),
             question=question.to(device),
@@ -83,11 +88,14 @@ class Batch:
 
 
 @torch.no_grad()
-def _encode_images(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Replaces pixels by image features so that several answers share them.
+def _encode_images(model: Any, inputs: dict[str, Any], encoded: dict[str, Any]) -> dict[str, Any]:
+    """Replaces pixels by image features, those in `encoded` if it has any, so that answers share.
 
     A model that cannot take features is given its pixels every time.
     """
+    rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
+    if "mm_encoder_outputs" in encoded:
+        return rest | {"mm_encoder_outputs": encoded["mm_encoder_outputs"]}
     encode = getattr(model.base_model, "get_image_features", None)
     takes_features = "mm_encoder_outputs" in inspect.signature(model.forward).parameters
     if encode is None or not takes_features:
@@ -95,7 +103,6 @@ def _encode_images(model: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     wanted = inspect.signature(encode).parameters
     visual = {name: value for name, value in inputs.items() if name in wanted}
     features = encode(**visual, return_dict=True)
-    rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
     return rest | {"mm_encoder_outputs": {"image": features}}
 
 
@@ -106,6 +113,8 @@ class Recorder(Tap):
         rows: One (L, B, H, N) float32 tensor per step: attention to every image token.
         mass: One (L, B, H, 4) per step: share per `MASS_PARTS`.
         mixtures: What a method injected, per prompt; filled by subclasses.
+        notes: What else a method did, per prompt, as JSON values: the box it cropped, the share it
+            cut; filled by subclasses, and found in every trace's ``meta["notes"]``.
     """
 
     def __init__(self, batch: Batch) -> None:
@@ -113,6 +122,7 @@ class Recorder(Tap):
         self.rows: list[list[torch.Tensor]] = []
         self.mass: list[list[torch.Tensor]] = []
         self.mixtures: list[list[Mixture]] = [[] for _ in range(len(batch))]
+        self.notes: list[dict[str, Any]] = [{} for _ in range(len(batch))]
 
     @override
     def begin(self, start: int, length: int) -> None:
@@ -178,6 +188,7 @@ def run(
             "prompt_tokens": prompt.length,
             "seconds": round(seconds / len(tap.batch), 4),
             "layout": prompt.layout.describe(),
+            "notes": tap.notes[i],
         }
         traces.append(
             replace(

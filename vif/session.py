@@ -160,7 +160,7 @@ class Session:
         heads = self.backbone.num_heads
         images = [image for image, *_ in items]
         request = registry.Request(
-            batch, settings, heads, self.adapter, truth, look, self.backbone, images
+            batch, settings, heads, self.adapter, truth, look, self.backbone, images, cancel=cancel
         )
         taps, before = {}, {}
         for method in chosen:

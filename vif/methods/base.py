@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Request:
         backbone: The model, for methods that ask it something else first.
         images: The image of every prompt, for the same.
         options: The method's own settings, complete: `Method.options` with what a person changed.
+        cancel: Stops a method's extra passes between two tokens, like the answer's own.
     """
 
     batch: Batch
@@ -44,12 +46,13 @@ class Request:
     backbone: Backbone | None = None
     images: Sequence[Image.Image] = ()
     options: Mapping[str, float] = field(default_factory=dict)
+    cancel: threading.Event | None = None
 
     def instead(self, question: str) -> Batch:
         """The same images and contexts with another question."""
         pairs = zip(self.images, self.batch.prompts, strict=True)
         prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]
-        return Batch.make(self.backbone, prompts)
+        return Batch.make(self.backbone, prompts, like=self.batch)
 
     def without_image(self) -> dict[str, Any]:
         """The prompts without their images, as ``generate`` takes them; see `without_image`."""
