@@ -1,14 +1,12 @@
-"""The command line and the benchmark, on a tiny random model."""
+"""The command line, on a tiny random model."""
 
 import json
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_adapter, tiny_model, tiny_session
+from tests.tiny import tiny_adapter, tiny_model
 from training.processor import build_processor
-from vif import bench
 from vif.__main__ import main
 from vif.commands.common import parse_options
 
@@ -96,37 +94,6 @@ def test_bench_writes_one_run_per_text_length(run, tmp_path):
     assert methods["plain"]["pointing"] is None
     assert methods["oracle"]["pointing"] == 1.0
     assert "oracle" in shown.out
-
-
-def test_bench_repeats_and_seeds_draw_fresh_scenes():
-    session = tiny_session()
-    first, again, other = (bench.items("test", 8, seed, 0) for seed in (0, 0, 1))
-    assert [i.question for i in first] == [i.question for i in again]
-    assert [i.question for i in first] != [i.question for i in other]
-    runs = [bench.run(session, first, ["plain", "random"]) for _ in range(2)]
-    assert runs[0] == runs[1]
-
-
-def test_bench_counts_what_methods_fix_and_break(monkeypatch):
-    session = tiny_session()
-    items = bench.items("test", 10, 0, 0)
-    real = session.ask_batch
-
-    def rigged(asked, methods, settings):
-        traces = real(asked, methods, settings)
-        for k, found in enumerate(traces.values()):
-            for i, trace in enumerate(found):
-                right = i % 2 == 0 if k == 0 else i < 8
-                text = items[i].question.answer if right else "wrong"
-                object.__setattr__(trace, "answer", text)
-        return traces
-
-    monkeypatch.setattr(session, "ask_batch", rigged)
-    found = bench.run(session, items, ["plain", "uniform"])
-    assert np.isclose(found["plain"]["accuracy"]["all"], 0.5)
-    assert np.isclose(found["uniform"]["accuracy"]["all"], 0.8)
-    assert np.isclose(found["uniform"]["difference"]["all"], 0.3)
-    assert (found["uniform"]["fixed"], found["uniform"]["broken"]) == (4, 1)
 
 
 def test_settings_of_a_method_come_from_the_command_line():

@@ -132,7 +132,7 @@ class Session:
     def ask_batch(
         self,
         items: Sequence[tuple[Any, str, str, Sequence[Box] | None]],
-        methods: Sequence[str],
+        methods: Sequence[str | registry.Method],
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
         looks: Sequence[Sequence[Box] | np.ndarray | None] = (),
@@ -141,7 +141,7 @@ class Session:
 
         Args:
             items: (RGB image, question, context, boxes) each; see `ask`.
-            methods: Names of methods.
+            methods: Names of methods, or methods that are no entry of the registry.
             settings: For all of them.
             cancel: See `ask`.
             looks: One ``look`` per item, or none at all; see `ask`.
@@ -202,10 +202,12 @@ def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> 
     return place / max(place.sum(), 1e-12)
 
 
-def _find_methods(names: Sequence[str]) -> list[registry.Method]:
-    if not names:
+def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Method]:
+    if not chosen:
         raise InputError("No method was chosen: expected at least one, for example 'plain'.")
-    return [registry.find(name) for name in dict.fromkeys(names)]
+    return [
+        registry.find(name) if isinstance(name, str) else name for name in dict.fromkeys(chosen)
+    ]
 
 
 def _check_fit(backbone: Backbone, adapter: VIFAdapter) -> None:

@@ -1,0 +1,20 @@
+"""Accuracy and attention on scenes, method by method, with intervals, costs and controls."""
+
+from vif.bench.outcomes import interval
+from vif.bench.questions import ALL, HARD, Item, items
+from vif.bench.running import BASELINE, BATCH_SIZE, run, run_controls, supported
+from vif.bench.tables import table
+
+__all__ = [
+    "ALL",
+    "BASELINE",
+    "BATCH_SIZE",
+    "HARD",
+    "Item",
+    "interval",
+    "items",
+    "run",
+    "run_controls",
+    "supported",
+    "table",
+]

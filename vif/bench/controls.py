@@ -1,0 +1,103 @@
+"""Controls at matched visual mass: as much more image as a method gives, but no place it chose.
+
+A method that helps may do so by where it makes the model look, or only by how much. Its controls
+lift the image's share of attention by as much, layer by layer, and spread it evenly or put it
+anywhere. What the method does beyond them is owed to its place.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vif.methods import Method, Request
+from vif.methods.mixing import InjectingTap
+from vif.mixture import MixtureParameters, render
+from vif.rows import Mix
+
+# A method that moves no layer's share by this much, on average, has nothing to be matched.
+LEAST_STRENGTH = 0.005
+# Of the random control, in image widths: about a quarter of the image lies within two of them.
+SIGMA = 0.14
+
+
+def matched_strength(share: Sequence[float], base: Sequence[float]) -> np.ndarray:
+    """Strength of probability mixing that lifts the image's share from `base` to `share`.
+
+    Solves (1 - s) base + s = share for s, per layer. A layer whose share the method lowers cannot
+    be matched by adding image and is left alone.
+
+    Args:
+        share: Mean share on the image under the method, by layer, (L,).
+        base: The same of the plain model.
+
+    Returns:
+        (L,), in [0, 1], 0 where it would be under `LEAST_STRENGTH`.
+    """
+    share, base = np.asarray(share), np.asarray(base)
+    strength = ((share - base) / np.maximum(1 - base, 1e-9)).clip(0, 1)
+    return np.where(strength < LEAST_STRENGTH, 0.0, strength)
+
+
+def uniform_map(request: Request) -> torch.Tensor:
+    """The same weight on every token that lies on the image, (B, N)."""
+    visible = (~request.batch.centres.isnan().any(-1)).float()
+    return visible / visible.sum(1, keepdim=True)
+
+
+def random_map(request: Request) -> torch.Tensor:
+    """One Gaussian anywhere, (B, N), drawn by the seed, the picture and the question."""
+    seed, prompts = request.settings.seed, request.batch.prompts
+    places = [
+        np.random.default_rng([seed, zlib.crc32(image.tobytes()), zlib.crc32(p.text.encode())])
+        for image, p in zip(request.images, prompts, strict=True)
+    ]
+    centres = request.batch.centres
+    means = torch.tensor(np.stack([rng.random((1, 2)) for rng in places])).to(centres)
+    ones = centres.new_ones(len(prompts), 1)
+    return render(MixtureParameters(means, SIGMA * ones, ones), centres)
+
+
+MAPS: dict[str, Callable[[Request], torch.Tensor]] = {
+    "uniform": uniform_map,
+    "random": random_map,
+}
+
+
+class MatchedTap(InjectingTap):
+    """Mixes one map into all layers, at a strength of each layer's own, on all heads.
+
+    Prompt rows after the image and generated rows alike, whatever the method itself steers.
+    """
+
+    def __init__(self, request: Request, map: torch.Tensor, strength: np.ndarray) -> None:
+        super().__init__(request)
+        batch = self.batch
+        for layer, share in enumerate(strength):
+            if share > 0:
+                heads = map.new_full((len(batch), request.num_heads), float(share))
+                self.mixes[layer] = Mix(batch.columns, map, heads, batch.first_row)
+
+
+class Matched(Method):
+    """A control of one method; it is no entry of the registry, as it needs that method's figures.
+
+    Attributes:
+        strength: Of the mixing by layer, (L,), in [0, 1].
+        map: Makes the map.
+    """
+
+    summary = "Control: as much image as the method gives, at no place of its choice."
+
+    def __init__(self, method: str, control: str, strength: np.ndarray) -> None:
+        self.name = f"{method}/{control}"
+        self.strength, self.map = strength, MAPS[control]
+
+    @override
+    def tap(self, request: Request) -> MatchedTap:
+        """Needs nothing."""
+        return MatchedTap(request, self.map(request), self.strength)

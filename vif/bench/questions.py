@@ -1,0 +1,66 @@
+"""Questions of the benchmark: scenes drawn on the spot, the same for the same arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vif.boxes import Box
+from vif.scenes import GROUPS, Question, Scene, ask_scene, draw_scene
+from vif.scenes.text import unrelated_text
+
+QUESTIONS_PER_SCENE = 5
+ALL, HARD = "all", "fine-grained + grounding"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of the benchmark.
+
+    Attributes:
+        scene: Its scene.
+        question: The question.
+        context: Unrelated text before it.
+        boxes: True boxes in [0, 1] image coordinates.
+    """
+
+    scene: Scene
+    question: Question
+    context: str
+    boxes: tuple[Box, ...]
+
+
+def items(split: str, num_questions: int, seed: int, text: int) -> list[Item]:
+    """Questions of the benchmark, five per scene; the same arguments give the same questions.
+
+    Args:
+        split: One of `SPLITS`.
+        num_questions: How many.
+        seed: Every seed has scenes of its own.
+        text: Tokens of unrelated text before every question.
+    """
+    return list(_items(split, num_questions, seed, text))
+
+
+def _items(split: str, num_questions: int, seed: int, text: int) -> Iterator[Item]:
+    count, number = 0, seed * 1_000_000
+    while True:
+        scene = draw_scene(number, split)
+        size = scene.image.width
+        for question in ask_scene(scene, number, QUESTIONS_PER_SCENE):
+            boxes = tuple(tuple(v / size for v in box) for box in question.boxes)
+            yield Item(scene, question, unrelated_text(count, text), boxes)
+            count += 1
+            if count == num_questions:
+                return
+        number += 1
+
+
+def members(questions: Sequence[Item]) -> dict[str, np.ndarray]:
+    """Which questions belong to which group, (n,) bool by name; groups without any are left out."""
+    group = np.array([item.question.group for item in questions])
+    chosen = {ALL: np.ones(len(group), bool)} | {name: group == name for name in GROUPS}
+    chosen[HARD] = np.isin(group, GROUPS[1:])
+    return {name: mask for name, mask in chosen.items() if mask.any()}

@@ -1,0 +1,176 @@
+"""Asks the benchmark's questions by every method, in turns, and by the controls after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from vif import methods as registry
+from vif.bench.controls import MAPS, Matched, matched_strength
+from vif.bench.outcomes import Outcome, by_group, outcome, summary
+from vif.bench.questions import Item
+from vif.errors import InputError
+from vif.methods import Method
+from vif.session import Session
+from vif.settings import Settings
+
+BATCH_SIZE = 40
+ANSWER_TOKENS = 5
+BASELINE = "plain"
+Progress = Callable[[int, int], None]
+
+
+def supported(
+    session: Session, questions: Sequence[Item], methods: Sequence[str], settings: Settings
+) -> tuple[list[str], dict[str, str]]:
+    """Which methods can answer, found out by asking each of them two questions.
+
+    Args:
+        session: Model and adapter.
+        questions: One at least.
+        methods: Names.
+        settings: What the questions will be asked with.
+
+    Returns:
+        The names that can, and for every other name the reason why it cannot.
+    """
+    settings = replace(settings, max_new_tokens=1)
+    able, reasons = [], {}
+    for name in methods:
+        try:
+            session.ask_batch(_asked(questions[:2]), [name], settings)
+        except InputError as error:
+            reasons[name] = str(error)
+        else:
+            able.append(name)
+    return able, reasons
+
+
+def run(
+    session: Session,
+    questions: Sequence[Item],
+    methods: Sequence[str],
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Asks every question by every method.
+
+    The methods take turns, batch by batch, so that whatever else the machine does slows all alike.
+
+    Args:
+        session: Model and adapter.
+        questions: Of `items`.
+        methods: Names; the first is the baseline that the others are compared with.
+        settings: The session's defaults if None.
+        progress: Called with (questions done, questions in all).
+
+    Returns:
+        Per method what `summary` returns, and ``cost``: ``seconds`` per answer, their ``ratio`` to
+        the baseline's (median over batches), and as declared ``extra_passes`` over the prompt and
+        ``branches`` per generated token. Seconds leave out encoding the image, which is done once
+        for all methods.
+    """
+    outcomes = _answers(session, questions, methods, settings, progress)
+    base = outcomes[methods[0]]
+    return {
+        name: summary(found, base, questions) | {"cost": _cost(registry.find(name), found, base)}
+        for name, found in outcomes.items()
+    }
+
+
+def run_controls(
+    session: Session,
+    questions: Sequence[Item],
+    found: dict[str, dict[str, Any]],
+    methods: Sequence[str],
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Asks the same questions by the controls at matched visual mass; see `vif.bench.controls`.
+
+    The match is by mean share of the row that predicts the first token. A layer hears the layers
+    below it, so the share a control reaches is near the method's, not equal; it is in ``share``.
+
+    Args:
+        session: As in `run`.
+        questions: Those of `run`.
+        found: What `run` returned, the baseline first.
+        methods: Whose controls.
+        settings: Those of `run`.
+        progress: As in `run`.
+
+    Returns:
+        Per method that lifts some layer's share: ``strength`` by layer, and for ``uniform`` and
+        ``random`` what `summary` returns, plus ``beyond`` and ``beyond_interval``: accuracy of the
+        method less that of the control, by group, paired.
+    """
+    base_name = next(iter(found))
+    strengths = {
+        name: matched_strength(found[name]["share"], found[base_name]["share"]) for name in methods
+    }
+    strengths = {name: strength for name, strength in strengths.items() if strength.any()}
+    if not strengths:
+        return {}
+    matched = [
+        Matched(name, control, strength) for name, strength in strengths.items() for control in MAPS
+    ]
+    outcomes = _answers(session, questions, [base_name, *matched], settings, progress)
+    base = outcomes.pop(base_name)
+    results: dict[str, dict[str, Any]] = {}
+    for name, strength in strengths.items():
+        results[name] = {"strength": [round(float(s), 5) for s in strength]}
+        for control in MAPS:
+            answers = outcomes[f"{name}/{control}"]
+            gain = _right(found[name]) - np.array([float(o.right) for o in answers])
+            beyond, spans = by_group(gain, questions)
+            results[name][control] = summary(answers, base, questions) | {
+                "beyond": beyond,
+                "beyond_interval": spans,
+            }
+    return results
+
+
+def _right(found: dict[str, Any]) -> np.ndarray:
+    return np.array([float(value) for value in found["right"]])
+
+
+def _asked(part: Sequence[Item]) -> list[tuple[Any, str, str, Any]]:
+    return [(q.scene.image, q.question.text, q.context, q.boxes) for q in part]
+
+
+def _answers(
+    session: Session,
+    questions: Sequence[Item],
+    methods: Sequence[str | Method],
+    settings: Settings | None,
+    progress: Progress | None,
+) -> dict[str, list[Outcome]]:
+    settings = replace(settings or session.defaults, max_new_tokens=ANSWER_TOKENS)
+    outcomes: dict[str, list[Outcome]] = {}
+    for start in range(0, len(questions), BATCH_SIZE):
+        part = questions[start : start + BATCH_SIZE]
+        for name, traces in session.ask_batch(_asked(part), methods, settings).items():
+            new = [outcome(trace, item) for trace, item in zip(traces, part, strict=True)]
+            outcomes.setdefault(name, []).extend(new)
+        if progress is not None:
+            progress(min(start + BATCH_SIZE, len(questions)), len(questions))
+    return outcomes
+
+
+def _cost(method: Method, found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]:
+    ratios = [ours / theirs for ours, theirs in zip(_seconds(found), _seconds(base), strict=True)]
+    return {
+        "seconds": round(float(np.mean([o.seconds for o in found])), 5),
+        "ratio": round(float(np.median(ratios)), 3),
+        "extra_passes": method.extra_passes,
+        "branches": method.branches,
+    }
+
+
+def _seconds(found: Sequence[Outcome]) -> Iterator[float]:
+    """Per answer, batch by batch."""
+    for start in range(0, len(found), BATCH_SIZE):
+        yield float(np.mean([o.seconds for o in found[start : start + BATCH_SIZE]])) + 1e-9
