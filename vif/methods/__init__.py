@@ -1,6 +1,51 @@
 """Ways to answer a question; importing the package registers them."""
 
-from vif.methods import controls, free, mixing, plain
+from vif.methods import (
+    act,
+    aif,
+    carve,
+    cmai,
+    compose,
+    controls,
+    free,
+    inter,
+    mixing,
+    pai,
+    paint,
+    plain,
+    sparc,
+    tame,
+    vaf,
+    var,
+    vcd,
+    vhr,
+    vicrop,
+)
 from vif.methods.base import Method, Option, Request, find, names
 
-__all__ = ["Method", "Option", "Request", "controls", "find", "free", "mixing", "names", "plain"]
+__all__ = [
+    "Method",
+    "Option",
+    "Request",
+    "act",
+    "aif",
+    "carve",
+    "cmai",
+    "compose",
+    "controls",
+    "find",
+    "free",
+    "inter",
+    "mixing",
+    "names",
+    "pai",
+    "paint",
+    "plain",
+    "sparc",
+    "tame",
+    "vaf",
+    "var",
+    "vcd",
+    "vhr",
+    "vicrop",
+]

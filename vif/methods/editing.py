@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from typing_extensions import override
 
 from vif.edits import Edit
-from vif.lens import Recorder
+from vif.lens import Batch, Recorder
 from vif.methods.base import Request
 
 PUBLISHED_DEPTH = 32  # layers of LLaVA-1.5-7B, for which most papers give their layer numbers
@@ -29,7 +30,16 @@ class EditingTap(Recorder):
 
 
 def published_layers(first: int, last: int, num_layers: int) -> range:
-    """Layers `first` to `last` of 32, inclusive, as the same fractions of another depth."""
-    start = round(first * num_layers / PUBLISHED_DEPTH)
+    """Layers `first` to `last` of 32, inclusive, as the same fractions of another depth.
+
+    Published ranges that begin after the first layer leave it alone at any depth, too.
+    """
+    start = max(round(first * num_layers / PUBLISHED_DEPTH), min(first, 1))
     stop = round((last + 1) * num_layers / PUBLISHED_DEPTH)
-    return range(min(start, num_layers - 1), max(stop, start + 1))
+    start = min(start, num_layers - 1)
+    return range(start, max(stop, start + 1))
+
+
+def first_tokens(batch: Batch) -> torch.Tensor:
+    """Position of the first token of every prompt after its padding, (B,)."""
+    return batch.inputs["attention_mask"].long().argmax(1)
