@@ -1,19 +1,14 @@
-"""The command line of the adapter's training; names with latent_ are the published ones."""
+"""The command line of the adapter's training; published names keep their published meaning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 import torch
+from transformers import TrainingArguments
 
-from training.packing import PackingConfig
+from training.model import Plan
 from vif.settings import Settings
-
-# Relations are what the backbone gets wrong and a map can mend.
-FAMILY_WEIGHTS = {
-    "nearest": 3.5, "left": 3.0, "right": 3.0, "above": 3.0, "below": 3.0, "odd": 2.0,
-    "neighbour-cell": 2.5, "tiny": 1.2, "glyph": 0.8,
-}  # fmt: skip
 
 
 def _flag(default: object, text: str) -> object:
@@ -22,12 +17,14 @@ def _flag(default: object, text: str) -> object:
 
 @dataclass
 class VIFArguments:
-    """The command line; names that start with latent_ are the published ones."""
+    """Model, data and VIF; names that start with latent_ are the published ones."""
 
-    model_name_or_path: str = _flag("assets/demo-vlm", "Backbone, kept frozen.")
-    output: str = _flag("assets/demo-vif", "Where the adapter goes.")
-    weights: str = _flag("", "Checkpoint of another run whose weights to begin with.")
-    work: str = _flag("runs/vif", "Checkpoints and log.")
+    model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
+    data_path: str = _flag("", "LLaVA-format data: a JSON list or JSON lines.")
+    image_folder: str = _flag("", "Folder of its images; by default that of the data.")
+    eval_data_path: str = _flag("", "Data to validate on; several with commas between them.")
+    eval_images: int = _flag(48, "Images of each that are looked at.")
+    weights: str = _flag("", "Adapter whose weights to begin with.")
     use_latent_importance: bool = _flag(True, "Published switch; off is refused: nothing to train.")
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")
     latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
@@ -46,24 +43,19 @@ class VIFArguments:
     latent_min_sigma: float = _flag(0.035, "Least standard deviation, in image widths.")
     latent_bias_alpha: float = _flag(0.5, "Strength at a gate of 1.")
     renderer: str = _flag("density", "density, or softmax as published.")
+    phase: str = _flag("both", "both: answers are steered too; prefill: the prompt only.")
     prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
     range_mix: float = _flag(
         0.25, "Share of steps with ranges drawn at random: the page lets people change them."
     )
+    sample_learning_layer: bool = _flag(
+        True, "One learning layer per step, drawn at random, instead of all: half the cost."
+    )
     box_weight: float = _flag(0.0, "Weight of the true-box loss (not part of the published one).")
     map_steps: int = _flag(0, "First steps that train the map alone (needs box_weight).")
     gate_steps: int = _flag(0, "Steps before the gate is freed.")
-    steps: int = _flag(2400, "Steps in all.")
-    batch_size: int = _flag(16, "Images per step.")
-    questions: int = _flag(12, "Questions per image.")
-    text_share: float = _flag(0.4, "Share of questions with unrelated text before them.")
-    text_max: int = _flag(128, "Longest such text in tokens.")
-    learning_rate: float = _flag(3e-3, "Muon's, for matrices.")
-    adam_learning_rate: float = _flag(1e-3, "AdamW's, for the rest.")
-    gate_scale: float = _flag(0.5, "Factor on both for the gate.")
-    seed: int = _flag(0, "Of initial weights and noise.")
-    save_steps: int = _flag(300, "Steps between checkpoints, each with a validation.")
-    validation_batches: int = _flag(6, "Validation batches looked at.")
+    gap_share: float = _flag(0.3, "Share of rows whose positions start later, as after long text.")
+    gap_max: int = _flag(384, "Longest such gap in positions; 0 for none.")
 
     @property
     def settings(self) -> Settings:
@@ -73,13 +65,30 @@ class VIFArguments:
             injection=(self.latent_apply_start, self.latent_apply_end),
             stride=self.latent_layer_stride,
             alpha=self.latent_bias_alpha,
+            phase=self.phase,
         )
 
-    def draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
-        """Ranges of one step: a learning layer of the range, or with `range_mix` any sensible one.
+    def plan(self, seed: int, step: int, num_layers: int) -> Plan:
+        """What a step does; it depends on (seed, step) alone."""
+        drawn = seed * 1_000_003 + step
+        generator = torch.Generator().manual_seed(drawn)
+        prior = float(torch.rand((), generator=generator)) < self.prior_mix
+        return Plan(
+            settings=self._draw_settings(generator, num_layers),
+            posterior=not prior,
+            noise=True,
+            fixed_gate=step < self.gate_steps,
+            map_only=step < self.map_steps,
+            seed=drawn,
+            gap_share=self.gap_share,
+            gap_max=self.gap_max,
+        )
 
-        One learning layer costs half of two and leaves an adapter that works from any layer of
-        its range, which is what one generator for all layers is for.
+    def _draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
+        """Ranges of one step.
+
+        One learning layer of its range, drawn anew every step, leaves an adapter that works from
+        any of them, which is what one generator for all layers is for.
         """
 
         def between(low: int, high: int) -> int:
@@ -89,23 +98,28 @@ class VIFArguments:
             layer = between(1, num_layers // 2)
             start = between(layer + 1, max(layer + 1, num_layers - 3))
             return replace(
-                self.settings, learning=(layer, layer), injection=(start, num_layers - 1)
+                self.settings, learning=(layer, layer), injection=(start, num_layers - 1), stride=1
             )
+        if not self.sample_learning_layer:
+            return self.settings
         layers = self.settings.learning_layers
         layer = layers[between(0, len(layers) - 1)]
         return replace(self.settings, learning=(layer, layer))
 
-    def packing(self, **changes: object) -> PackingConfig:
-        """What the training scenes look like."""
-        values = {
-            "batch_size": self.batch_size,
-            "questions": self.questions,
-            "text_share": self.text_share,
-            "text_max": self.text_max,
-            "gap_share": 0.3,
-            "text_from": self.map_steps,
-            "weights": FAMILY_WEIGHTS,
-            "first_seed": 100_000_000 + 10_000_000 * self.seed,
-            "lane": max(64, self.text_max + 48),
-        }
-        return PackingConfig(**values | changes)
+
+@dataclass
+class VIFTrainingArguments(TrainingArguments):
+    """Trainer's own, with the defaults of this project."""
+
+    learning_rate: float = _flag(2e-5, "The adapter's; Muon's where that is chosen.")
+    adam_learning_rate: float = _flag(1e-3, "With Muon: AdamW's, for what is no matrix.")
+    mm_projector_lr: float | None = _flag(None, "The projector's; the adapter's by default.")
+    decoder_lr: float | None = _flag(None, "The language model's; the adapter's by default.")
+    gate_lr_scale: float = _flag(1.0, "Factor on the adapter's learning rates for its gate.")
+    matrix_optimizer: str = _flag("adamw", "Of the adapter's matrices: adamw or muon.")
+    lr_scheduler_type: str = _flag("cosine", "Schedule of the learning rates.")
+    remove_unused_columns: bool = _flag(False, "Kept off: batches are made here.")
+    ddp_find_unused_parameters: bool | None = _flag(True, "Steps differ in what they train.")
+    dataloader_num_workers: int = _flag(1, "Processes that read and encode data.")
+    logging_steps: float = _flag(25, "Steps between lines of the log.")
+    save_total_limit: int | None = _flag(2, "Checkpoints that are kept.")

@@ -1,210 +1,119 @@
-"""Trains a VIF adapter on scenes, the backbone frozen. Resumable: run the same command again.
+"""Trains a VIF adapter on LLaVA-format data. Resumable: run the same command again.
 
-python -m training.train_vif --output assets/demo-vif --work runs/vif
+    python -m training.train_vif --model_name_or_path llava-hf/llava-1.5-7b-hf \
+        --data_path llava_v1_5_mix665k.json --image_folder data --output_dir runs/vif-7b
 """
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 
-# Spinning OpenMP threads would take the cores from the data worker.
+# Spinning OpenMP threads would take the cores from the data workers.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
-from torch.nn import functional as F
-from transformers import HfArgumentParser, LlavaForConditionalGeneration
+from transformers import HfArgumentParser, set_seed
+from transformers.trainer_utils import get_last_checkpoint
 
-from training.arguments import VIFArguments
-from training.lanes import LANES
-from training.packing import PackedScenes
-from training.pretrain import batches
-from training.run import Optimisers, Run
-from training.scores import averages, collect, correct
-from training.steering import Steering, Truth, box_loss, forward
-from vif import attention
-from vif.adapter import VIFAdapter, VIFConfig, entropy_loss, volume_loss
+from training.arguments import VIFArguments, VIFTrainingArguments
+from training.encoding import Conversations, Encoder
+from training.model import VIFModel
+from training.records import Records, Skipped
+from training.trainer import VIFTrainer
+from vif.adapter import VIFAdapter
+from vif.adapter_files import build
+from vif.backbone import Backbone
+from vif.config import VIFConfig
 from vif.errors import InputError
 
 
-def losses(
-    args: VIFArguments, tap: Steering, answers: tuple[torch.Tensor, torch.Tensor] | None
-) -> dict[str, torch.Tensor]:
-    """Every part of the loss; ``total`` is their weighted sum."""
-    out, valid = tap.out, tap.valid
-    parts = {
-        "kl": tap.kl[valid].mean(),
-        "entropy": entropy_loss(out.map)[valid].mean(),
-        "volume": volume_loss(out.sigmas)[valid].mean(),
-        "box": box_loss(out, tap.batch["target"].flatten(0, 1)),
-    }
-    if answers is not None:
-        parts["lm"] = F.cross_entropy(answers[0].float(), answers[1])
-    sparse = args.latent_entropy_weight * parts["entropy"]
-    sparse = sparse + args.latent_volume_weight * parts["volume"]
-    total = parts.get("lm", 0) + args.latent_kl_weight * parts["kl"]
-    total = total + args.latent_sparsity_weight * sparse + args.box_weight * parts["box"]
-    return parts | {"total": total}
-
-
-@torch.no_grad()
-def validate(
-    args: VIFArguments, model: LlavaForConditionalGeneration, adapter: VIFAdapter, text: int
-) -> dict[str, object]:
-    """Teacher-forced accuracy of plain, VIF and the true box; pointing accuracy; mean gate.
-
-    Args:
-        args: The run.
-        model: The backbone.
-        adapter: The adapter.
-        text: Tokens of unrelated text before every question.
-    """
-    packing = args.packing(
-        split="validation",
-        text_share=float(text > 0),
-        text_min=max(1, text),
-        text_max=max(1, text),
-        text_from=0,
-        gap_share=0.0,
-        unknown_share=0.0,
-        first_seed=0,
-        weights={},
-        lane=max(64, text + 48),
-    )
-    data = PackedScenes(packing, args.validation_batches)
-    end = args.settings.learning_layers[-1]
-    last = replace(args.settings, learning=(end, end))
-    hits = {name: defaultdict(list) for name in ("plain", "vif", "oracle", "pointing")}
-    gates = []
-    for i in range(args.validation_batches):
-        batch = data[i]
-        steering = Steering(adapter, batch, last, posterior=False)
-        truth = Truth(adapter, batch, last, posterior=False)
-        for name, tap in (("plain", None), ("vif", steering), ("oracle", truth)):
-            right = correct(batch, *forward(model, batch, tap))
-            collect(hits[name], batch["family"], right)
-        target = batch["target"]
-        peak = steering.out.map.argmax(-1).unflatten(0, target.shape[:2])
-        hit = target.gather(2, peak[..., None]).squeeze(-1) > 0
-        collect(hits["pointing"], batch["family"].masked_fill(target.sum(-1) == 0, -1), hit)
-        gates.append(steering.out.gate[steering.valid][:, args.settings.injection_layers].mean())
-    summary: dict[str, object] = {"text": text, "gate": round(float(torch.stack(gates).mean()), 3)}
-    return summary | {name: averages(found) for name, found in hits.items()}
-
-
-def train(args: VIFArguments) -> VIFAdapter:
+def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     """Runs or resumes a training and saves the adapter.
 
     Raises:
-        InputError: If VIF is switched off: the backbone is frozen, nothing would be left to learn.
+        InputError: If anything given cannot be used; the message says what and why.
     """
-    if not args.use_latent_importance:
+    if not vif.use_latent_importance:
         raise InputError(
             "use_latent_importance is False, but the adapter is all that is trained here: leave it "
             "on, or ask with --methods plain."
         )
-    torch.manual_seed(args.seed)
-    model = LlavaForConditionalGeneration.from_pretrained(args.model_name_or_path)
-    model.float().eval().requires_grad_(False)
-    model.set_attn_implementation({"text_config": LANES})
-    attention.watch(model)
-    adapter = VIFAdapter(adapter_config(args, model))
-    if args.weights:
-        adapter.load_state_dict(torch.load(args.weights, weights_only=True)["model"], strict=False)
-    optimisers = Optimisers(
-        adapter,
-        args.steps,
-        args.learning_rate,
-        args.adam_learning_rate,
-        scales={"gate_head": args.gate_scale},
-    )
-    folder = Path(args.work)
-    folder.mkdir(parents=True, exist_ok=True)
-    run = Run(folder, "adapter", adapter, optimisers)
-    started, mean = time.monotonic(), defaultdict(lambda: math.nan)
-    for batch in batches(args.packing(), run.step, args.steps):
-        for name, value in step(args, model, adapter, optimisers, run.step, batch).items():
-            mean[name] = value if math.isnan(mean[name]) else 0.95 * mean[name] + 0.05 * value
-        run.step += 1
-        if run.step % 25 == 0:
-            shown = {name: round(value, 4) for name, value in mean.items()}
-            run.log(seconds=round(time.monotonic() - started), **shown)
-        if run.step % args.save_steps == 0 or run.step == args.steps:
-            run.save()
-            if run.is_first:
-                adapter.save_pretrained(args.output)
-                for text in (0, 128):
-                    run.log(validation=validate(args, model, adapter, text))
-    return adapter
+    output = Path(args.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    backbone = Backbone.load(vif.model_name_or_path, str(args.device))
+    encoder = Encoder(backbone)
+    skipped = Skipped(output / "skipped.jsonl")
+    data = _open(vif.data_path, vif, encoder, skipped)
+    evaluated = {
+        Path(path).stem: _open(path, vif, encoder, skipped)
+        for path in filter(None, vif.eval_data_path.split(","))
+    }
+    set_seed(args.seed)
+    model = VIFModel(backbone, make_adapter(vif, backbone))
+    trainer = VIFTrainer(model, vif, args, data, evaluated)
+    last = get_last_checkpoint(args.output_dir)
+    trainer.train(resume_from_checkpoint=last)
+    trainer.save_model()
+    return trainer
 
 
-def step(
-    args: VIFArguments,
-    model: LlavaForConditionalGeneration,
-    adapter: VIFAdapter,
-    optimisers: Optimisers,
-    index: int,
-    batch: dict[str, torch.Tensor],
-) -> dict[str, float]:
-    """One optimiser step; everything random depends on (seed, index) alone."""
-    generator = torch.Generator().manual_seed(args.seed * 1_000_003 + index)
-    draw = float(torch.rand((), generator=generator))
-    settings = args.draw_settings(generator, model.config.get_text_config().num_hidden_layers)
-    shape = (batch["family"].numel(), args.latent_num_components, args.latent_hidden_size)
-    tap = Steering(
-        adapter,
-        batch,
-        settings,
-        posterior=draw >= args.prior_mix,
-        noise=torch.randn(shape, generator=generator),
-        fixed_gate=index < args.gate_steps,
-        map_only=index < args.map_steps,
-    )
-    parts = losses(args, tap, forward(model, batch, tap))
-    parts["total"].backward()
-    optimisers.step()
-    target = batch["target"].flatten(0, 1)
-    known = target.sum(-1) > 0
-    hit = target.gather(1, tap.out.map.argmax(-1, keepdim=True)).squeeze(-1)[known] > 0
-    gate = tap.out.gate[tap.valid][:, args.settings.injection_layers].mean()
-    values = {name: float(value.detach()) for name, value in parts.items()}
-    return values | {"pointing": float(hit.float().mean()), "gate": float(gate.detach())}
+def _open(path: str, vif: VIFArguments, encoder: Encoder, skipped: Skipped) -> Conversations:
+    if not path:
+        raise InputError("No data was given: name a LLaVA-format file with --data_path.")
+    records = Records(path, vif.image_folder or Path(path).parent, skipped)
+    return Conversations(records, encoder)
 
 
-def adapter_config(args: VIFArguments, model: LlavaForConditionalGeneration) -> VIFConfig:
+def make_adapter(vif: VIFArguments, backbone: Backbone) -> VIFAdapter:
+    """The adapter that the arguments describe for a backbone, or the one that they name.
+
+    Raises:
+        InputError: If ranges lie outside of the model, or the adapter named is another's.
+    """
+    config = adapter_config(vif, backbone)
+    adapter = build(config)
+    if vif.weights:
+        state = VIFAdapter.from_pretrained(vif.weights).state_dict()
+        adapter.load_state_dict(state)
+    return adapter.to(backbone.device)
+
+
+def adapter_config(vif: VIFArguments, backbone: Backbone) -> VIFConfig:
     """The adapter that the arguments describe for a backbone."""
-    text = model.config.get_text_config()
-    settings = args.settings
-    settings.check(text.num_hidden_layers)
+    settings = vif.settings
+    settings.check(backbone.num_layers)
     return VIFConfig(
-        hidden_size=text.hidden_size,
-        num_layers=text.num_hidden_layers,
-        num_heads=text.num_attention_heads,
-        width=args.latent_hidden_size,
-        num_components=args.latent_num_components,
-        slot_layers=args.latent_num_layers,
-        latent_heads=args.latent_num_heads,
-        ffn_dim=args.latent_ffn_dim,
-        min_sigma=args.latent_min_sigma,
-        renderer=args.renderer,
+        hidden_size=backbone.text_config.hidden_size,
+        num_layers=backbone.num_layers,
+        num_heads=backbone.num_heads,
+        width=vif.latent_hidden_size,
+        num_components=vif.latent_num_components,
+        slot_layers=vif.latent_num_layers,
+        latent_heads=vif.latent_num_heads,
+        ffn_dim=vif.latent_ffn_dim,
+        min_sigma=vif.latent_min_sigma,
+        renderer=vif.renderer,
         learning=settings.learning,
         injection=settings.injection,
         stride=settings.stride,
         alpha=settings.alpha,
-        backbone=Path(args.model_name_or_path).name,
+        phase=settings.phase,
+        entropy_weight=vif.latent_entropy_weight,
+        volume_weight=vif.latent_volume_weight,
+        backbone=backbone.name,
     )
 
 
 def main() -> None:
     """Command line."""
     try:
-        train(HfArgumentParser(VIFArguments).parse_args_into_dataclasses()[0])
+        train(*HfArgumentParser((VIFArguments, VIFTrainingArguments)).parse_args_into_dataclasses())
     except InputError as error:
         raise SystemExit(f"error: {error}") from error
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -19,21 +19,29 @@ class Mix:
     to 1: nothing is left to renormalise. A row after the image sees every image key, except where
     a sliding window has left the image behind; such a row keeps its own attention.
 
+    A sequence of several questions has a map for each of them: `turns` says which one a position
+    is steered by, and `map` and `strength` get a second side T.
+
     Attributes:
         columns: Positions of the image tokens in the sequence, (B, N).
-        map: Weight of every image token, (B, N), rows sum to 1.
-        strength: Share of a head's attention that is replaced, (B, H), in [0, 1].
+        map: Weight of every image token, (B, N) or (B, T, N), rows sum to 1.
+        strength: Share of a head's attention that is replaced, (B, H) or (B, T, H), in [0, 1].
         first_row: First position that is steered, (B,); earlier rows are untouched.
+        turns: Which map steers a position, (B, S), below 0 for none; None where there is one map.
+        pooled: sum_j map_j v_j, (B, Hkv, D) or (B, T, Hkv, D), where the caller has it already.
     """
 
     columns: torch.Tensor
     map: torch.Tensor
     strength: torch.Tensor
     first_row: torch.Tensor
+    turns: torch.Tensor | None = None
+    pooled: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Mix:
         """The same on another device; a model may be spread over several."""
-        return Mix(*(getattr(self, part.name).to(device) for part in fields(self)))
+        parts = (getattr(self, part.name) for part in fields(self))
+        return Mix(*(part if part is None else part.to(device) for part in parts))
 
 
 def row_probabilities(
@@ -112,14 +120,16 @@ def pooled_values(
     Args:
         value: (B, Hkv, K, D).
         columns: Key columns of the image tokens, (B, N), < 0 where a cache has dropped them.
-        weights: (B, N).
+        weights: (B, N) or (B, T, N).
 
     Returns:
-        (B, Hkv, D) in float32; dropped columns add nothing.
+        (B, Hkv, D) or (B, T, Hkv, D) in float32; dropped columns add nothing.
     """
     index = columns.clamp_min(0)[:, None, :, None].expand(-1, value.shape[1], -1, value.shape[3])
-    weights = weights.float() * (columns >= 0)
-    return torch.einsum("bn,bhnd->bhd", weights, value.gather(2, index).float())
+    image = value.gather(2, index).float()
+    if weights.ndim == 2:
+        return torch.einsum("bn,bhnd->bhd", weights.float() * (columns >= 0), image)
+    return torch.einsum("btn,bhnd->bthd", weights.float() * (columns >= 0)[:, None], image)
 
 
 def steered_rows(
@@ -140,6 +150,8 @@ def steered_rows(
     columns = mix.columns - first_key
     positions = torch.arange(start, start + queries, device=columns.device)
     steered = (positions >= mix.first_row[:, None]) & (columns >= 0).all(1, keepdim=True)
+    if mix.turns is not None:
+        steered = steered & (mix.turns[:, start : start + queries] >= 0)
     if mask is None:
         return steered
     index = columns.clamp_min(0)[:, None].expand(-1, queries, -1)
@@ -149,7 +161,12 @@ def steered_rows(
 
 
 def apply_mix(
-    out: torch.Tensor, value: torch.Tensor, mix: Mix, steered: torch.Tensor, first_key: int
+    out: torch.Tensor,
+    value: torch.Tensor,
+    mix: Mix,
+    steered: torch.Tensor,
+    first_key: int,
+    start: int = 0,
 ) -> torch.Tensor:
     """Mixes pooled image values into attention outputs.
 
@@ -159,13 +176,23 @@ def apply_mix(
         mix: What to mix.
         steered: Into which rows, (B, Q) bool.
         first_key: Position of key column 0.
+        start: Position of the first query.
 
     Returns:
         (B, Q, H, D), bit-equal to `out` where the strength is 0.
     """
-    pooled = pooled_values(value, mix.columns - first_key, mix.map)
-    pooled = pooled.repeat_interleave(out.shape[2] // value.shape[1], 1)[:, None]
-    strength = (mix.strength[:, None].float() * steered[..., None])[..., None]
+    pooled = mix.pooled
+    if pooled is None:
+        pooled = pooled_values(value, mix.columns - first_key, mix.map)
+    pooled = pooled.repeat_interleave(out.shape[2] // value.shape[1], -2)
+    strength = mix.strength.float()
+    if mix.turns is None:
+        pooled, strength = pooled[:, None], strength[:, None]
+    else:
+        turn = mix.turns[:, start : start + out.shape[1]].clamp_min(0)
+        row = torch.arange(len(turn), device=turn.device)[:, None]
+        pooled, strength = pooled[row, turn], strength[row, turn]
+    strength = (strength * steered[..., None])[..., None]
     return (out.float() + strength * (pooled - out.float())).to(out.dtype)
 
 

@@ -24,12 +24,15 @@ class Family:
         prompt: The format of a question for checkpoints that come without a chat template.
         refuses: From a processor and an image's width and height to what is wrong with such an
             image and what to do about it, or None.
+        sees_all: Whether image tokens see the question (a prefix without causal order), so that
+            the image cannot be read before it.
     """
 
     model_type: str
     layout: Callable[[Picture], Layout]
     prompt: str | None = None
     refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
+    sees_all: bool = False
 
 
 # The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
@@ -45,7 +48,7 @@ FAMILIES = (
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
     Family("gemma3", whole.pan_and_scan),
-    Family("paligemma", whole.fixed_grid, prompt="{image}{text}"),
+    Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),
     Family("mistral3", whole.resized_grid, refuses=whole.pixtral_refuses),
 )
 

@@ -1,63 +1,110 @@
-"""How much and how sharply a model looks at the image: one function, one formula."""
+"""How much a model looks at the image."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from vif.trace import Trace
+from vif.errors import InputError
+from vif.trace import MASS_PARTS, Trace
+
+# A share below this is rounding; dividing by it would mean nothing.
+TINY = 1e-12
 
 
-def image_share(trace: Trace, token: int = 0) -> np.ndarray:
+def image_share(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> np.ndarray:
     """Share of attention on the image by layer, mean over heads, (L,), in [0, 1].
 
-    The row is the one that predicts the token (visual attention ratio; ClearSight, CVPR 2025).
+    VAR_l = mean_h sum_{j in V} a_j (visual attention ratio; ClearSight, CVPR 2025). Without some
+    tokens it is what is left of the share; nothing is renormalised.
 
     Args:
         trace: A trace.
         token: Which generated token.
+        without: Image tokens to leave out, for example sinks, (N,) or (L, N) bool.
     """
-    return trace.mass[token, :, :, 0].mean(1)
+    share = trace.mass[token, :, :, MASS_PARTS.index("image")].mean(1)
+    if without is None:
+        return share
+    return share - (trace.rows[token].mean(1) * without).sum(-1)
 
 
-def image_weights(trace: Trace, token: int = 0) -> np.ndarray:
-    """Head-mean attention normalised over the image tokens, (L, N), rows sum to 1."""
+def image_weights(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> np.ndarray:
+    """Attention normalised over the image tokens, b_j = a_j / sum_V a, mean over heads first.
+
+    Args:
+        trace: A trace.
+        token: Which generated token.
+        without: Image tokens that get 0, (N,) or (L, N) bool.
+
+    Returns:
+        (L, N), rows sum to 1, or to 0 where a layer does not look at the image.
+    """
     rows = trace.rows[token].astype(np.float64).mean(1)
-    return rows / np.maximum(rows.sum(-1, keepdims=True), 1e-12)
+    if without is not None:
+        rows = np.where(without, 0, rows)
+    return rows / np.maximum(rows.sum(-1, keepdims=True), TINY)
 
 
-def visual_entropy(trace: Trace, token: int = 0) -> np.ndarray:
-    """Entropy of attention over image tokens by layer, as a share of ln N, (L,), in [0, 1].
+def attenuation(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> float:
+    """1 - share on the image in the last quarter of layers / largest share of any layer.
 
-    1 is a uniform look, 0 a single token; focus is 1 minus this. Taken over the head mean
-    (CARVE, arXiv 2509.06461, eq. 3.3, renormalised to the image).
+    Near 1 the deep layers no longer look at the image; negative is impossible.
     """
-    return entropy_share(image_weights(trace, token))
+    share = image_share(trace, token, without)
+    last = share[-max(1, len(share) // 4) :].mean()
+    return float(1 - last / max(share.max(), TINY))
 
 
-def entropy_share(weights: np.ndarray) -> np.ndarray:
-    """Entropy of distributions over N tokens as a share of ln N, (..., N) -> (...)."""
-    log = np.log(np.maximum(weights, 1e-12))
-    return -(weights * log).sum(-1) / np.log(weights.shape[-1])
+def half_depth(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> int | None:
+    """First layer after the largest share from which the share stays under half of it, or None."""
+    share = image_share(trace, token, without)
+    top = int(share.argmax())
+    above = np.flatnonzero(share[top:] >= share[top] / 2)
+    layer = top + int(above[-1]) + 1
+    return layer if layer < len(share) else None
 
 
-def in_box_mass(trace: Trace, truth: np.ndarray, token: int = 0) -> np.ndarray:
-    """Share of the image attention that lies on the true tokens, by layer, (L,), in [0, 1].
+def modality_dominance(
+    trace: Trace, token: int = 0, without: np.ndarray | None = None
+) -> np.ndarray:
+    """Modality dominance index, (L,): MDI = (A_T / |T|) / (A_O / |O|), arXiv 2508.10552.
+
+    A_T and A_O are what the row gives to the input's text and image tokens, |T| and |O| how many
+    there are; above 1 a text token draws more than an image token. The first token and the chat
+    format count as text, as published: they often are sinks and raise the index. As it divides by
+    counts it cannot compare models with different numbers of image tokens.
 
     Args:
         trace: A trace.
-        truth: Share of every token's cell that is covered by the truth, (N,), in [0, 1].
-        token: Which generated token.
+        token: Which generated token; earlier generated tokens are no input and are left out.
+        without: Image tokens to leave out of both A_O and |O|, (N,) or (L, N) bool.
     """
-    return image_weights(trace, token) @ truth
+    text, image, num_text, num_image = _economy(trace, token, without)
+    return (text / num_text) / np.maximum(image / num_image, TINY)
 
 
-def points_into(weights: np.ndarray, truth: np.ndarray) -> bool:
-    """Pointing game: whether the largest weight (N,) lies on a token that the truth touches."""
-    return bool(truth[int(np.argmax(weights))] > 0)
+def economy(
+    trace: Trace, token: int = 0, without: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Attention efficiency of text and of image, each (L,): AEI = P / Q, arXiv 2508.10552.
+
+    P is a modality's share of A_T + A_O and Q its share of the tokens; AEI_T / AEI_O is
+    `modality_dominance`, whose arguments these are. 1 is what its number of tokens would earn.
+    """
+    text, image, num_text, num_image = _economy(trace, token, without)
+    attended, counted = np.maximum(text + image, TINY), num_text + num_image
+    return text / attended * counted / num_text, image / attended * counted / num_image
 
 
-def attenuation(trace: Trace, token: int = 0) -> float:
-    """1 - share on the image in the last quarter of layers / largest share of any layer."""
-    share = image_share(trace, token)
-    last = share[-max(1, len(share) // 4) :].mean()
-    return float(1 - last / max(share.max(), 1e-12))
+def _economy(
+    trace: Trace, token: int, without: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, int, np.ndarray | int]:
+    if "prompt_tokens" not in trace.meta:
+        raise InputError(
+            "This trace does not say how many tokens its prompt had: record the question again."
+        )
+    mass = trace.mass[token].mean(1)
+    text = mass[:, [MASS_PARTS.index("question"), MASS_PARTS.index("other")]].sum(1)
+    number = trace.rows.shape[-1]
+    left = number if without is None else number - np.asarray(without).sum(-1)
+    return text, image_share(trace, token, without), trace.meta["prompt_tokens"] - number, left

@@ -1,0 +1,211 @@
+"""LLaVA-format data, streamed from disk: all records of an image together.
+
+A data file is a JSON list or JSON lines of ``{id, image, conversations}``. Only where each record
+lies in the file is kept in memory. What cannot be used is skipped, counted and listed with its
+reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vif.errors import InputError
+
+IMAGE_MARK = "<image>"
+ASKING, ANSWERING = ("human", "user"), ("gpt", "assistant")
+
+
+class BadRecord(Exception):
+    """A record that cannot be trained on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question with its answer.
+
+    Attributes:
+        text: The question, unrelated text before it included.
+        question: The question alone.
+        answer: Its answer.
+        boxes: True boxes (x0, y0, x1, y1) in pixels; None where nothing is known.
+        family: Kind of question, "" if unknown.
+        group: Group of the family, "" if unknown.
+    """
+
+    text: str
+    question: str
+    answer: str
+    boxes: list[list[float]] | None = None
+    family: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A conversation about an image, or without one."""
+
+    name: str
+    image: str | None
+    turns: list[Turn]
+
+
+def parse_record(raw: Any) -> Record:
+    """Reads one record.
+
+    Raises:
+        BadRecord: If it has no turns, they do not alternate, or a question or answer is empty.
+    """
+    if not isinstance(raw, dict):
+        raise BadRecord(f"it is a {type(raw).__name__}, expected an object")
+    image = raw.get("image")
+    if isinstance(image, list):
+        if len(image) > 1:
+            raise BadRecord(f"it has {len(image)} images, only records of one are trained on")
+        image = image[0] if image else None
+    turns = raw.get("conversations")
+    if not isinstance(turns, list) or len(turns) < 2:
+        raise BadRecord("conversations holds no question with an answer")
+    facts = raw.get("questions") or []
+    found = []
+    for k in range(0, len(turns) - len(turns) % 2, 2):
+        fact = facts[k // 2] if k // 2 < len(facts) else {}
+        found.append(_parse_turn(turns[k], turns[k + 1], fact))
+    return Record(str(raw.get("id", "")), image, found)
+
+
+def _parse_turn(asked: Any, answered: Any, fact: dict[str, Any]) -> Turn:
+    try:
+        roles, texts = (asked["from"], answered["from"]), (asked["value"], answered["value"])
+    except (KeyError, TypeError) as error:
+        raise BadRecord("a turn lacks 'from' or 'value'") from error
+    if roles[0] not in ASKING or roles[1] not in ANSWERING:
+        raise BadRecord(f"turns come from {roles[0]!r} and {roles[1]!r}, expected human and gpt")
+    if not all(isinstance(text, str) for text in texts):
+        raise BadRecord("a turn's value is no text")
+    text, answer = texts[0].replace(IMAGE_MARK, "").strip(), texts[1].strip()
+    if not text or not answer:
+        raise BadRecord("a question or an answer is empty")
+    context = str(fact.get("context", ""))
+    question = text.removeprefix(context).strip() or text
+    kind = (fact.get("family", ""), fact.get("group", ""))
+    return Turn(text, question, answer, fact.get("boxes"), *kind)
+
+
+@dataclass
+class Skipped:
+    """What was left out: counted here, listed in a file."""
+
+    path: Path | None
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, reason: str) -> None:
+        """One more."""
+        self.reasons[reason] += 1
+        if self.path is not None:
+            with self.path.open("a") as file:  # one line per write: processes do not mix theirs
+                file.write(json.dumps({"record": name, "reason": reason}) + "\n")
+
+
+class Records:
+    """Where every record of a data file lies, grouped by image.
+
+    Attributes:
+        groups: Record numbers of every item, images first come first served.
+        skipped: What was left out.
+    """
+
+    def __init__(self, path: str | Path, image_folder: str | Path, skipped: Skipped) -> None:
+        """Reads the file once.
+
+        Raises:
+            InputError: If it is missing, broken or holds nothing that can be used.
+        """
+        self.path, self.image_folder, self.skipped = Path(path), Path(image_folder), skipped
+        if not self.path.is_file():
+            raise InputError(f"There is no data file {path}: expected LLaVA-format JSON.")
+        if not self.image_folder.is_dir():
+            raise InputError(f"There is no image folder {image_folder}: give --image_folder.")
+        spans, groups, known = [], {}, {}
+        for start, end, raw in _scan(self.path):
+            try:
+                record = parse_record(raw)
+                self._check_image(record.image, known)
+            except BadRecord as error:
+                name = raw.get("id", "") if isinstance(raw, dict) else ""
+                skipped.add(str(name) or f"number {len(spans)}", str(error))
+                continue
+            groups.setdefault(record.image or ("", len(spans)), []).append(len(spans))
+            spans.append((start, end))
+        if not spans:
+            raise InputError(f"{path} holds no record that can be trained on: see skipped.jsonl.")
+        self.spans = np.array(spans)
+        self.groups = [np.array(group) for group in groups.values()]
+
+    def _check_image(self, name: str | None, known: dict[str, bool]) -> None:
+        if name is None:
+            return
+        if not isinstance(name, str):
+            raise BadRecord("image is no file name")
+        if name not in known:
+            known[name] = (self.image_folder / name).is_file()
+        if not known[name]:
+            raise BadRecord(f"the image {name} is missing")
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def read(self, index: int) -> list[Record]:
+        """All records of an item."""
+        found = []
+        with self.path.open("rb") as file:
+            for start, end in self.spans[self.groups[index]]:
+                file.seek(start)
+                found.append(parse_record(json.loads(file.read(end - start))))
+        return found
+
+
+def _scan(path: Path) -> Any:
+    """Start, end (in bytes) and value of every record of a file."""
+    with path.open("rb") as file:
+        first = file.read(1)
+        while first.isspace():
+            first = file.read(1)
+    yield from (_scan_list if first == b"[" else _scan_lines)(path)
+
+
+def _scan_lines(path: Path) -> Any:
+    with path.open("rb") as file:
+        start = 0
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield start, start + len(line), json.loads(line)
+                except ValueError as error:
+                    raise InputError(
+                        f"Line {number} of {path} is no JSON ({error}): mend or remove it."
+                    ) from error
+            start += len(line)
+
+
+def _scan_list(path: Path) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+        decoder, at, begin = json.JSONDecoder(), 0, text.index("[") + 1
+        at = len(text[:begin].encode())
+        while True:
+            while text[begin] in " \t\r\n,":
+                begin, at = begin + 1, at + 1
+            if text[begin] == "]":
+                return
+            value, end = decoder.raw_decode(text, begin)
+            size = len(text[begin:end].encode())
+            yield at, at + size, value
+            begin, at = end, at + size
+    except (ValueError, IndexError) as error:
+        raise InputError(f"{path} is no JSON list ({error}): mend or write it again.") from error

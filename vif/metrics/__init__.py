@@ -1,0 +1,92 @@
+"""How a model looks at an image: one function, one formula; arrays or a trace in, arrays out.
+
+Knows nothing about models. What a trace does not hold (states, values, whole columns) is collected
+by `vif.probes.look_inside` and handed over as arrays. Unless said otherwise a metric is taken by
+layer, over the mean of the heads, for the row that predicts one generated token.
+"""
+
+from __future__ import annotations
+
+from vif.metrics.amount import (
+    attenuation,
+    economy,
+    half_depth,
+    image_share,
+    image_weights,
+    modality_dominance,
+)
+from vif.metrics.changes import divergence, mass_before_and_after, next_token_divergence
+from vif.metrics.content import contribution, sensitivity, total_sensitivity
+from vif.metrics.dynamics import low_entropy_recall, token_dynamics, token_entropy
+from vif.metrics.grid import base_grid
+from vif.metrics.place import (
+    box_coverage,
+    in_box_mass,
+    lift,
+    near_box,
+    pointing,
+    points_into,
+    window_ratio,
+)
+from vif.metrics.sinks import (
+    activation_sinks,
+    attention_sinks,
+    cosine_sinks,
+    massive_dimensions,
+    overlap,
+    sink_share,
+    value_sinks,
+)
+from vif.metrics.spread import (
+    component_entropy,
+    effective_tokens,
+    entropy_share,
+    focus,
+    gini,
+    map_component_entropy,
+    top_mass,
+    visual_entropy,
+)
+from vif.metrics.summary import by_layer
+
+__all__ = [
+    "activation_sinks",
+    "attention_sinks",
+    "attenuation",
+    "base_grid",
+    "box_coverage",
+    "by_layer",
+    "component_entropy",
+    "contribution",
+    "cosine_sinks",
+    "divergence",
+    "economy",
+    "effective_tokens",
+    "entropy_share",
+    "focus",
+    "gini",
+    "half_depth",
+    "image_share",
+    "image_weights",
+    "in_box_mass",
+    "lift",
+    "low_entropy_recall",
+    "map_component_entropy",
+    "mass_before_and_after",
+    "massive_dimensions",
+    "modality_dominance",
+    "near_box",
+    "next_token_divergence",
+    "overlap",
+    "pointing",
+    "points_into",
+    "sensitivity",
+    "sink_share",
+    "token_dynamics",
+    "token_entropy",
+    "top_mass",
+    "total_sensitivity",
+    "value_sinks",
+    "visual_entropy",
+    "window_ratio",
+]

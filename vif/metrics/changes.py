@@ -1,0 +1,45 @@
+"""What an intervention changed: bookkeeping of attention and of the next token."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vif.metrics.amount import TINY, image_share, image_weights
+from vif.trace import Trace
+
+
+def mass_before_and_after(plain: Trace, edited: Trace, token: int = 0) -> np.ndarray:
+    """Share of attention on the image without and with an intervention, (L, 2).
+
+    Rows of the same token; from the first token on which the answers differ, they differ for that
+    reason too.
+    """
+    return np.stack([image_share(plain, token), image_share(edited, token)], 1)
+
+
+def divergence(plain: Trace, edited: Trace, token: int = 0) -> np.ndarray:
+    """KL(b' || b) over the image tokens, head means normalised to the image, (L,), nats, >= 0.
+
+    How far an intervention moved the look within the image; how much it added is
+    `mass_before_and_after`.
+    """
+    after, before = image_weights(edited, token), image_weights(plain, token)
+    return _kl(after, before)
+
+
+def next_token_divergence(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """KL(p || p') of next-token distributions given as log-probabilities, (..., V) -> (...), nats.
+
+    Args:
+        before: ln p, of the plain model.
+        after: ln p', of the edited one.
+    """
+    p = np.exp(before.astype(np.float64))
+    # A token that is impossible before adds nothing: 0 times -inf otherwise.
+    gap = np.where(p > 0, before - after, 0)
+    return np.maximum((p * gap).sum(-1), 0)
+
+
+def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    logs = np.log(np.maximum(p, TINY)) - np.log(np.maximum(q, TINY))
+    return np.maximum((p * logs).sum(-1), 0)
