@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from vif.attention import KEYWORD, Tap
@@ -44,6 +45,15 @@ class Answer:
     ids: tuple[int, ...]
     text: str
     length: int
+
+    def logprob(self, logprobs: np.ndarray) -> np.ndarray:
+        """Log-probability of the answer without its end token, (..., T, V) -> (...)."""
+        ids = list(self.ids[: self.length])
+        return logprobs[..., range(len(ids)), ids].astype(np.float64).sum(-1)
+
+    def probability(self, logprobs: np.ndarray) -> np.ndarray:
+        """Its probability, in [0, 1]; see `logprob`."""
+        return np.exp(self.logprob(logprobs))
 
 
 class Reading:

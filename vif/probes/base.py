@@ -1,0 +1,39 @@
+"""What all probes share: how a question is opened, and results as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from vif.images import open_image
+from vif.reread import Reading
+from vif.session import Session
+
+
+class Result:
+    """A frozen dataclass whose fields are numbers, words and arrays."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields as JSON values: arrays as nested lists, NaN as None."""
+        return {part.name: plain(getattr(self, part.name)) for part in fields(self)}
+
+
+def plain(value: Any) -> Any:
+    """Arrays as nested lists rounded to 6 digits, NaN as None; everything else as it is."""
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return round(value, 6) if np.isfinite(value) else None
+    return value
+
+
+def open_reading(session: Session, image: Any, question: str, context: str) -> Reading:
+    """A question as it is read again and again; arguments as in `Session.ask`."""
+    prompt = session.backbone.encode(open_image(image), question, context)
+    return Reading(session.backbone, prompt)

@@ -1,0 +1,70 @@
+"""Cutting edges of attention: chosen rows no longer see chosen keys, in chosen layers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import pad
+from typing_extensions import override
+
+from vif.attention import Tap
+from vif.edits import Edit, Rows
+
+_NEVER = torch.iinfo(torch.long).max
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Edges that one variant of a prompt lacks.
+
+    Attributes:
+        layers: In which layers.
+        queries: Rows that lose sight, (S,) bool; rows of the answer do as the last of the prompt.
+        keys: What they no longer see, (S,) bool. A row always keeps itself.
+    """
+
+    layers: Collection[int]
+    queries: torch.Tensor
+    keys: torch.Tensor
+
+
+class CutTap(Tap):
+    """One pass over variants, each with a cut of its own; a variant without edges is untouched."""
+
+    def __init__(self, cuts: Sequence[Cut], device: torch.device) -> None:
+        self.cuts = cuts
+        self.queries = torch.stack([cut.queries for cut in cuts]).to(device)
+        self.keys = torch.stack([cut.keys for cut in cuts]).to(device)
+        self.matter = (self.queries.any(1) & self.keys.any(1)).tolist()
+        self.first = self.queries.int().argmax(1)
+
+    @override
+    def edit(self, layer: int) -> Edit | None:
+        """The cuts that reach this layer."""
+        active = [
+            matters and layer in cut.layers
+            for matters, cut in zip(self.matter, self.cuts, strict=True)
+        ]
+        if not any(active):
+            return None
+        # Rows from `_NEVER` on are none: what is not cut stays bit-equal.
+        here = torch.tensor(active, device=self.first.device)
+        return _CutEdit(torch.where(here, self.first, _NEVER), self.queries, self.keys)
+
+
+class _CutEdit(Edit):
+    def __init__(self, first_row: torch.Tensor, queries: torch.Tensor, keys: torch.Tensor) -> None:
+        super().__init__(first_row)
+        self.queries, self.keys = queries, keys
+
+    @override
+    def logits(self, logits: torch.Tensor, rows: Rows) -> torch.Tensor:
+        length, stop = self.keys.shape[1], rows.first_key + logits.shape[-1]
+        device = logits.device
+        queries = self.queries.to(device)[:, rows.positions.clamp_max(length - 1)]
+        keys = pad(self.keys.to(device), (0, max(0, stop - length)))[:, rows.first_key : stop]
+        own = rows.positions[:, None] == torch.arange(rows.first_key, stop, device=device)
+        cut = queries[:, :, None] & keys[:, None] & ~own
+        return logits.masked_fill(cut[:, None], float("-inf"))

@@ -1,0 +1,161 @@
+"""Deletion curve: is a map faithful, does the answer need what it marks?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif.errors import InputError
+from vif.metrics import image_weights
+from vif.probes.base import Result, open_reading
+from vif.probes.cuts import Cut, CutTap
+from vif.reread import Progress
+from vif.session import Session
+from vif.trace import Trace
+
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class DeletionCurve(Result):
+    """An answer's probability as more and more image tokens are hidden.
+
+    K shares, D random orders.
+
+    Attributes:
+        answer: The answer that is watched.
+        shares: Shares of the image tokens that are hidden, (K,), from 0 to 1.
+        top: Probability with the tokens of largest weight hidden, (K,).
+        random: Probability with random tokens hidden, one order after another, (D, K).
+        area: Area between the mean of `random` and `top` over the shares, in units of
+            probability; above 0 the map marks what the answer needs.
+        areas: The same for every order's own curve against the mean of the others, (D,): how
+            large an area is without any map.
+    """
+
+    answer: str
+    shares: np.ndarray
+    top: np.ndarray
+    random: np.ndarray
+    area: float
+    areas: np.ndarray
+
+
+def deletion_curve(
+    session: Session,
+    image: Any,
+    question: str,
+    weights: np.ndarray,
+    *,
+    context: str = "",
+    answer: str | None = None,
+    shares: Sequence[float] = SHARES,
+    draws: int = 8,
+    seed: int = 0,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> DeletionCurve:
+    """Hides the most important image tokens first, and random ones against them.
+
+    Deletion (RISE, arXiv 1806.07421) with attention instead of pixels: a hidden token is invisible
+    to every row after the image in every layer, so nothing out of distribution is painted in. What
+    other image tokens took over from it before stays.
+
+    Args:
+        session: The model.
+        image: As in `Session.ask`.
+        question: The question.
+        weights: The map, one weight per image token, (N,), >= 0; equal weights come in random
+            order.
+        context: Unrelated text before the question.
+        answer: Whose probability to watch; the model's own by default.
+        shares: Shares to hide, in [0, 1], ascending.
+        draws: Random orders, >= 2.
+        seed: Of the random orders.
+        cancel: Stops between two passes.
+        progress: Called with (variants done, variants in all).
+
+    Raises:
+        InputError: If the map does not fit the image, or shares or draws make no sense.
+        Cancelled: If `cancel` was set.
+    """
+    shares = np.asarray(shares, float)
+    _check(shares, draws)
+    reading = open_reading(session, image, question, context)
+    number = reading.batch.columns.shape[1]
+    weights = np.asarray(weights, float)
+    if weights.shape != (number,) or not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(
+            f"The map has shape {weights.shape}, but the image has {number} tokens: expected one "
+            "finite weight of at least 0 for each."
+        )
+    rng = np.random.default_rng(seed)
+    orders = [np.lexsort((rng.random(number), -weights))]
+    orders += [rng.permutation(number) for _ in range(draws)]
+    counts = np.round(shares * number).astype(int)
+    rows = torch.arange(reading.length) >= reading.first_row
+    columns = reading.batch.columns[0].cpu()
+    cuts = [
+        Cut(range(session.num_layers), rows, _hidden(reading.length, columns[order[:count]]))
+        for order in orders
+        for count in counts
+    ]
+    watched = reading.answer(answer)
+    device = reading.batch.columns.device
+    found = reading.logprobs(
+        lambda part: CutTap(cuts[part], device),
+        len(cuts),
+        watched.ids[: watched.length],
+        cancel=cancel,
+        progress=progress,
+    ).numpy()
+    curves = watched.probability(found).reshape(len(orders), len(counts))
+    top, random = curves[0], curves[1:]
+    others = [np.delete(random, i, 0).mean(0) for i in range(draws)]
+    return DeletionCurve(
+        answer=watched.text,
+        shares=shares,
+        top=top,
+        random=random,
+        area=float(np.trapezoid(random.mean(0) - top, shares)),
+        areas=np.array(
+            [np.trapezoid(rest - own, shares) for rest, own in zip(others, random, strict=True)]
+        ),
+    )
+
+
+def map_of(trace: Trace, layers: Sequence[int] | None = None) -> np.ndarray:
+    """A map to test: what a trace's method injected, else where its first token's row looked.
+
+    Args:
+        trace: A trace.
+        layers: Of the attention; all by default.
+
+    Returns:
+        (N,), the mean over injection layers or over `layers`.
+    """
+    if trace.mixtures:
+        return np.mean([mixture.map for mixture in trace.mixtures], 0)
+    return image_weights(trace)[list(layers) if layers is not None else slice(None)].mean(0)
+
+
+def _check(shares: np.ndarray, draws: int) -> None:
+    ascending = len(shares) >= 2 and (np.diff(shares) > 0).all()
+    if not ascending or shares[0] < 0 or shares[-1] > 1:
+        raise InputError(
+            f"The shares to hide are {shares.tolist()}, expected at least two that ascend in "
+            "[0, 1]."
+        )
+    if draws < 2:
+        raise InputError(f"There are {draws} random orders, expected at least 2.")
+
+
+def _hidden(length: int, positions: torch.Tensor) -> torch.Tensor:
+    hidden = torch.zeros(length, dtype=torch.bool)
+    hidden[positions] = True
+    return hidden

@@ -1,0 +1,95 @@
+"""Exit sweep: after which layer is the image no longer needed?"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif.metrics import next_token_divergence
+from vif.probes.base import Result, open_reading
+from vif.probes.cuts import Cut, CutTap
+from vif.reread import Progress
+from vif.session import Session
+
+
+@dataclass(frozen=True)
+class ExitSweep(Result):
+    """What is left of an answer when the image is dropped after a layer.
+
+    Attributes:
+        answer: The answer that is watched.
+        after: The last layer that sees the image, (L + 1,): -1 (none does) to L - 1 (all do).
+        same: Whether the greedy answer stays word for word the same, (L + 1,) bool.
+        first: First layer from which the answer stays the same: after it the image is not needed.
+        kl: KL(plain || dropped) of the first answer token's distribution, (L + 1,), nats.
+        probability: Of the whole watched answer, (L + 1,).
+    """
+
+    answer: str
+    after: np.ndarray
+    same: np.ndarray
+    first: int
+    kl: np.ndarray
+    probability: np.ndarray
+
+
+def exit_sweep(
+    session: Session,
+    image: Any,
+    question: str,
+    *,
+    context: str = "",
+    answer: str | None = None,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> ExitSweep:
+    """Drops the image after every layer in turn, as batch rows of few short passes.
+
+    In layers over l no row after the image sees an image token; what the text has read by then is
+    all it has. DyVTE (arXiv 2411.19628) trains routers to find such a layer; this asks the model
+    itself.
+
+    Args:
+        session: The model.
+        image: As in `Session.ask`.
+        question: The question.
+        context: Unrelated text before it.
+        answer: Whose probability to watch; the model's own by default. `same` follows its tokens.
+        cancel: Stops between two passes.
+        progress: Called with (variants done, variants in all).
+
+    Raises:
+        Cancelled: If `cancel` was set.
+    """
+    num_layers = session.num_layers
+    reading = open_reading(session, image, question, context)
+    watched = reading.answer(answer)
+    rows = torch.arange(reading.length) >= reading.first_row
+    keys = torch.zeros(reading.length, dtype=torch.bool)
+    keys[reading.batch.columns[0].cpu()] = True
+    after = range(-1, num_layers)
+    cuts = [Cut(range(layer + 1, num_layers), rows, keys) for layer in after]
+    device = reading.batch.columns.device
+    found = reading.logprobs(
+        lambda part: CutTap(cuts[part], device),
+        len(cuts),
+        watched.ids,
+        cancel=cancel,
+        progress=progress,
+    ).numpy()
+    # Greedy answers agree exactly if the most likely token agrees at every step along one of them.
+    choice = found.argmax(-1)
+    same = (choice == choice[-1]).all(-1)
+    changed = np.flatnonzero(~same)
+    return ExitSweep(
+        answer=watched.text,
+        after=np.array(after),
+        same=same,
+        first=int(changed[-1]) if len(changed) else -1,
+        kl=next_token_divergence(found[-1, 0], found[:, 0]),
+        probability=watched.probability(found),
+    )

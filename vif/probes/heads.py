@@ -1,0 +1,113 @@
+"""Head divergence: which heads put out something else when the image is gone?"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vif.attention import Tap
+from vif.edits import Edit
+from vif.generation import Cancelled, open_stream
+from vif.images import open_image
+from vif.lens import Batch
+from vif.methods.prompts import without_image
+from vif.metrics import sensitivity, total_sensitivity
+from vif.probes.base import Result
+from vif.reread import Progress
+from vif.session import Session
+
+# 4 of 32 heads of a 7B model.
+_TOP = 1 / 8
+
+
+@dataclass(frozen=True)
+class HeadDivergence(Result):
+    """How far head outputs move when the image is taken out of the prompt.
+
+    Attributes:
+        divergence: VHD, (L, H), >= 0.
+        relative: VHD over the norm of the output with the image, (L, H).
+        top: Heads per layer in `total`.
+        total: T-VHD, the sum over layers of the `top` largest.
+    """
+
+    divergence: np.ndarray
+    relative: np.ndarray
+    top: int
+    total: float
+
+
+def head_divergence(
+    session: Session,
+    image: Any,
+    question: str,
+    *,
+    context: str = "",
+    top: int | None = None,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> HeadDivergence:
+    """Compares head outputs, before W_O, of the row that predicts the first token.
+
+    VHD and T-VHD of arXiv 2412.13949; the formulas are in `vif.metrics.content`. Without its image
+    the text moves to earlier positions, as published, which is part of what is measured.
+
+    Args:
+        session: The model.
+        image: As in `Session.ask`.
+        question: The question.
+        context: Unrelated text before it.
+        top: Heads per layer in T-VHD; an eighth of them by default.
+        cancel: Stops between the two passes.
+        progress: Called with (passes done, 2).
+
+    Raises:
+        Cancelled: If `cancel` was set.
+    """
+    backbone = session.backbone
+    prompt = backbone.encode(open_image(image), question, context)
+    prompts = (Batch.make(backbone, [prompt]).inputs, backbone.collate([without_image(prompt)]))
+    outputs = []
+    for done, inputs in enumerate(prompts, start=1):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled
+        tap = _Outputs()
+        open_stream(backbone.model, inputs).advance(tap)
+        outputs.append(torch.stack(tap.found).numpy())
+        if progress is not None:
+            progress(done, len(prompts))
+    divergence = sensitivity(*outputs)
+    top = top or max(1, round(_TOP * backbone.num_heads))
+    return HeadDivergence(
+        divergence=divergence,
+        relative=sensitivity(*outputs, relative=True),
+        top=top,
+        total=total_sensitivity(divergence, top),
+    )
+
+
+class _Outputs(Tap):
+    """Keeps what the heads of every layer put out in the last row, (H, D) each."""
+
+    def __init__(self) -> None:
+        self.found: list[torch.Tensor] = []
+
+    @override
+    def edit(self, layer: int) -> Edit:
+        return _Keep(self.found)
+
+
+class _Keep(Edit):
+    def __init__(self, found: list[torch.Tensor]) -> None:
+        super().__init__(None)
+        self.found = found
+
+    @override
+    def output(self, out: torch.Tensor, layer: int) -> torch.Tensor:
+        self.found.append(out[0, -1].float().cpu())
+        return out

@@ -1,0 +1,158 @@
+"""Attention knockout: through which layers does what is seen reach the answer?"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif.boxes import Box
+from vif.errors import InputError
+from vif.metrics import box_coverage
+from vif.probes.base import Result, open_reading
+from vif.probes.cuts import Cut, CutTap
+from vif.reread import Progress, Reading
+from vif.session import Session
+
+FLOWS = ("question->last", "image->last", "image->question")
+BOX_FLOWS = ("object->question", "rest->question")
+# 7 of 32 layers, as the published plots for 7B models.
+_WINDOW = 7 / 32
+
+
+@dataclass(frozen=True)
+class Knockout(Result):
+    """What cutting a flow in a window of layers does to the first answer token.
+
+    F flows, L layers; a window stands at its middle layer.
+
+    Attributes:
+        flows: Names, ``"from->to"``.
+        window: Layers of a window; fewer at both ends.
+        spans: First and last layer of every window, (L, 2).
+        token: The token that is watched, as text.
+        probability: Its probability without a cut.
+        cut: Its probability with a flow cut in a window, (F, L).
+        change: 100 (cut - probability) / probability, (F, L), in per cent.
+    """
+
+    flows: tuple[str, ...]
+    window: int
+    spans: np.ndarray
+    token: str
+    probability: float
+    cut: np.ndarray
+    change: np.ndarray
+
+
+def knockout(
+    session: Session,
+    image: Any,
+    question: str,
+    *,
+    context: str = "",
+    boxes: Sequence[Box] = (),
+    answer: str | None = None,
+    flows: Sequence[str] | None = None,
+    window: int | None = None,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> Knockout:
+    """Cuts every flow in every window of layers, as batch rows of few short passes.
+
+    Edges from a set of keys to a set of rows get -inf before the softmax in layers l - floor(k/2)
+    to l + ceil(k/2) - 1, clipped (arXiv 2411.18620), and the rest of the row shares what is free.
+    "question" is the question's own tokens and the chat format between it and the last row, which
+    would otherwise pass on what they saw; "last" is the row that predicts the first answer token;
+    "object" is every image token that touches a box and "rest" the other image tokens.
+
+    Args:
+        session: The model.
+        image: As in `Session.ask`.
+        question: The question.
+        context: Unrelated text before it.
+        boxes: Of the object asked about, (x0, y0, x1, y1) in [0, 1]; for the flows that name it.
+        answer: Whose first token to watch; the model's own answer by default.
+        flows: Names out of `FLOWS` and `BOX_FLOWS`; all that can be had by default.
+        window: Layers k of a window; 7 of 32 as a fraction by default.
+        cancel: Stops between two passes.
+        progress: Called with (variants done, variants in all).
+
+    Raises:
+        InputError: If a flow is unknown or lacks its boxes, or the window has no layer.
+        Cancelled: If `cancel` was set.
+    """
+    flows = tuple(flows or (FLOWS + (BOX_FLOWS if len(boxes) else ())))
+    num_layers = session.num_layers
+    window = window or max(1, round(_WINDOW * num_layers))
+    _check(flows, boxes, window, num_layers)
+    reading = open_reading(session, image, question, context)
+    watched = reading.answer(answer, max_new_tokens=1).ids[0]
+    spans = [_span(layer, window, num_layers) for layer in range(num_layers)]
+    edges = [_edges(reading, flow, boxes) for flow in flows]
+    nothing = torch.zeros(reading.length, dtype=torch.bool)
+    cuts = [Cut((), nothing, nothing)]
+    cuts += [Cut(range(a, b + 1), rows, keys) for rows, keys in edges for a, b in spans]
+    device = reading.batch.columns.device
+    found = reading.logprobs(
+        lambda part: CutTap(cuts[part], device), len(cuts), cancel=cancel, progress=progress
+    )
+    probability, *cut = found[:, 0, watched].double().exp().tolist()
+    cut = np.array(cut).reshape(len(flows), num_layers)
+    tokenizer = session.backbone.processor.tokenizer
+    return Knockout(
+        flows=flows,
+        window=window,
+        spans=np.array(spans),
+        token=tokenizer.decode([watched]),
+        probability=probability,
+        cut=cut,
+        change=100 * (cut - probability) / max(probability, 1e-12),
+    )
+
+
+def _check(flows: Sequence[str], boxes: Sequence[Box], window: int, num_layers: int) -> None:
+    known = FLOWS + BOX_FLOWS
+    for flow in flows:
+        if flow not in known:
+            raise InputError(f"Unknown flow {flow!r}: expected one of {', '.join(known)}.")
+        if flow in BOX_FLOWS and not len(boxes):
+            raise InputError(
+                f"Flow {flow!r} needs the object's box: give boxes=[(x0, y0, x1, y1)]."
+            )
+    if not 1 <= window <= 2 * num_layers:
+        raise InputError(
+            f"The window has {window} layers, expected 1 to {2 * num_layers}: with twice the "
+            "model's layers every window is all of them."
+        )
+
+
+def _span(layer: int, window: int, num_layers: int) -> tuple[int, int]:
+    first, last = layer - window // 2, layer + (window + 1) // 2 - 1
+    return max(0, first), min(num_layers - 1, max(last, 0))
+
+
+def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and keys of a flow, each (S,) bool."""
+    columns = reading.batch.columns[0].cpu()
+    last = torch.zeros(reading.length, dtype=torch.bool)
+    last[-1] = True
+    asked = reading.batch.question[0].cpu() & ~last
+    seen = torch.zeros_like(last)
+    seen[columns] = True
+    touched = torch.from_numpy(box_coverage(reading.prompt.layout.cells, boxes) > 0)
+    target = torch.zeros_like(last)
+    target[columns] = touched
+    sets = {
+        "question": asked,
+        "last": last,
+        "image": seen,
+        "object": target,
+        "rest": seen & ~target,
+    }
+    source, _, sink = flow.partition("->")
+    return sets[sink], sets[source]
