@@ -11,6 +11,7 @@ from training.processor import build_processor
 from vif import methods
 from vif.backbone import Backbone
 from vif.errors import InputError
+from vif.lens import Batch
 from vif.methods.free import GENERIC, NUM_COMPONENTS, relative_attention
 from vif.scenes import draw_scene
 from vif.session import Session
@@ -201,7 +202,7 @@ def test_a_map_of_nothing_is_not_injected(bare, image, monkeypatch):
 
 def test_the_generic_question_keeps_image_and_context(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "An older picture.")
-    batch = methods.free.Batch.make(bare.backbone, [prompt])
+    batch = Batch.make(bare.backbone, [prompt])
     request = methods.Request(
         batch, bare.defaults, NUM_HEADS, backbone=bare.backbone, images=[image]
     )

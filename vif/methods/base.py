@@ -143,13 +143,21 @@ def register(method: type[Method]) -> type[Method]:
 
 
 def find(name: str) -> Method:
-    """The method of that name.
+    """The method of that name; ``"map+edit"`` names a composite, see `vif.methods.compose`.
 
     Raises:
         InputError: If there is none.
     """
+    if "+" in name:
+        # It knows all maps and edits, which are made of what this file defines.
+        from vif.methods.compose import compose
+
+        return compose(name)
     if name not in _METHODS:
-        raise InputError(f"Unknown method {name!r}: expected one of {', '.join(_METHODS)}.")
+        raise InputError(
+            f"Unknown method {name!r}: expected one of {', '.join(_METHODS)}, or a map and an edit "
+            "such as 'relative+cut'."
+        )
     return _METHODS[name]
 
 

@@ -8,10 +8,9 @@ from typing_extensions import override
 
 from vif.adapter import VIFConfig
 from vif.fit import fit_mixture
-from vif.generation import generate
-from vif.lens import Batch, Recorder
 from vif.methods.base import Method, Request, register
 from vif.methods.mixing import Choose, Draw, InjectingTap, own
+from vif.methods.reading import last_rows
 from vif.mixture import MixtureParameters, render
 
 GENERIC = "Write a general description of the image."
@@ -73,46 +72,45 @@ class FreeTap(InjectingTap):
 
     def __init__(self, request: Request, choose: Choose = own) -> None:
         super().__init__(request, choose)
-        self.generic = self._learned(_recorded(request, request.instead(GENERIC)))
+        layers = request.settings.learning_layers
+        self.generic = last_rows(request, request.instead(GENERIC), layers)
 
     @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         """Keeps the row; after the last learning layer of the prefill the map is made."""
         super().record(layer, row, first_key)
-        settings = self.request.settings
-        if self.position == 0 and layer == settings.learning_layers[-1]:
-            draw = self._draw(self._learned(self.rows[0]))
-            self.inject(settings.injection_layers, settings.learning_layers[0], [draw])
-
-    def _learned(self, rows: list[torch.Tensor]) -> np.ndarray:
-        """Rows of the learning layers, (B, L, H, N)."""
         layers = self.request.settings.learning_layers
-        return torch.stack([rows[layer] for layer in layers], 1).numpy()
-
-    def _draw(self, asked: np.ndarray) -> Draw:
-        centres = self.batch.centres.cpu().numpy()
-        visible = ~np.isnan(centres).any(-1)
-        rows = zip(asked, self.generic, visible, strict=True)
-        favoured = np.stack([relative_attention(*of_prompt) for of_prompt in rows])
-        known = favoured.sum(1) > 0
-        # Where nothing is favoured a mixture over the whole image stands in and is not injected.
-        weights = np.where(known[:, None], favoured, visible)
-        fits = [
-            fit_mixture(*points, NUM_COMPONENTS, VIFConfig.min_sigma, self.request.settings.seed)
-            for points in zip(centres, weights, strict=True)
-        ]
-        parts = (np.stack([fit[i] for fit in fits]) for i in range(3))
-        mixture = MixtureParameters(*(torch.from_numpy(p).to(self.batch.centres) for p in parts))
-        maps = render(mixture, self.batch.centres)
-        maps = maps * torch.from_numpy(known).to(maps)[:, None]
-        return Draw(mixture, maps, constant_gate(self.request))
+        if self.position == 0 and layer == layers[-1]:
+            asked = torch.stack([self.rows[0][known] for known in layers], 1).numpy()
+            draw = fitted(self.request, asked, self.generic)
+            self.inject(self.request.settings.injection_layers, layers[0], [draw])
 
 
-def _recorded(request: Request, batch: Batch) -> list[torch.Tensor]:
-    """What the last prompt row of every layer attends to, one (B, H, N) per layer."""
-    recorder = Recorder(batch)
-    generate(request.backbone.model, dict(batch.inputs), recorder, 1)
-    return recorder.rows[0]
+def fitted(request: Request, asked: np.ndarray, generic: np.ndarray) -> Draw:
+    """A mixture fitted to `relative_attention`, at strength alpha.
+
+    Args:
+        request: Of the method.
+        asked: Attention to image tokens under the question, (B, L, H, N).
+        generic: Under the generic question, (B, L, H, N).
+    """
+    centres = request.batch.centres
+    points = centres.cpu().numpy()
+    visible = ~np.isnan(points).any(-1)
+    rows = zip(asked, generic, visible, strict=True)
+    favoured = np.stack([relative_attention(*of_prompt) for of_prompt in rows])
+    known = favoured.sum(1) > 0
+    # Where nothing is favoured a mixture over the whole image stands in and is not injected.
+    weights = np.where(known[:, None], favoured, visible)
+    fits = [
+        fit_mixture(*weighted, NUM_COMPONENTS, VIFConfig.min_sigma, request.settings.seed)
+        for weighted in zip(points, weights, strict=True)
+    ]
+    parts = (np.stack([fit[i] for fit in fits]) for i in range(3))
+    mixture = MixtureParameters(*(torch.from_numpy(p).to(centres) for p in parts))
+    maps = render(mixture, centres)
+    maps = maps * torch.from_numpy(known).to(maps)[:, None]
+    return Draw(mixture, maps, constant_gate(request))
 
 
 @register

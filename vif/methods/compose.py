@@ -1,0 +1,64 @@
+"""Composites: any map meets any edit, by name: ``"relative+cut"``."""
+
+from __future__ import annotations
+
+from copy import copy
+
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.lens import Recorder
+from vif.methods.base import Method, Request, find
+from vif.methods.how import EDITS, How
+from vif.methods.maps import MAPS, Map
+
+PLUS = "+"
+# Composites that have a name of their own, and read their map in the answer's own pass.
+NAMED = {
+    "vif+mix": "vif",
+    "free+mix": "vif-free",
+    "uniform+mix": "uniform",
+    "random+mix": "random",
+    "truth+mix": "oracle",
+    "look+mix": "look",
+}
+
+
+class Composite(Method):
+    """A map and what is done with it."""
+
+    def __init__(self, where: Map, how: How) -> None:
+        self.name = f"{where.name}{PLUS}{how.name}"
+        self.summary = f"{where.summary} {how.summary}"
+        self.extra_passes = where.extra_passes
+        self.options = where.options + how.options
+        self.identity = how.identity
+        self.where, self.how = where, how
+
+    @override
+    def tap(self, request: Request) -> Recorder:
+        """Makes the map, then the edit."""
+        return self.how.make(request, self.where.make(request))
+
+
+def compose(name: str) -> Method:
+    """The method of a name ``"map+edit"``.
+
+    Raises:
+        InputError: If either part is unknown; the message lists what exists.
+    """
+    if name in NAMED:
+        method = copy(find(NAMED[name]))
+        method.name = name
+        return method
+    where, _, how = name.partition(PLUS)
+    if where not in MAPS:
+        raise InputError(f"Unknown map {where!r} in {name!r}: expected one of {', '.join(MAPS)}.")
+    if how not in EDITS:
+        raise InputError(f"Unknown edit {how!r} in {name!r}: expected one of {', '.join(EDITS)}.")
+    return Composite(MAPS[where], EDITS[how])
+
+
+def composites() -> list[str]:
+    """Names of all composites, map by map."""
+    return [f"{where}{PLUS}{how}" for where in MAPS for how in EDITS]
