@@ -1,0 +1,217 @@
+"""Questions of an evaluation harness, answered in batches. Knows nothing about lmms-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from vif import methods
+from vif.errors import InputError
+from vif.lmms_eval.brief import Brief
+from vif.lmms_eval.forced import Forced
+from vif.methods import Method
+from vif.session import Session
+from vif.settings import Settings
+from vif.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
+from vif.trace import Trace
+
+# lmms-eval's own models answer in at most so many tokens where a task says nothing.
+MAX_NEW_TOKENS = 1024
+IMAGE_PLACEHOLDER = "<image>"
+# Kinds of questions that wait for others to share a batch with; their images are held meanwhile.
+MAX_GROUPS = 32
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of a task.
+
+    Attributes:
+        name: Which, for messages.
+        visuals: What the task shows; exactly one image can be asked about.
+        text: What it asks.
+        options: Its generation settings: ``max_new_tokens``, ``until``, ``temperature``, ...
+        target: The continuation whose likelihood is wanted; empty for an answer.
+    """
+
+    name: str
+    visuals: Sequence[Any]
+    text: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    target: str = ""
+
+    def check(self) -> None:
+        """Raises `InputError` unless this can be answered as the task means it."""
+        if len(self.visuals) != 1 or not isinstance(self.visuals[0], Image.Image):
+            kinds = ", ".join(type(visual).__name__ for visual in self.visuals) or "nothing"
+            raise InputError(
+                f"{self.name} shows {kinds}, but VIF Lens asks about exactly one image at a time: "
+                "choose a task with one image per question."
+            )
+        sampled = self.options.get("do_sample", True) and self.options.get("temperature", 0)
+        if sampled or self.options.get("num_beams", 1) not in (1, None):
+            raise InputError(
+                f"{self.name} asks for sampling or beams, but VIF Lens answers greedily: add "
+                "--gen_kwargs temperature=0,num_beams=1."
+            )
+
+    @property
+    def image(self) -> Image.Image:
+        """The image, RGB."""
+        return self.visuals[0].convert("RGB")
+
+    @property
+    def max_new_tokens(self) -> int:
+        """Longest answer."""
+        return int(self.options.get("max_new_tokens") or MAX_NEW_TOKENS)
+
+    @property
+    def until(self) -> list[str]:
+        """Where an answer is cut off."""
+        until = self.options.get("until") or []
+        return [until] if isinstance(until, str) else [mark for mark in until if mark]
+
+
+class Asker:
+    """Answers many questions by one method."""
+
+    def __init__(
+        self, session: Session, method: str, settings: Settings, batch_size: int = 1
+    ) -> None:
+        """Checks the method and its settings.
+
+        Raises:
+            InputError: If there is no such method, or a setting is wrong.
+        """
+        self.session, self.method = session, methods.find(method)
+        self.settings, self.batch_size = settings, batch_size
+        settings.check(session.num_layers)
+        for name, changed in settings.options.items():
+            methods.find(name).resolve(changed)
+        self._num_tokens: dict[tuple[int, int], int] = {}
+
+    def answers(self, questions: Iterable[Asked], done: Callable[[int], None]) -> list[str]:
+        """Answers, cut where the task says.
+
+        Args:
+            questions: The questions; few of them are held at a time.
+            done: Called with how many more have been answered.
+
+        Raises:
+            InputError: If one cannot be asked; the message says which and why.
+        """
+        return self._each(questions, self._answer, done)
+
+    def likelihoods(
+        self, questions: Iterable[Asked], done: Callable[[int], None]
+    ) -> list[tuple[float, bool]]:
+        """Log-probability of every question's target, and whether it is the greedy answer.
+
+        The target's tokens are what the tokenizer makes of it alone: the model's answer begins
+        with it. They are read one by one, as the model would write them, so that methods that act
+        on generated tokens do so here.
+
+        Args:
+            questions: The questions, each with a target.
+            done: As in `answers`.
+        """
+        return self._each(questions, self._score, done)
+
+    def _answer(self, part: Sequence[Asked]) -> list[str]:
+        traces = self._ask(part, Brief(self.method), part[0].max_new_tokens)
+        return [
+            cut_at(trace.answer, asked.until) for trace, asked in zip(traces, part, strict=True)
+        ]
+
+    def _score(self, part: Sequence[Asked]) -> list[tuple[float, bool]]:
+        targets = [self._tokens(asked) for asked in part]
+        said = Forced(self.method, targets)
+        self._ask(part, said, max(map(len, targets)))
+        return said.outcomes()
+
+    def _ask(self, part: Sequence[Asked], method: Method, max_new_tokens: int) -> list[Trace]:
+        items = []
+        for asked in part:
+            context, question = split_text(asked.text)
+            items.append((asked.image, question, context, None))
+        settings = replace(self.settings, max_new_tokens=max_new_tokens)
+        return self.session.ask_batch(items, [method], settings)[method.name]
+
+    def _each(
+        self,
+        questions: Iterable[Asked],
+        ask: Callable[[Sequence[Asked]], list[Result]],
+        done: Callable[[int], None],
+    ) -> list[Result]:
+        """Results in the order of the questions, asked in batches."""
+        found: dict[int, Result] = {}
+        for batch in self._batches(questions):
+            part = list(batch.values())
+            try:
+                results = ask(part)
+            except InputError:
+                if len(part) == 1:
+                    raise
+                # A method may look again at crops whose numbers of tokens differ.
+                results = [ask([asked])[0] for asked in part]
+            found |= zip(batch, results, strict=True)
+            done(len(part))
+        return [found[i] for i in range(len(found))]
+
+    def _tokens(self, asked: Asked) -> list[int]:
+        tokenizer = self.session.backbone.processor.tokenizer
+        tokens = tokenizer(asked.target.strip(), add_special_tokens=False)["input_ids"]
+        if not tokens:
+            raise InputError(f"{asked.name} wants the likelihood of an empty text.")
+        return tokens
+
+    def _batches(self, questions: Iterable[Asked]) -> Iterator[dict[int, Asked]]:
+        """Questions by number, with as many image tokens and the same longest answer."""
+        waiting: dict[tuple[int, int], dict[int, Asked]] = {}
+        for i, asked in enumerate(questions):
+            asked.check()
+            key = (asked.max_new_tokens, self._count(asked.image))
+            waiting.setdefault(key, {})[i] = asked
+            if len(waiting[key]) == self.batch_size:
+                yield waiting.pop(key)
+            elif len(waiting) > MAX_GROUPS:
+                yield waiting.pop(max(waiting, key=lambda group: len(waiting[group])))
+        yield from waiting.values()
+
+    def _count(self, image: Image.Image) -> int:
+        """Number of an image's tokens, which depends on nothing but its size."""
+        if self.batch_size == 1:
+            return 0
+        if image.size not in self._num_tokens:
+            prompt = self.session.backbone.encode(image, "What is this?")
+            self._num_tokens[image.size] = len(prompt.image)
+        return self._num_tokens[image.size]
+
+
+def cut_at(answer: str, until: Sequence[str]) -> str:
+    """An answer up to the first of some marks."""
+    for mark in until:
+        answer = answer.split(mark)[0]
+    return answer.strip()
+
+
+def split_text(text: str) -> tuple[str, str]:
+    """A task's text as what stands before the question, and the question.
+
+    A question has at most `MAX_CHARACTERS`. Of a longer text the last part counts as the question;
+    the model reads all of it.
+    """
+    text = text.replace(IMAGE_PLACEHOLDER, "").strip()
+    if len(text) <= MAX_CHARACTERS:
+        return "", text
+    cut = text.find(" ", len(text) - MAX_CHARACTERS)
+    if cut < 0 or cut > MAX_CONTEXT_CHARACTERS:
+        raise InputError(
+            f"A question has {len(text):,} characters and at most "
+            f"{MAX_CHARACTERS + MAX_CONTEXT_CHARACTERS:,} are read: choose another task."
+        )
+    return text[:cut], text[cut + 1 :]

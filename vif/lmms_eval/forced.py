@@ -1,0 +1,51 @@
+"""How likely a method makes a given text: it is made to say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from typing_extensions import override
+
+from vif.lens import Recorder
+from vif.lmms_eval.brief import Brief
+from vif.methods import Method, Request
+
+
+class Forced(Brief):
+    """A method whose answers are given, one per prompt of a batch.
+
+    What it would have chosen is kept beside what it has to say, after every edit of its own.
+    """
+
+    def __init__(self, method: Method, targets: Sequence[Sequence[int]]) -> None:
+        super().__init__(method)
+        self.targets = targets
+        self.scores: list[torch.Tensor] = []
+
+    @override
+    def tap(self, request: Request) -> Recorder:
+        """The method's own tap, its choice of tokens overruled."""
+        tap = super().tap(request)
+        guide = tap.guide
+
+        def force(logits: torch.Tensor) -> torch.Tensor:
+            scores = guide(logits).log_softmax(-1)
+            step = len(self.scores)
+            self.scores.append(scores.cpu())
+            forced = torch.full_like(scores, float("-inf"))
+            for i, target in enumerate(self.targets):
+                forced[i, target[min(step, len(target) - 1)]] = 0
+            return forced
+
+        tap.guide = force
+        return tap
+
+    def outcomes(self) -> list[tuple[float, bool]]:
+        """Per prompt the log-probability of its target, and whether it was the likeliest."""
+        found = []
+        for i, target in enumerate(self.targets):
+            steps = [(self.scores[step][i], token) for step, token in enumerate(target)]
+            total = sum(float(scores[token]) for scores, token in steps)
+            found.append((total, all(int(scores.argmax()) == token for scores, token in steps)))
+        return found
