@@ -108,14 +108,14 @@ class CARVE(Method):
         """Two answers, then a plain answer about the refined picture."""
         options = request.options
         layers = published_layers(*CONTRAST_LAYERS, request.backbone.num_layers)
-        answers = [
-            answer_rows(request, batch, layers, int(options["steps"]))
-            for batch in (request.batch, request.instead(GENERIC))
-        ]
+        asked = answer_rows(request, request.batch, layers, int(options["steps"]))
+        # Steps that only one of the answers has are not compared: no need to make them.
+        steps = max(len(rows) for rows in asked)
+        generic = answer_rows(request, request.instead(GENERIC), layers, steps)
         views, kept = [], []
         items = zip(request.images, request.batch.prompts, visible_tokens(request), strict=True)
         for i, (image, prompt, visible) in enumerate(items):
-            weights = contrast(answers[0][i], answers[1][i], visible, options[SMOOTHING.name])
+            weights = contrast(asked[i], generic[i], visible, options[SMOOTHING.name])
             field = crops.lay(prompt.layout, weights)
             view, share = refine(image, field, options["share"], int(options["regions"]))
             views.append(view)
