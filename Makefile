@@ -19,7 +19,7 @@ INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 
 TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format browser clean
+.PHONY: help demo test lint format browser clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
@@ -27,15 +27,24 @@ help:
 	@echo 'make lint      check style and formatting only'
 	@echo 'make format    put the code into its standard format'
 	@echo 'make browser   make sure that the browser tests have a Chromium'
+	@echo 'make reproduce      from nothing to the tables of the README, about 3 hours; resumable'
+	@echo 'make reproduce-all  the same, then seeds, controls and ablations'
 	@echo 'make clean     remove .venv and every cache'
 	@echo
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
 	@echo 'HOST=0.0.0.0 PORT=8000       where the page is served'
+	@echo 'SMOKE=1                      reproduce at toy size, touching nothing that is shipped'
 	@echo 'TORCH_INDEX=URL              where torch comes from besides PyPI; empty: PyPI alone;'
 	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
 
 demo: $(INSTALLED)
 	$(BIN)/python app.py --host $(HOST) --port $(PORT)
+
+reproduce: $(TEST_INSTALLED)
+	$(BIN)/python -m training.reproduce $(if $(SMOKE),--smoke)
+
+reproduce-all: $(TEST_INSTALLED)
+	$(BIN)/python -m training.reproduce --all $(if $(SMOKE),--smoke)
 
 test: lint browser
 	$(BIN)/python -m pytest

@@ -54,9 +54,10 @@ KINDS = (
 )  # fmt: skip
 
 
-def pick(session: Session, log: Callable[[str], None]) -> list[dict]:
-    """One example per kind, as far as the test scenes hold one; nothing is invented."""
-    asked = {text: _answers(session, _items(text)) for text in {kind.text for kind in KINDS}}
+def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIONS) -> list[dict]:
+    """One example per kind, as far as the first test questions hold one; nothing is invented."""
+    texts = {kind.text for kind in KINDS}
+    asked = {text: _answers(session, _items(text, number)) for text in texts}
     chosen, used = [], set()
     for kind in KINDS:
         fitting = [
@@ -75,10 +76,10 @@ def pick(session: Session, log: Callable[[str], None]) -> list[dict]:
     return chosen
 
 
-def _items(text: int) -> list[bench.Item]:
+def _items(text: int, number: int) -> list[bench.Item]:
     """Questions with the text that the page's slider puts before them."""
     context = unrelated_text(SHOWN_TEXT_SEED, text)
-    items = bench.items("test", NUM_QUESTIONS, seed=99, text=0)
+    items = bench.items("test", number, seed=99, text=0)
     return [replace(item, context=context) for item in items]
 
 

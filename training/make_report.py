@@ -19,7 +19,7 @@ from plotly import graph_objects as go
 from vif import charts
 
 RESULTS = Path("assets/results")
-CHART = RESULTS / "text-length.png"
+CHART = "text-length.png"
 GROUPS = ("all", "general", "fine-grained", "grounding", "fine-grained + grounding")
 WIDTH, HEIGHT = 1100, 460
 
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     args = parser.parse_args()
     args.readme.write_text(fill(args.readme.read_text(), sections(args.results)))
-    save_chart(text_chart(read_runs(args.results)), CHART)
+    save_chart(text_chart(read_runs(args.results)), args.results / CHART)
 
 
 if __name__ == "__main__":

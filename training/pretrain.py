@@ -312,6 +312,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
     parser.add_argument("--tower-steps", type=int, default=PretrainConfig.tower_steps)
     parser.add_argument("--batch-size", type=int, default=PretrainConfig.batch_size)
+    parser.add_argument("--validation-batches", type=int, default=PretrainConfig.validation_batches)
     parser.add_argument("--curriculum", type=float, default=PretrainConfig.curriculum)
     parser.add_argument("--weights", type=Path, help="checkpoint whose weights to begin with")
     parser.add_argument("--seed", type=int, default=PretrainConfig.seed)
@@ -321,6 +322,7 @@ def main() -> None:
         tower_steps=args.tower_steps,
         batch_size=args.batch_size,
         curriculum=args.curriculum,
+        validation_batches=args.validation_batches,
         seed=args.seed,
     )
     pretrain(config, args.work, args.output, args.weights)

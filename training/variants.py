@@ -1,0 +1,95 @@
+"""What `make reproduce-all` trains besides the shipped adapter: seeds, controls, ablations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Variants get this share of the shipped adapter's steps; `reference` is the shipped recipe at it.
+SHARE = 1 / 3
+COMPARED = ("vif", "uniform", "oracle")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An adapter that differs from the shipped recipe in one thing.
+
+    Attributes:
+        name: Of its folder and its results.
+        text: One line for the table.
+        flags: What it changes on the command line of `training.train_vif`.
+        seed: Of its map's training.
+        split: What it is measured on: nothing is chosen on test.
+        methods: What is measured besides plain.
+        has_map: Whether its map is trained first.
+        joint_share: Without that: joint steps, as a multiple of the usual ones, that take as long.
+        tunes_model: Whether the outcome is a model instead of an adapter.
+    """
+
+    name: str
+    text: str
+    flags: tuple[str, ...] = ()
+    seed: int = 0
+    split: str = "test"
+    methods: tuple[str, ...] = COMPARED
+    has_map: bool = True
+    joint_share: float = 1.0
+    tunes_model: bool = False
+
+
+# A step of the map alone takes about 0.4 of a joint step.
+ALL_JOINT = 1 + 0.4 * 1500 / 450
+
+CONTROLS = (
+    Variant("seed-0", "the shipped recipe"),
+    Variant("seed-1", "another seed", seed=1),
+    Variant("seed-2", "another seed", seed=2),
+    Variant(
+        "uniform-maps",
+        "same size and time, every map uniform",
+        ("--renderer", "uniform", "--box_weight", "0"),
+        methods=("vif",),
+        has_map=False,
+        joint_share=ALL_JOINT,
+    ),
+    Variant(
+        "lora",
+        "LoRA of as many parameters, no injection",
+        ("--tune", "lora", "--use_latent_importance", "False", "--box_weight", "0"),
+        methods=("plain",),
+        has_map=False,
+        joint_share=ALL_JOINT,
+        tunes_model=True,
+    ),
+    Variant(
+        "no-box",
+        "without the true-box loss, as published",
+        ("--box_weight", "0"),
+        has_map=False,
+        joint_share=ALL_JOINT,
+    ),
+)
+
+
+def _ablation(name: str, text: str, *flags: str, has_map: bool = True) -> Variant:
+    return Variant(name, text, flags, split="validation", methods=("vif",), has_map=has_map)
+
+
+ABLATIONS = (
+    _ablation("reference", "the shipped recipe, on validation"),
+    _ablation("k-1", "K = 1", "--latent_num_components", "1"),
+    _ablation("k-4", "K = 4", "--latent_num_components", "4"),
+    _ablation("k-16", "K = 16", "--latent_num_components", "16"),
+    _ablation("alpha-25", "alpha = 0.25", "--latent_bias_alpha", "0.25"),
+    _ablation("alpha-80", "alpha = 0.8", "--latent_bias_alpha", "0.8"),
+    _ablation("inject-4", "injection from layer 4", "--latent_apply_start", "4"),
+    _ablation(
+        "learn-3",
+        "read from layers 2 to 3, injection from 4",
+        *("--latent_learning_start", "2", "--latent_learning_end", "3"),
+        *("--latent_apply_start", "4"),
+    ),
+    _ablation("softmax", "the published renderer", "--renderer", "softmax"),
+    _ablation("prefill", "prompt rows only, as published", "--phase", "prefill"),
+    _ablation("prior-0", "answers with posterior samples only", "--prior_mix", "0"),
+    _ablation("prior-1", "answers with prior samples only", "--prior_mix", "1"),
+)
