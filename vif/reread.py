@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from vif.attention import KEYWORD, Tap
-from vif.backbone import TEXT_INPUTS, Backbone, Prompt
+from vif.backbone import TEXT_INPUTS, Backbone
 from vif.errors import InputError
 from vif.generation import Cancelled, generate, open_stream
 from vif.lens import Batch
@@ -66,23 +66,26 @@ class Reading:
         passes: Rows of forward passes so far, each as a share of the whole prompt.
     """
 
-    def __init__(self, backbone: Backbone, prompt: Prompt) -> None:
-        """Encodes the image; nothing is read yet."""
-        self.backbone, self.prompt = backbone, prompt
-        self.batch = Batch.make(backbone, [prompt])
+    def __init__(self, backbone: Backbone, batch: Batch) -> None:
+        """Nothing is read yet; the batch holds one prompt."""
+        self.backbone, self.batch = backbone, batch
+        (self.prompt,) = batch.prompts
         self.first_row = int(self.batch.first_row[0])
-        self.length = prompt.length
+        self.length = self.prompt.length
         self.passes = 0.0
         self._start = 0 if backbone.family.sees_all else self.first_row
         self._prefix: dict[str, Any] | None = None
         self._takes_keep = "logits_to_keep" in inspect.signature(backbone.model.forward).parameters
 
-    def answer(self, text: str | None = None, max_new_tokens: int = 16) -> Answer:
+    def answer(
+        self, text: str | None = None, max_new_tokens: int = 16, tap: Tap | None = None
+    ) -> Answer:
         """The tokens of a given answer, or of the model's own.
 
         Args:
             text: The answer; None asks the model, greedily.
             max_new_tokens: Longest own answer.
+            tap: Watches while the model finds its own answer.
 
         Raises:
             InputError: If the given answer is empty.
@@ -93,7 +96,7 @@ class Reading:
             if not ids:
                 raise InputError("The answer to watch is empty: give at least one word.")
             return Answer(tuple(ids), text.strip(), len(ids))
-        made = generate(self.backbone.model, dict(self.batch.inputs), Tap(), max_new_tokens)
+        made = generate(self.backbone.model, dict(self.batch.inputs), tap or Tap(), max_new_tokens)
         ids = [int(step[0]) for step in made.tokens]
         ended = len(ids) > 1 and ids[-1] in _end_tokens(self.backbone.model)
         words = tokenizer.decode(ids, skip_special_tokens=True).strip()
@@ -157,9 +160,8 @@ class Reading:
     def _opened(self, rows: int) -> tuple[torch.Tensor, dict[str, Any]]:
         """Ids and arguments of so many equal rows, with what has been read of them as a cache."""
         if self._start == 0:
-            stream = open_stream(
-                self.backbone.model, Batch.make(self.backbone, [self.prompt] * rows).inputs
-            )
+            batch = Batch.make(self.backbone, [self.prompt] * rows)
+            stream = open_stream(self.backbone.model, batch.inputs)
             return stream.ids, stream.kwargs
         if self._prefix is None:
             stream = open_stream(self.backbone.model, self.batch.inputs)

@@ -150,18 +150,9 @@ class Session:
             A list of traces per method, in the order of `items`.
         """
         settings = settings or self.defaults
-        settings.check(self.num_layers)
         chosen = _find_methods(methods)
-        prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
-        batch = Batch.make(self.backbone, prompts)
-        boxes = [boxes for *_, boxes in items]
-        truth = self._weights(prompts, boxes)
-        look = self._weights(prompts, looks) if looks else None
-        heads = self.backbone.num_heads
-        images = [image for image, *_ in items]
-        request = registry.Request(
-            batch, settings, heads, self.adapter, truth, look, self.backbone, images, cancel=cancel
-        )
+        request = self.request(items, settings, cancel, looks)
+        batch = request.batch
         taps, before = {}, {}
         for method in chosen:
             started = time.perf_counter()
@@ -177,6 +168,32 @@ class Session:
             for trace in found[name]:
                 trace.meta["seconds"] = round(trace.meta["seconds"] + before[name], 4)
         return found
+
+    def request(
+        self,
+        items: Sequence[tuple[Any, str, str, Sequence[Box] | None]],
+        settings: Settings,
+        cancel: threading.Event | None = None,
+        looks: Sequence[Sequence[Box] | np.ndarray | None] = (),
+    ) -> registry.Request:
+        """What methods are given to work on, but for their options; see `ask_batch`.
+
+        Raises:
+            InputError: If the settings make no sense or a question cannot be asked.
+        """
+        settings.check(self.num_layers)
+        prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
+        return registry.Request(
+            batch=Batch.make(self.backbone, prompts),
+            settings=settings,
+            num_heads=self.backbone.num_heads,
+            adapter=self.adapter,
+            truth=self._weights(prompts, [boxes for *_, boxes in items]),
+            look=self._weights(prompts, looks) if looks else None,
+            backbone=self.backbone,
+            images=[image for image, *_ in items],
+            cancel=cancel,
+        )
 
     def _weights(
         self, prompts: Sequence[Prompt], places: Sequence[Sequence[Box] | np.ndarray | None]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vif.images import open_image
+from vif.lens import Batch
 from vif.reread import Reading
 from vif.session import Session
 
@@ -36,4 +37,4 @@ def plain(value: Any) -> Any:
 def open_reading(session: Session, image: Any, question: str, context: str) -> Reading:
     """A question as it is read again and again; arguments as in `Session.ask`."""
     prompt = session.backbone.encode(open_image(image), question, context)
-    return Reading(session.backbone, prompt)
+    return Reading(session.backbone, Batch.make(session.backbone, [prompt]))

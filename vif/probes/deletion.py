@@ -100,10 +100,14 @@ def deletion_curve(
     counts = np.round(shares * number).astype(int)
     rows = torch.arange(reading.length) >= reading.first_row
     columns = reading.batch.columns[0].cpu()
+    hidden = [
+        tuple(columns[np.sort(order[:count])].tolist()) for order in orders for count in counts
+    ]
+    # Nothing and everything are the same in every order.
+    distinct = list(dict.fromkeys(hidden))
     cuts = [
-        Cut(range(session.num_layers), rows, _hidden(reading.length, columns[order[:count]]))
-        for order in orders
-        for count in counts
+        Cut(range(session.num_layers), rows, _marked(reading.length, positions))
+        for positions in distinct
     ]
     watched = reading.answer(answer)
     device = reading.batch.columns.device
@@ -114,7 +118,9 @@ def deletion_curve(
         cancel=cancel,
         progress=progress,
     ).numpy()
-    curves = watched.probability(found).reshape(len(orders), len(counts))
+    of = dict(zip(distinct, watched.probability(found), strict=True))
+    curves = np.array([of[positions] for positions in hidden])
+    curves = curves.reshape(len(orders), len(counts))
     top, random = curves[0], curves[1:]
     others = [np.delete(random, i, 0).mean(0) for i in range(draws)]
     return DeletionCurve(
@@ -155,7 +161,7 @@ def _check(shares: np.ndarray, draws: int) -> None:
         raise InputError(f"There are {draws} random orders, expected at least 2.")
 
 
-def _hidden(length: int, positions: torch.Tensor) -> torch.Tensor:
-    hidden = torch.zeros(length, dtype=torch.bool)
-    hidden[positions] = True
-    return hidden
+def _marked(length: int, positions: Sequence[int]) -> torch.Tensor:
+    marked = torch.zeros(length, dtype=torch.bool)
+    marked[list(positions)] = True
+    return marked

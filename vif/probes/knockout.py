@@ -19,7 +19,12 @@ from vif.reread import Progress, Reading
 from vif.session import Session
 
 FLOWS = ("question->last", "image->last", "image->question")
-BOX_FLOWS = ("object->question", "rest->question")
+BOX_FLOWS = (
+    "object->question",
+    "non-object->question",
+    "object->last",
+    "non-object->last",
+)
 # 7 of 32 layers, as the published plots for 7B models.
 _WINDOW = 7 / 32
 
@@ -68,7 +73,7 @@ def knockout(
     to l + ceil(k/2) - 1, clipped (arXiv 2411.18620), and the rest of the row shares what is free.
     "question" is the question's own tokens and the chat format between it and the last row, which
     would otherwise pass on what they saw; "last" is the row that predicts the first answer token;
-    "object" is every image token that touches a box and "rest" the other image tokens.
+    "object" is every image token that touches a box, "non-object" every other image token.
 
     Args:
         session: The model.

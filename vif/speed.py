@@ -1,0 +1,170 @@
+"""What recording, steering, comparing and sweeping cost, as ratios measured in one run.
+
+Seconds depend on the machine and on what else it does; ratios of cases that take turns do not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif import attention
+from vif import methods as registry
+from vif.attention import Tap
+from vif.generation import generate
+from vif.images import open_image
+from vif.lens import Recorder
+from vif.probes.base import Result
+from vif.reread import Progress
+from vif.session import Session
+from vif.sweep import sweep
+
+PLAIN, ANSWER = "plain SDPA", "one answer"
+
+
+@dataclass(frozen=True)
+class Ratio(Result):
+    """One case against another.
+
+    Attributes:
+        case: What was timed.
+        base: What it is divided by.
+        ratio: Median over repetitions of time / time of the base in the same repetition.
+        low: Smallest of these ratios.
+        high: Largest.
+        seconds: Median time of the case.
+    """
+
+    case: str
+    base: str
+    ratio: float
+    low: float
+    high: float
+    seconds: float
+
+
+def measure(
+    session: Session,
+    image: Any,
+    question: str,
+    methods: Sequence[str] = ("plain", "vif", "uniform", "random"),
+    repetitions: int = 9,
+    tokens: int = 8,
+    progress: Progress | None = None,
+) -> list[Ratio]:
+    """Times every case in turn, again and again.
+
+    Not while others use the model: for the cases of transformers' own attention it is put in place
+    of ours.
+
+    Args:
+        session: The model; without an adapter the training-free VIF stands in.
+        image: As in `Session.ask`.
+        question: The question.
+        methods: Which to compare.
+        repetitions: How often every case is timed, after one unmeasured turn.
+        tokens: Generated tokens of the cases that answer from an encoded image.
+        progress: Called with (repetitions done, repetitions in all).
+    """
+    cases = _cases(session, image, question, methods, tokens)
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    names = list(cases)
+    for turn in range(repetitions + 1):
+        # Starting elsewhere every time, so that no case always follows the same one.
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            started = time.perf_counter()
+            cases[name][1]()
+            _wait(session)
+            if turn > 0:
+                times[name].append(time.perf_counter() - started)
+        if progress is not None and turn > 0:
+            progress(turn, repetitions)
+    found = []
+    for name, (base, _) in cases.items():
+        ratios = np.array(times[name]) / np.array(times[base])
+        found.append(
+            Ratio(
+                name,
+                base,
+                float(np.median(ratios)),
+                float(ratios.min()),
+                float(ratios.max()),
+                float(np.median(times[name])),
+            )
+        )
+    return found
+
+
+def table(found: Sequence[Ratio]) -> str:
+    """The ratios as a plain-text table."""
+    lines = [f"{'case':<44}{'times':>7}  {'range':<15}{'of':<14}{'seconds':>8}"]
+    for one in found:
+        span = f"{one.low:.2f} to {one.high:.2f}"
+        lines.append(
+            f"{one.case:<44}{one.ratio:>7.2f}  {span:<15}{one.base:<14}{one.seconds:>8.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _cases(
+    session: Session, image: Any, question: str, methods: Sequence[str], tokens: int
+) -> dict[str, tuple[str, Callable[[], object]]]:
+    """Every case by name: what it is divided by, and what is timed."""
+    model, picture = session.backbone.model, open_image(image)
+    vif = "vif" if session.adapter is not None else "vif-free"
+    request = session.request([(picture, question, "", None)], session.defaults)
+    # Exactly so many tokens in every case, wherever a method would stop.
+    inputs = request.batch.inputs | {"min_new_tokens": tokens}
+
+    def stock(name: str, **options: Any) -> Callable[[], object]:
+        def run() -> object:
+            with _through(session, name):
+                return model.generate(
+                    **inputs, max_new_tokens=tokens, do_sample=False, num_beams=1, **options
+                )
+
+        return run
+
+    def ours(make_tap: Callable[[], Tap]) -> Callable[[], object]:
+        return lambda: generate(model, dict(inputs), make_tap(), tokens)
+
+    def ask(names: Sequence[str]) -> Callable[[], object]:
+        return lambda: session.ask(picture, question, names)
+
+    weights = {"output_attentions": True, "return_dict_in_generate": True}
+    layers = session.num_layers
+    return {
+        PLAIN: (PLAIN, stock("sdpa")),
+        "our loop, nothing recorded": (PLAIN, ours(Tap)),
+        "recorded": (PLAIN, ours(lambda: Recorder(request.batch))),
+        "recorded and steered by VIF": (PLAIN, ours(lambda: registry.find(vif).tap(request))),
+        "eager with output_attentions": (PLAIN, stock("eager", **weights)),
+        ANSWER: (ANSWER, ask(["plain"])),
+        f"{len(methods)} methods compared": (ANSWER, ask(methods)),
+        f"sweep of {layers * (layers + 1) // 2} injection ranges": (
+            ANSWER,
+            lambda: sweep(session, picture, question, method=vif),
+        ),
+    }
+
+
+@contextmanager
+def _through(session: Session, name: str) -> Iterator[None]:
+    """Sends the model through one of transformers' own attention functions."""
+    attention.select(session.backbone.model, name)
+    try:
+        yield
+    finally:
+        attention.select(session.backbone.model, attention.NAME)
+
+
+def _wait(session: Session) -> None:
+    """A GPU works on after its calls have returned."""
+    if session.backbone.device.type == "cuda":
+        torch.cuda.synchronize(session.backbone.device)
