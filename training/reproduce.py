@@ -78,9 +78,8 @@ class Stage:
 class Chain:
     """All stages, in the order in which they need each other."""
 
-    def __init__(self, work: Path, assets: Path, readme: Path, size: Size, is_smoke: bool) -> None:
+    def __init__(self, work: Path, assets: Path, readme: Path, size: Size) -> None:
         self.work, self.assets, self.readme, self.size = work, assets, readme, size
-        self.is_smoke = is_smoke
         self.model, self.adapter = work / "demo-vlm", work / "demo-vif"
         self.results, self.scenes = assets / "results", work / "scenes"
 
@@ -258,7 +257,7 @@ def main() -> None:
         assets, readme = work / "assets", work / "README.md"
         work.mkdir(parents=True, exist_ok=True)
         shutil.copy("README.md", readme)
-    chain = Chain(work, assets, readme, size, args.smoke)
+    chain = Chain(work, assets, readme, size)
     stages = chain.main()
     if args.all or args.only:
         chosen = [v for v in (*CONTROLS, *ABLATIONS) if not args.only or v.name in args.only]
