@@ -77,10 +77,10 @@ class ACT(Method):
     name = "act"
     summary = "Calms image tokens that draw attention from every row; stays within the image."
     options = (
-        Option("beta", 0.4, 0, 1, 0.05, "share of its attention that a sink keeps; published 0.4"),
+        Option("beta", 0.4, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),
         Option(
             "factor", 5, 1, 50, 0.5,
-            "a sink draws this many times its even share; published 5",
+            "A sink draws this many times its even share; published.",
         ),
     )  # fmt: skip
     identity: ClassVar = {"beta": 1}

@@ -69,8 +69,22 @@ class CMAI(Method):
     name = "cmai"
     summary = "Weakens attention to image tokens that the words read so far have not looked at."
     options = (
-        Option("strength", 0.5, 0, 1, 0.05, "share of a low pair's attention that is taken; ours"),
-        Option("threshold", 1, 0, 5, 0.1, "low is below this many times the mean focus; ours"),
+        Option(
+            "strength",
+            0.5,
+            0,
+            1,
+            0.05,
+            "Share of a low pair's attention that is taken; chosen, not published.",
+        ),
+        Option(
+            "threshold",
+            1,
+            0,
+            5,
+            0.1,
+            "Low is below this many times the mean focus; chosen, not published.",
+        ),
     )
     identity: ClassVar = {"strength": 0}
 

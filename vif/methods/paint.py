@@ -98,9 +98,16 @@ class PAINT(Method):
     name = "paint"
     summary = "Looks more at what the vision tower finds salient; needs a CLIP tower."
     options = (
-        Option("alpha", 0.7, 0, 2, 0.05, "rise of local tokens; published 0.7"),
-        Option("beta", 0.3, 0, 2, 0.05, "rise of summary tokens; published 0.3"),
-        Option("local", 0.25, 0, 1, 0.05, "share of patches that are local; published 0.25"),
+        Option(
+            "alpha",
+            0.7,
+            0,
+            2,
+            0.05,
+            "Share of its size that a local token's logit gains; published.",
+        ),
+        Option("beta", 0.3, 0, 2, 0.05, "The same for summary tokens; published."),
+        Option("local", 0.25, 0, 1, 0.05, "Share of patches that are local; published."),
     )
     identity: ClassVar = {"alpha": 0, "beta": 0}
 

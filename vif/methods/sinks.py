@@ -1,7 +1,7 @@
-"""Attention sinks: tokens that draw attention without meaning anything, found by four tests.
+"""Attention sinks, tokens that draw attention without meaning anything, as methods use them.
 
-Massive activations (arXiv 2503.03321), columns of the attention matrix (arXiv 2406.15765),
-likeness to the first token, and values that contribute little. Pure functions.
+Two tests on what runs through a model, and what both methods built on them do. `vif.metrics.sinks`
+has the tests for what has been recorded.
 """
 
 from __future__ import annotations
@@ -67,43 +67,6 @@ def column_sinks(
     number = seen.any(2).sum(-1, keepdim=True).clamp_min(1)
     mean = (weights * seen).sum(2) / seen.sum(2).clamp_min(1)
     return (mean > factor / number) & columns.bool()
-
-
-def cosine_sinks(states: torch.Tensor, first: torch.Tensor, least: float = 0.9) -> torch.Tensor:
-    """Tokens whose state points where the first token's does, (B, S) bool.
-
-    Args:
-        states: States of a middle layer, (B, S, d).
-        first: Position of the first token of every prompt, (B,).
-        least: Cosine; our choice, no source gives a number.
-    """
-    start = states[torch.arange(len(states), device=first.device), first][:, None]
-    likeness = torch.cosine_similarity(states.float(), start.float(), dim=-1)
-    is_token = torch.arange(states.shape[1], device=first.device) >= first[:, None]
-    return (likeness > least) & is_token
-
-
-def idle_sinks(
-    row: torch.Tensor, value: torch.Tensor, factor: float = 5.0, small: float = 0.5
-) -> torch.Tensor:
-    """Tokens that draw attention and pass nothing on: a_j large, ||v_j|| small.
-
-    After VAR's test of a token's contribution; the numbers are our choice.
-
-    Args:
-        row: One row of attention, (B, H, K).
-        value: (B, Hkv, K, D).
-        factor: a_j is large from this many times the even share.
-        small: ||v_j|| is small below this share of the median of the keys that the row sees.
-
-    Returns:
-        (B, H, K) bool.
-    """
-    norm = value.float().norm(dim=-1).repeat_interleave(row.shape[1] // value.shape[1], 1)
-    seen = row > 0
-    typical = norm.masked_fill(~seen, float("nan")).nanmedian(-1, keepdim=True).values
-    even = 1 / seen.sum(-1, keepdim=True).clamp_min(1)
-    return (row > factor * even) & (norm < small * typical)
 
 
 def redistribute(

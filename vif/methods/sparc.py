@@ -102,10 +102,17 @@ class SPARC(Method):
     name = "sparc"
     summary = "While answering, image tokens that suddenly draw attention count for more; captions."
     options = (
-        Option("alpha", 1.1, 1, 2, 0.01, "factor on a selected token's value; published 1.1"),
-        Option("tau", 1.5, 0, 10, 0.1, "relative rise that selects; published 1.5, 4 for tiles"),
-        Option("beta", 0.1, 0, 1, 0.05, "weight of the old average; published 0.1"),
-        Option("depth", 0.625, 0, 1, 0.005, "watched layer, of all; published 20 / 32"),
+        Option("alpha", 1.1, 1, 2, 0.01, "Factor on a selected token's value; published."),
+        Option("tau", 1.5, 0, 10, 0.1, "Relative rise that selects; published, 4 for LLaVA-NeXT."),
+        Option("beta", 0.1, 0, 1, 0.05, "Weight of the old average; published."),
+        Option(
+            "depth",
+            0.625,
+            0,
+            1,
+            0.005,
+            "Watched layer as a share of the depth; published 20 of 32.",
+        ),
     )
     identity: ClassVar = {"alpha": 1}
 

@@ -50,7 +50,7 @@ class TAME(Method):
 
     name = "tame"
     summary = "Sharpens all attention a little; knows nothing about the image."
-    options = (Option("gamma", 0.8, 0, 2, 0.05, "strength; published 0.8"),)
+    options = (Option("gamma", 0.8, 0, 2, 0.05, "Strength; published."),)
     identity: ClassVar = {"gamma": 0}
 
     @override

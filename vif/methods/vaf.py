@@ -48,9 +48,9 @@ class VAF(Method):
     name = "vaf"
     summary = "Middle layers: logits of the image up by 15 %, of what stands before it down by 5 %."
     options = (
-        Option("visual", 1.15, 0.5, 2, 0.05, "factor on logits of image tokens; published 1.15"),
-        Option("system", 0.95, 0.5, 2, 0.05, "factor on what stands before it; published 0.95"),
-        Option("absolute", 0, 0, 1, 1, "1: negative logits move the same way; published 0"),
+        Option("visual", 1.15, 0.5, 2, 0.05, "Factor on logits of image tokens; published."),
+        Option("system", 0.95, 0.5, 2, 0.05, "Factor on what stands before the image; published."),
+        Option("absolute", 0, 0, 1, 1, "1: negative logits move the same way; published 0."),
     )
     identity: ClassVar = {"visual": 1, "system": 1}
 

@@ -88,14 +88,14 @@ class VAR(Method):
     name = "var"
     summary = "Takes attention from sink tokens and gives it to the rest of the image."
     options = (
-        Option("p", 0.6, 0, 1, 0.05, "share of its attention that a sink keeps; published 0.6"),
+        Option("p", 0.6, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),
         Option(
             "rho", 0.8, 0, 1, 0.05,
-            "least share of a head's visual attention that lies on no sink; published 0.8 for "
-            "questions in general, 0.5 for hallucination, 0.9 for vision-centric ones",
+            "Least share of a head's visual attention on no sink; published for questions in "
+            "general, 0.5 for hallucination, 0.9 for vision-centric ones.",
         ),
-        Option("visual", 0.2, 0, 1, 0.05, "least share on the image of an edited row; published"),
-        Option("tau", 20, 1, 60, 1, "massive from this many rms, at width 4096; published"),
+        Option("visual", 0.2, 0, 1, 0.05, "Least share of an edited row on the image; published."),
+        Option("tau", 20, 1, 60, 1, "Massive from this many rms, at width 4096; published."),
     )  # fmt: skip
     identity: ClassVar = {"p": 1}
 

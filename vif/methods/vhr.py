@@ -104,7 +104,7 @@ class VHR(Method):
     name = "vhr"
     summary = "Doubles the heads whose output changes most when the image is taken away."
     extra_passes = 1
-    options = (Option("alpha", 2, 0, 4, 0.1, "factor on the output of chosen heads; published 2"),)
+    options = (Option("alpha", 2, 0, 4, 0.1, "Factor on the output of chosen heads; published."),)
     identity: ClassVar = {"alpha": 1}
 
     @override
