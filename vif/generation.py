@@ -127,7 +127,8 @@ def open_stream(model: torch.nn.Module, inputs: dict[str, Any]) -> Stream:
         streams.append(Stream(model, input_ids, kwargs))
         return input_ids
 
-    model.generate(**inputs, custom_generate=keep, do_sample=False, num_beams=1)
+    # Nothing is generated here; without a length transformers warns about the one it assumes.
+    model.generate(**inputs, custom_generate=keep, do_sample=False, num_beams=1, max_new_tokens=1)
     return streams[0]
 
 

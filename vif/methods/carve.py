@@ -99,7 +99,7 @@ class CARVE(Method):
         SMOOTHING,
         Option("share", 0.2, 0.02, 1, 0.01, "Area that is kept; code 0.2, paper 0.2 to 0.6."),
         Option("regions", 3, 1, 20, 1, "Regions that are kept; paper 2 or 3."),
-        Option("steps", STEPS, 1, 128, 1, "Tokens of the two first answers; code 32."),
+        Option("steps", STEPS, 1, 128, 1, "Longest first answer in tokens; code 32."),
     )
     identity: ClassVar = {"share": 1}
 
@@ -108,7 +108,8 @@ class CARVE(Method):
         """Two answers, then a plain answer about the refined picture."""
         options = request.options
         layers = published_layers(*CONTRAST_LAYERS, request.backbone.num_layers)
-        asked = answer_rows(request, request.batch, layers, int(options["steps"]))
+        steps = min(int(options["steps"]), request.settings.max_new_tokens)
+        asked = answer_rows(request, request.batch, layers, steps)
         # Steps that only one of the answers has are not compared: no need to make them.
         steps = max(len(rows) for rows in asked)
         generic = answer_rows(request, request.instead(GENERIC), layers, steps)
