@@ -2,6 +2,7 @@
 
 python -m vif bench --n 2000 --json assets/results/bench.json
 python -m vif bench --n 600 --text 64 128 256 384 --json assets/results/bench-text.json
+python -m vif bench --n 400 --methods all --controls --json assets/results/methods.json
 python -m training.make_report
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 from plotly import graph_objects as go
 
+from training.method_table import method_section
 from vif import charts
 
 RESULTS = Path("assets/results")
@@ -168,6 +170,7 @@ def sections(results: Path) -> dict[str, str]:
         "differences": difference_table(first),
         "families": family_table(first),
         "texts": text_table(runs),
+        "methods": method_section(results),
     }
     without_box = results / "bench-no-box.json"
     if without_box.is_file():
