@@ -96,9 +96,15 @@ class FakeSession:
         samples: int = 0,
         seed: int = 0,
         max_new_tokens: int = 32,
+        options=None,
+        boxes=None,
+        look=None,
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
-        self.calls.append({"question": question, "context": context, "methods": list(methods)})
+        call = {"options": options or {}, "boxes": boxes, "look": look}
+        self.calls.append(
+            {"question": question, "context": context, "methods": list(methods)} | call
+        )
         if question == BREAKING:
             raise RuntimeError("The fake model was asked to break.")
         if not question.strip():

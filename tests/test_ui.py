@@ -12,19 +12,20 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form
+from tests.fake_page import PICTURE, QUESTION, ask, clicked, form, run_of
 from tests.fake_session import BREAKING, LAYERS, FakeSession
 from vif.errors import InputError
 from vif.trace import Trace
-from vif.ui import build_demo, handlers, launch_options
+from vif.ui import build_demo, filling, handlers, launch_options
 from vif.ui.cards import answer_cards
 from vif.ui.controls import build_controls
 from vif.ui.events import Wiring
 from vif.ui.examples import example_strip, read_examples
+from vif.ui.form import Truth
 from vif.ui.maps import heatmaps
 from vif.ui.mixtures import mixture_panel
 from vif.ui.results import build_results
-from vif.ui.state import MixtureView, Truth, View
+from vif.ui.state import MixtureView, View
 
 
 @pytest.fixture
@@ -50,22 +51,21 @@ def wiring():
 # --- the page ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("adapter", [True, False])
-def test_the_page_builds_with_and_without_an_adapter(adapter, tmp_path):
+@pytest.mark.parametrize(("adapter", "steering"), [(True, "vif"), (False, "vif-free")])
+def test_the_page_builds_with_and_without_an_adapter(adapter, steering, tmp_path):
     demo = build_demo(FakeSession(adapter=adapter), assets=tmp_path)
-    switch = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "use-vif")
-    assert switch.value is True
-    assert bool(switch.info) is not adapter
-    assert ("training-free" in switch.label) is not adapter
+    menu = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "methods")
+    assert menu.value == ["plain", steering]
 
 
-def test_without_an_adapter_the_switch_asks_with_training_free_vif():
-    result = ask(session=FakeSession(adapter=False))
+def test_training_free_vif_is_told_from_vif():
+    session = FakeSession(adapter=False)
+    result = ask(session=session, chosen=["plain", "vif-free"])
     assert list(result.traces) == ["plain", "vif-free"]
     html = answer_cards(result, View())
     assert "With training-free VIF" in html
     assert "one extra pass" in html
-    assert html.count('class="vl-card vl-vif"') == 1
+    assert html.count('class="vl-card vl-free"') == 1
     assert "Injection layer 5" in mixture_panel(result, View(), MixtureView())
 
 
@@ -117,13 +117,13 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
 # --- asking -----------------------------------------------------------------------------------
 
 
-def test_vif_off_asks_the_plain_model_only():
-    result = ask(use_vif=False)
+def test_one_method_alone_is_one_card_and_one_map():
+    result = ask(chosen=["plain"])
     assert list(result.traces) == ["plain"]
-    assert result.steered is None
+    assert result.others == []
     assert answer_cards(result, View()).count("<article") == 1
     assert heatmaps(result, View()).count("<figure") == 1
-    assert "Switch VIF on" in mixture_panel(result, View(), MixtureView())
+    assert "Nothing was injected" in mixture_panel(result, View(), MixtureView())
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,11 @@ def test_vif_off_asks_the_plain_model_only():
         ({"alpha": None}, "strength is empty"),
         ({"injection_start": 7, "injection_end": 5}, "injection range"),
         ({"learning_end": 99}, "layers 0 to 7"),
+        ({"chosen": []}, "No method is chosen"),
+        ({"chosen": ["plain", "vif", "pai", "vcd", "act"]}, "5 methods are chosen"),
+        ({"chosen": ["look"]}, "Nothing is marked"),
+        ({"chosen": ["oracle"]}, "whose place is known"),
+        ({"chosen": ["pai"], "own": {"pai": {"alpha": None}}}, "'alpha' of PAI is empty"),
     ],
 )
 def test_every_problem_is_one_sentence(changes, words):
@@ -163,7 +168,7 @@ def test_the_known_answer_belongs_to_its_question_only():
 
 
 def test_a_run_shows_busy_then_everything(wiring):
-    run = wiring.run(None, [], *vars(form()).values(), *VIEW, 6)
+    run = run_of(wiring)
     busy, done = list(run)
     assert busy[wiring.controls.run].interactive is False
     assert busy[wiring.controls.stop].interactive is True
@@ -174,13 +179,13 @@ def test_a_run_shows_busy_then_everything(wiring):
 
 
 def test_a_problem_changes_the_message_and_nothing_else(wiring):
-    *_, last = wiring.run(None, [], *vars(form(image=None)).values(), *VIEW, 6)
+    *_, last = run_of(wiring, image=None)
     assert list(last) == [wiring.controls.message]
     assert 'role="alert"' in last[wiring.controls.message]
 
 
 def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
-    *_, last = wiring.run(None, [], *vars(form(question=BREAKING)).values(), *VIEW, 6)
+    *_, last = run_of(wiring, question=BREAKING)
     assert list(last) == [wiring.controls.message]
     assert "asked to break" not in last[wiring.controls.message]
     assert "asked to break" in caplog.text
@@ -206,10 +211,10 @@ def test_unrelated_text_has_the_asked_length():
     assert len(handlers.unrelated(64).split()) > 30
 
 
-def test_a_suggestion_of_another_scene_is_ignored(wiring):
+def test_a_suggestion_of_another_scene_is_ignored():
     truths = [Truth("First?", "red"), Truth("Second?", "blue")]
-    assert wiring.take_suggestion(clicked(1), truths) == "Second?"
-    assert wiring.take_suggestion(clicked(2), truths) == gr.skip()
+    assert filling.take_suggestion(clicked(1), truths) == "Second?"
+    assert filling.take_suggestion(clicked(2), truths) == gr.skip()
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@ import threading
 import gradio as gr
 import pytest
 
-from tests.fake_page import VIEW, form
+from tests.fake_page import run_of
 from tests.fake_session import FakeSession
 from vif.errors import InputError
 from vif.settings import Settings
@@ -40,8 +40,8 @@ def page():
     return box, wiring, title
 
 
-def load(page, name="some/model", adapter="", cancel=None):
-    return list(model_box.load(*page, name, adapter, cancel))
+def load(page, name="some/model", adapter="", cancel=None, chosen=("vif", "plain", "pai")):
+    return list(model_box.load(*page, name, adapter, cancel, chosen))
 
 
 # --- the shelf --------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_everything_follows_the_loaded_model(page):
     assert "deep-vlm" in last[title]
     assert "32 layers" in last[title]
     assert [last[number].value for number in c.form[4:8]] == [11, 17, 25, 31]
-    assert last[c.use_vif].label == "Also answer with training-free VIF"
+    assert last[c.methods] == ["vif-free", "plain", "pai"]
     assert last[r.layer].maximum == 31
     assert last[c.plan].count('<i class="vl-cell') == 32
     assert last[wiring.result] is None
@@ -119,8 +119,8 @@ def test_everything_follows_the_loaded_model(page):
 def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
     _, wiring, _ = page
     key = load(page)[-1][wiring.key]
-    *_, mine = wiring.run(key, [], *vars(form()).values(), *VIEW, 6)
-    *_, other = wiring.run(None, [], *vars(form()).values(), *VIEW, 6)
+    *_, mine = run_of(wiring, key, chosen=["plain", "vif-free"])
+    *_, other = run_of(wiring)
     assert list(mine[wiring.result].traces) == ["plain", "vif-free"]
     assert list(other[wiring.result].traces) == ["plain", "vif"]
     assert wiring.draw_plan(key, 11, 17, 25, 31, 1).count('<i class="vl-cell') == 32
@@ -128,7 +128,7 @@ def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
 
 def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
     _, wiring, _ = page
-    *_, last = wiring.run(("gone/gone", ""), [], *vars(form()).values(), *VIEW, 6)
+    *_, last = run_of(wiring, ("gone/gone", ""))
     assert "gone/gone was let go" in last[wiring.controls.message]
     assert wiring.count_text(("gone/gone", ""), "two words").startswith('<p class="vl-small">2')
 
@@ -137,7 +137,7 @@ def test_loading_tells_size_and_time_and_stops_the_running_answer(page):
     box, wiring, _ = page
     go, cancel = threading.Event(), threading.Event()
     wiring.shelf = shelf_of(lambda *_, **__: go.wait(10) and DeepSession(), size=14_100_000_000)
-    news = model_box.load(*page, "some/model", "", cancel)
+    news = model_box.load(*page, "some/model", "", cancel, ["plain"])
     first = next(news)
     assert "downloads 14.1 GB. Loading, 0 s so far." in first[box.message]
     assert first[box.load].interactive is False

@@ -7,13 +7,15 @@ import pytest
 from tests.fake_page import VIEW, ask, clicked
 from tests.fake_session import HEADS, LAYERS, FakeSession
 from vif.trace import Trace
+from vif.ui import mixture_events as mixing
 from vif.ui import redraw
 from vif.ui.cards import answer_cards, empty_cards
 from vif.ui.examples import plan_strip
+from vif.ui.form import Truth
 from vif.ui.maps import caption, contact_sheet, heatmaps, role_of
 from vif.ui.markup import visible_token
 from vif.ui.mixtures import mixture_panel
-from vif.ui.state import MixtureView, Result, Truth, View, coverage
+from vif.ui.state import MixtureView, Result, View, coverage
 
 LONG_TEXT = "word " * 120
 
@@ -50,19 +52,18 @@ def test_each_token_is_a_button_with_its_probability(result):
 
 
 def test_the_first_difference_is_marked_in_both_answers(differing, result):
-    assert differing.divergence() == 0
+    assert differing.divergence("vif") == differing.divergence("plain") == 0
     assert answer_cards(differing, View()).count("vl-mark") == 2
     assert "The answers differ" in answer_cards(differing, View())
-    assert result.divergence() is None
+    assert result.divergence("vif") is None
     assert "vl-mark" not in answer_cards(result, View())
 
 
 def test_answers_of_unequal_length_differ_at_the_end(result):
     plain, vif = result.traces.values()
     shorter = Trace(**(vars(vif) | {"tokens": vif.tokens[:-1]}))
-    assert Result(result.picture, result.thumb, {"plain": plain, "vif": shorter}).divergence() == (
-        len(plain.tokens) - 1
-    )
+    result = Result(result.picture, result.thumb, {"plain": plain, "vif": shorter})
+    assert result.divergence("vif") == len(plain.tokens) - 1
 
 
 def test_a_caption_names_layer_head_and_token(result):
@@ -80,7 +81,7 @@ def test_the_maps_share_one_scale(result):
     tops = re.findall(r"per image token, 0 – ([\d.]+)\.", html)
     assert len(tops) == 2
     assert tops[0] == tops[1]
-    assert "Difference: VIF − plain" in html
+    assert "Difference: VIF − Plain" in html
 
 
 def test_the_sheet_shows_every_layer_of_every_answer_with_its_role(result):
@@ -151,10 +152,10 @@ def test_picking_a_layer_shows_it_large(result):
 
 
 def test_picking_a_component_twice_lets_it_go(result):
-    chosen, html = redraw.take_component(clicked(1), result, 0, *VIEW, 0, 4, None)
+    chosen, _, html, *_ = mixing.take_component(clicked(1), result, 0, *VIEW, "vif", 0, 4, None, {})
     assert chosen == 1
     assert "vl-component vl-chosen" in html
-    chosen, html = redraw.take_component(clicked(1), result, 0, *VIEW, 0, 4, 1)
+    chosen, _, html, *_ = mixing.take_component(clicked(1), result, 0, *VIEW, "vif", 0, 4, 1, {})
     assert chosen is None
     assert "vl-component vl-chosen" not in html
 
@@ -166,7 +167,7 @@ def test_nonsense_from_the_browser_changes_nothing(result, index):
 
 def test_before_a_result_no_control_fails():
     assert redraw.draw_maps(None, 0, *VIEW) == (gr.skip(), gr.skip())
-    assert redraw.draw_mixture(None, 0, *VIEW, 0, 4, None) == gr.skip()
+    assert mixing.draw_mixture(None, 0, *VIEW, "", 0, 4, None, {}) == gr.skip()
     assert redraw.take_layer(clicked(0), None, 0, *VIEW)[0] == gr.skip()
     assert redraw.save(None, 0, *VIEW) == (gr.skip(), gr.skip())
 

@@ -10,22 +10,21 @@ from vif import methods
 from vif.charts import method_label
 from vif.scenes import is_correct
 from vif.trace import Trace
-from vif.ui.markup import chip, number, percent, text, tone, visible_token
+from vif.ui.markup import chip, number, percent, short_label, text, tones, visible_token
 from vif.ui.state import Curves, Result, View
 
 SUBTITLES = {
     "plain": "the model as it is",
     "vif": "attention steered back to the image",
-    "vif-free": methods.find("vif-free").summary,
 }
 _EMPTY = """
 <section class="vl-empty" aria-label="Results">
   <p class="vl-empty-lead">Here the same model will answer twice: as it is, and with VIF steering
-  its deep layers back to the image. Under each answer you will see where every layer looked, how
-  much it looked at all, and what VIF injected.</p>
+  its deep layers back to the image, or by any other methods you compare. Under each answer you will
+  see where every layer looked, how much it looked at all, and what was injected.</p>
   <ol class="vl-steps"><li><b>Picture</b> take this one, draw a new scene or upload</li>
   <li><b>Question</b> click a suggestion or type</li>
-  <li><b>Run</b> compare the two answers</li></ol>
+  <li><b>Run</b> compare the answers</li></ol>
   <div class="vl-cols" aria-hidden="true"><div class="vl-ghost vl-plain"><i></i><b></b><em></em>
   </div><div class="vl-ghost vl-vif"><i></i><b></b><em></em></div>
   <div class="vl-ghost vl-diff"><i></i><b></b><em></em></div></div>
@@ -38,27 +37,35 @@ def empty_cards() -> str:
 
 
 def answer_cards(result: Result, view: View) -> str:
-    """The cards of all answers side by side, and what changed between them."""
-    cards = [_card(name, trace, result, view) for name, trace in result.traces.items()]
-    if result.steered is not None:
+    """The cards of all answers side by side, and what differs between them."""
+    colours = tones(result.traces)
+    cards = [_card(name, colours[name], result, view) for name in result.traces]
+    if result.others:
         cards.append(_changes(result, view))
-    return f'<div class="vl-cols vl-count-{len(cards)}">{"".join(cards)}</div>'
+    return f'<div class="vl-cols vl-answers-{len(result.traces)}">{"".join(cards)}</div>'
 
 
-def _card(name: str, trace: Trace, result: Result, view: View) -> str:
+def _card(name: str, colour: str, result: Result, view: View) -> str:
     """One answer: text, tokens, and the alternatives of the chosen token."""
-    label = method_label(name)
+    trace, label = result.traces[name], method_label(name)
+    does = text(_subtitle(name, trace))
     seconds = trace.meta.get("seconds")
     time = f'<span class="vl-time">{seconds:.2f} s</span>' if seconds is not None else ""
     answer = text(trace.answer) or '<span class="vl-muted">(an empty answer)</span>'
     return (
-        f'<article class="vl-card {tone(name)}" data-method="{text(name)}" '
+        f'<article class="vl-card {colour}" data-method="{text(name)}" '
         f'aria-label="{text(label)}: answer">'
-        f"<header><h3>{text(label)}</h3>{time}<p>{text(SUBTITLES.get(name, ''))}</p></header>"
+        f'<header><h3>{text(label)}</h3>{time}<p title="{does}">{does}</p></header>'
         f'<p class="vl-answer">{answer}</p>{_verdict(trace, result)}'
         f'<div class="vl-chips" role="group" aria-label="Tokens of the answer">'
-        f"{_chips(trace, result.divergence(), view)}</div>{_alternatives(trace, view)}</article>"
+        f"{_chips(trace, result.divergence(name), view)}</div>{_alternatives(trace, view)}"
+        "</article>"
     )
+
+
+def _subtitle(name: str, trace: Trace) -> str:
+    """What a method does, in one line; of a changed mixture, what was changed."""
+    return trace.meta.get("changed") or SUBTITLES.get(name) or methods.find(name).summary
 
 
 def _verdict(trace: Trace, result: Result) -> str:
@@ -121,33 +128,51 @@ def _alternatives(trace: Trace, view: View) -> str:
 
 
 def _changes(result: Result, view: View) -> str:
-    """The third card: what VIF changed, in words and a few numbers."""
-    low, high = result.steered.meta.get("injection") or (0, result.steered.num_layers - 1)
-    at = result.divergence()
-    if at is None:
-        words = "Same answer"
-        note = "VIF did not change a token."
-    else:
-        words = "The answers differ"
-        note = f"First difference: token {at + 1}, marked ≠."
+    """The last card: what differs between the answers, in words and a few numbers."""
+    injection = result.first.meta.get("injection")
+    low, high = injection or (0, result.first.num_layers - 1)
+    title, subtitle, words, note = _told(result)
+    names = [result.baseline, *result.others]
+    heads = "".join(f'<th scope="col">{text(short_label(name))}</th>' for name in names)
     rows = "".join(
-        f'<tr><th scope="row">{name}</th><td>{before}</td><td>{after}</td></tr>'
-        for name, before, after in _numbers(result, view, slice(low, high + 1))
+        f'<tr><th scope="row">{name}</th>{"".join(f"<td>{value}</td>" for value in values)}</tr>'
+        for name, *values in _numbers(result, view, slice(low, high + 1))
     )
     return (
-        f'<article class="vl-card vl-diff" aria-label="What changed">'
-        f"<header><h3>What changed</h3><p>with VIF, compared with plain</p></header>"
-        f'<p class="vl-answer vl-quiet">{words}</p><p class="vl-note">{note}</p>'
-        f'<table class="vl-table"><thead><tr><th></th><th scope="col">Plain</th>'
-        f'<th scope="col">VIF</th></tr></thead><tbody>{rows}</tbody></table>'
+        f'<article class="vl-card vl-diff" aria-label="{title}">'
+        f"<header><h3>{title}</h3><p>{text(subtitle)}</p></header>"
+        f'<p class="vl-answer vl-quiet">{words}</p><p class="vl-note">{text(note)}</p>'
+        f'<div class="vl-across"><table class="vl-table"><thead><tr><th></th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
         f'<p class="vl-small">Attention: token {view.token + 1}, mean of layers {low}–{high}.</p>'
         "</article>"
     )
 
 
-def _numbers(result: Result, view: View, layers: slice) -> list[tuple[str, str, str]]:
-    """Rows of the comparison: name, plain, VIF; plain text. Attention is a mean of `layers`."""
-    pair = {name: result.traces[name] for name in ("plain", result.steered.method)}
+def _told(result: Result) -> tuple[str, str, str, str]:
+    """Title, subtitle, verdict and a note; plain text."""
+    base, others = method_label(result.baseline), result.others
+    differing = [name for name in others if result.divergence(name) is not None]
+    if len(others) == 1:
+        name = short_label(others[0])
+        subtitle = f"{name}, compared with {short_label(result.baseline)}"
+        if not differing:
+            return "What changed", subtitle, "Same answer", f"{name} did not change a token."
+        at = result.divergence(others[0]) + 1
+        note = f"First difference: token {at}, marked ≠."
+        return "What changed", subtitle, "The answers differ", note
+    title, subtitle = "Compared", f"all on the same weights; {base} is what others differ from"
+    if not differing:
+        return title, subtitle, "Same answer from all", "No method changed a token."
+    named = ", ".join(
+        f"{short_label(name)} from token {result.divergence(name) + 1}" for name in differing
+    )
+    return title, subtitle, f"{len(differing)} of {len(others)} differ", f"{named}, marked ≠."
+
+
+def _numbers(result: Result, view: View, layers: slice) -> list[tuple[str, ...]]:
+    """Rows of the comparison: a name, then a value per answer; attention is a mean of `layers`."""
+    pair = {name: result.traces[name] for name in (result.baseline, *result.others)}
     curves = Curves.of(result, view)
     sure = [f"{math.exp(t.logprobs[view.token_of(t)]):.2f}" for t in pair.values()]
     rows = [(f"Probability of token {view.token + 1}", *sure)]

@@ -9,10 +9,12 @@ from typing import Any
 import gradio as gr
 
 from vif.ui import examples as strips
+from vif.ui.choice import OwnSettings, build_menu, build_own_settings
 from vif.ui.examples import Example
-from vif.ui.handlers import Session, questions_of, scene, steering_method
+from vif.ui.form import Truth
+from vif.ui.handlers import Session, questions_of, scene
+from vif.ui.look import LookBox, build_look
 from vif.ui.markup import PICK_SCRIPT, text
-from vif.ui.state import Truth
 from vif.ui.theme import html_block
 
 MAX_TEXT_TOKENS = 384
@@ -39,7 +41,7 @@ def image_file(value: Any = None, **options: Any) -> gr.Image:
 
 @dataclass(frozen=True)
 class Controls:
-    """The components of the left column; `form` is in the order of `handlers.Form`."""
+    """The components of the left column; `form` is in the order of `form.Form`."""
 
     image: gr.Image
     draw: gr.Button
@@ -52,8 +54,11 @@ class Controls:
     text_length: gr.Slider
     context: gr.Textbox
     context_note: gr.HTML
-    use_vif: gr.Checkbox
+    methods: gr.Dropdown
+    method_lines: gr.HTML
+    look: LookBox
     settings: gr.Accordion
+    own: OwnSettings
     plan: gr.HTML
     form: list[gr.components.Component]
     truths: list[Truth]
@@ -90,17 +95,20 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
     suggestions = html_block(
         strips.suggestion_strip(suggested), js_on_load=PICK_SCRIPT, elem_id="suggestions"
     )
-    use_vif = _vif_switch(session)
+    menu, lines = build_menu(session)
     with gr.Row(elem_classes="vl-run"):
         run = gr.Button("Run", variant="primary", scale=3, elem_id="run")
         stop = gr.Button("Stop", interactive=False, scale=1, min_width=70, elem_id="stop")
     message = html_block(elem_id="message", elem_classes="vl-message")
+    look = build_look(image_value)
     text_length, context_note, context = _text_box()
-    settings, plan, numbers = _settings(session)
-    form = [image, question, context, use_vif, *numbers]
+    settings, plan, numbers, longest = _settings(session)
+    own = build_own_settings()
+    longest.render()
+    form = [image, question, context, menu, *numbers, longest]
     return Controls(
         image, draw, example_html, question, suggestions, run, stop, message, text_length,
-        context, context_note, use_vif, settings, plan, form, truths,
+        context, context_note, menu, lines, look, settings, own, plan, form, truths,
     )  # fmt: skip
 
 
@@ -120,21 +128,6 @@ def header(session: Session) -> str:
         f'<p class="vl-model" id="model-line"><b>{text(Path(session.name).name)}</b> {adapter}, '
         f"{session.num_layers} layers. {limits}</p></div>"
     )
-
-
-def vif_words(session: Session) -> dict[str, str | None]:
-    """Returns what stands at the VIF switch: without an adapter, what it does and costs."""
-    if session.adapter is not None:
-        return {"label": "Also answer with VIF", "info": None}
-    return {
-        "label": "Also answer with training-free VIF",
-        "info": steering_method(session).summary,
-    }
-
-
-def _vif_switch(session: Session) -> gr.Checkbox:
-    """VIF on or off."""
-    return gr.Checkbox(True, **vif_words(session), container=False, elem_id="use-vif")
 
 
 def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
@@ -164,10 +157,10 @@ def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
 
 def _settings(
     session: Session,
-) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component]]:
-    """Where VIF reads and writes, how strongly, and how its latent is drawn."""
+) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component], gr.Number]:
+    """What methods share: where they read and write, how strongly; and the longest answer."""
     defaults = session.defaults
-    with gr.Accordion("VIF settings", open=True, elem_id="settings") as settings:
+    with gr.Accordion("Layers and strength", open=True, elem_id="settings") as settings:
         plan = html_block(
             strips.plan_strip(
                 session.num_layers, defaults.learning, defaults.injection, defaults.stride
@@ -182,9 +175,13 @@ def _settings(
         with gr.Accordion("More", open=False):
             stride, samples, seed = _rarely_changed(session)
     longest = gr.Number(
-        defaults.max_new_tokens, label="Longest answer, tokens", precision=0, elem_id="longest"
+        defaults.max_new_tokens,
+        label="Longest answer, tokens",
+        precision=0,
+        elem_id="longest",
+        render=False,
     )
-    return settings, plan, [*learning, *injection, stride, alpha, samples, seed, longest]
+    return settings, plan, [*learning, *injection, stride, alpha, samples, seed], longest
 
 
 def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:

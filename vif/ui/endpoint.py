@@ -8,6 +8,7 @@ import gradio as gr
 
 from vif.errors import InputError
 from vif.ui.controls import image_file
+from vif.ui.drawing import read_boxes
 from vif.ui.handlers import Session, answer_as_json
 
 
@@ -31,6 +32,8 @@ def add_endpoint(session: Session) -> None:
         alpha: float,
         max_new_tokens: int,
         seed: int,
+        options: dict[str, dict[str, float]],
+        look: list[list[float]],
     ) -> dict[str, Any]:
         """Answers one question about one image with every method asked for."""
         try:
@@ -46,6 +49,8 @@ def add_endpoint(session: Session) -> None:
                 alpha=alpha,
                 max_new_tokens=max_new_tokens,
                 seed=seed,
+                options=options or {},
+                look=read_boxes(look) or None,
             )
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -69,4 +74,6 @@ def _inputs(session: Session) -> list[gr.components.Component]:
         gr.Number(defaults.alpha, label="alpha"),
         gr.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
         gr.Number(defaults.seed, precision=0, label="seed"),
+        gr.JSON({}, label="options"),
+        gr.JSON([], label="look"),
     ]

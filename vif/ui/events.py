@@ -1,39 +1,28 @@
-"""Which action changes what: Gradio events around the plain functions of `handlers`."""
+"""Which action changes what: Gradio events around plain functions."""
 
 from __future__ import annotations
 
-import logging
-import secrets
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui import handlers, redraw
-from vif.ui.cards import answer_cards
+from vif.ui import changing, choice, filling, handlers, look, redraw
+from vif.ui import mixture_events as mixing
 from vif.ui.controls import Controls
-from vif.ui.examples import Example, plan_strip, suggestion_strip
-from vif.ui.handlers import Form, Session, view_of
-from vif.ui.maps import heatmaps
-from vif.ui.mixtures import mixture_panel
-from vif.ui.redraw import notice, picked
-from vif.ui.results import Results, head_choices
-from vif.ui.ruler import ruler_panel
+from vif.ui.drawing import Drawing
+from vif.ui.examples import Example, plan_strip
+from vif.ui.form import Form
+from vif.ui.handlers import Session, view_of
+from vif.ui.redraw import notice
+from vif.ui.results import Results
 from vif.ui.shelf import Key, Shelf
-from vif.ui.state import MixtureView, Result, Truth, View
-
-MAX_SCENE_SEED = 1_000_000
-_FAILED = (
-    "The model stopped with an error; what you typed is kept. The log of the program has more."
-)
-
-# What a model raises when memory, a kernel or a checkpoint fails; PyTorch's own are RuntimeErrors.
-_MODEL_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError)
-_log = logging.getLogger(__name__)
+from vif.ui.showing import FAILED, attempt, show_result
+from vif.ui.state import MixtureView, Truth
 
 _SCROLL = """() => {
   if (window.innerWidth < 900) {
@@ -43,6 +32,15 @@ _SCROLL = """() => {
 
 # Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+# What runs the model: one at a time, and a second click on the same button counts for nothing.
+SLOW = {
+    "concurrency_limit": 1,
+    "concurrency_id": "model",
+    "trigger_mode": "once",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+_FORM_FIELDS = 13
 
 
 @dataclass
@@ -59,7 +57,9 @@ class Wiring:
     result: gr.State = field(init=False)
     token: gr.State = field(init=False)
     chosen: gr.State = field(init=False)
+    changes: gr.State = field(init=False)
     truths: gr.State = field(init=False)
+    drawing: gr.State = field(init=False)
     cancel: gr.State = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +67,13 @@ class Wiring:
         self.shelf, self.key = Shelf(self.session), state(None)
         self.result, self.token, self.chosen = state(None), state(0), state(None)
         self.truths, self.cancel = state(self.controls.truths), state(None)
+        self.changes, self.drawing = state({}), state(Drawing())
+
+    @property
+    def form_inputs(self) -> list[gr.components.Component]:
+        """Everything that is filled in on the left, as `read_form` takes it."""
+        c = self.controls
+        return [self.drawing, *c.form, *c.own.sliders]
 
     @property
     def view_inputs(self) -> list[gr.components.Component]:
@@ -76,58 +83,76 @@ class Wiring:
     @property
     def mixture_inputs(self) -> list[gr.components.Component]:
         """The view, and which mixture is shown how."""
-        return [*self.view_inputs, self.results.injected, self.results.shown, self.chosen]
+        r = self.results
+        return [*self.view_inputs, r.whose, r.injected, r.shown, self.chosen, self.changes]
+
+    def read_form(self, drawing: Drawing | None, *values: Any) -> Form:
+        """What was filled in."""
+        own = self.controls.own.gather(values[_FORM_FIELDS:])
+        return Form(*values[:_FORM_FIELDS], own, drawing or Drawing())
 
     def connect_form(self) -> None:
-        """Scenes, examples, suggestions, text before the question, layer ranges."""
+        """Scenes, examples, suggestions, methods, text before the question, layer ranges."""
         c = self.controls
         filled = [c.image, c.question, self.truths, c.suggestions, c.message]
-        c.draw.click(self.draw_scene, None, filled, **QUICK)
+        c.draw.click(filling.draw_scene, None, filled, **QUICK)
         c.examples.select(self.take_example, None, [*filled, c.text_length, c.context], **QUICK)
-        c.suggestions.select(self.take_suggestion, [self.truths], [c.question], **QUICK)
-        # A scene's questions do not fit another picture.
-        gr.on(
-            [c.image.upload, c.image.clear],
-            lambda: ([], suggestion_strip(handlers.questions_of([]))),
-            None,
-            [self.truths, c.suggestions],
-            **QUICK,
-        )
+        c.suggestions.select(filling.take_suggestion, [self.truths], [c.question], **QUICK)
+        other = [self.truths, c.suggestions]
+        gr.on([c.image.upload, c.image.clear], filling.other_picture, None, other, **QUICK)
         c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **QUICK)
         c.context.change(self.count_text, [self.key, c.context], [c.context_note], **QUICK)
-        # Without VIF its settings would be controls that do nothing.
-        c.use_vif.input(
-            lambda is_on: gr.Accordion(visible=is_on), [c.use_vif], [c.settings], **QUICK
+        following = [c.method_lines, c.settings, c.look.panel, *c.own.panels.values()]
+        c.methods.change(
+            lambda chosen: choice.follow(c.own, chosen), [c.methods], following, **QUICK
         )
         numbers = c.form[4:9]
         gr.on([n.change for n in numbers], self.draw_plan, [self.key, *numbers], [c.plan], **QUICK)
 
+    def connect_look(self) -> None:
+        """Marking a place, and guessing where the answer is."""
+        c, box = self.controls, self.controls.look
+        marked = [box.canvas, self.drawing, box.note]
+        c.image.change(look.new_picture, [c.image], marked, **QUICK)
+        box.canvas.select(look.take_drawing, None, [self.drawing, box.note, box.canvas], **QUICK)
+        guess = [self.drawing, c.question, self.truths, self.result]
+        box.check.click(look.check_guess, guess, [box.note, box.canvas], **QUICK)
+
     def connect_run(self) -> None:
-        """Run, stop, and the buttons' state."""
+        """Run, ask with a marked place, ask again with a changed mixture, stop."""
         c, r = self.controls, self.results
-        outputs = [
-            c.run, c.stop, c.message, self.cancel, self.result, self.token, self.chosen, r.body,
-            r.cards, r.maps, r.sheet, r.curves, r.mixture, r.ruler, r.head, r.scale,
-            r.injected, r.shown, r.layer,
-        ]  # fmt: skip
-        inputs = [self.key, self.truths, *c.form, *r.view, r.shown]
-        asked = gr.on(
-            [c.run.click, c.question.submit],
-            self.run,
-            inputs,
-            outputs,
-            concurrency_limit=1,
-            concurrency_id="model",
-            trigger_mode="once",
-            show_progress="hidden",
-            api_visibility="private",
+        outputs = [c.run, c.stop, c.message, self.cancel, *self.shown_outputs]
+        inputs = [self.key, self.truths, *self.form_inputs, *r.view, r.shown]
+        asked = gr.on([c.run.click, c.question.submit], self.run, inputs, outputs, **SLOW)
+        self.settle(asked)
+        chosen = c.look.ask.click(
+            look.ask_with_it, [self.drawing, c.methods], [c.methods, c.look.note], **QUICK
         )
-        # After an exception the page runs "failure" alone (Gradio 6.31).
-        asked.then(self.rest, None, [c.run, c.stop], **QUICK)
-        asked.failure(self.fail, None, [c.run, c.stop, c.message], **QUICK)
+        self.settle(chosen.success(self.run, inputs, outputs, **SLOW))
+        again = r.change.ask.click(
+            self.ask_again, [self.key, *self.mixture_inputs], outputs, **SLOW
+        )
+        self.settle(again)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **QUICK)
         c.stop.click(self.stop, [self.cancel], [c.message], **QUICK)
+
+    @property
+    def shown_outputs(self) -> list[gr.components.Component]:
+        """Everything that a new result changes."""
+        r = self.results
+        return [
+            self.result, self.token, self.chosen, self.changes, r.body, r.cards, r.maps, r.sheet,
+            r.curves, r.mixture, r.ruler, r.head, r.scale, r.whose, r.injected, r.shown, r.layer,
+            r.change.panel, *r.change.numbers,
+        ]  # fmt: skip
+
+    def settle(self, event: gr.events.Dependency) -> None:
+        """The buttons when something that ran has ended, well or not."""
+        c = self.controls
+        # After an exception the page runs "failure" alone (Gradio 6.31).
+        event.then(rest, None, [c.run, c.stop], **QUICK)
+        event.failure(fail, None, [c.run, c.stop, c.message], **QUICK)
 
     def connect_view(self) -> None:
         """Layer, head, token and the rest of what only changes how a result is shown."""
@@ -142,22 +167,32 @@ class Wiring:
         )
         gr.on([r.all_layers.input], redraw.draw_layer, self.view_inputs, maps, **quick)
         shared = [component.input for component in r.view[2:]]
-        both = [*maps, r.mixture]
-        gr.on(shared, redraw.draw_maps_and_mixture, self.mixture_inputs, both, **quick)
-        r.cards.select(
-            redraw.take_token, self.view_inputs, [self.token, r.cards, *maps, r.curves], **quick
-        )
-        r.sheet.select(redraw.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
         gr.on(
-            [r.injected.input, r.shown.input],
-            redraw.draw_mixture,
-            self.mixture_inputs,
-            [r.mixture],
+            shared, mixing.draw_maps_and_mixture, self.mixture_inputs, [*maps, r.mixture], **quick
+        )
+        tokens = [self.token, r.cards, *maps, r.curves]
+        r.cards.select(redraw.take_token, self.view_inputs, tokens, **quick)
+        r.sheet.select(redraw.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
+
+    def connect_mixture(self) -> None:
+        """Whose mixture, which layer, and what is changed in it."""
+        r, inputs = self.results, self.mixture_inputs
+        quick = {**QUICK, "trigger_mode": "always_last"}
+        panel = [r.mixture, *r.change.numbers]
+        r.whose.input(mixing.choose_answer, inputs, [r.injected, *panel], **quick)
+        r.injected.input(mixing.choose_layer, inputs, panel, **quick)
+        r.shown.input(mixing.draw_mixture, inputs, [r.mixture], **quick)
+        changed = [self.chosen, self.changes, *panel]
+        # Not only the latest counts: a click that mutes must not undo one that moved.
+        r.mixture.select(mixing.take_component, inputs, changed, **QUICK)
+        gr.on(
+            [number.input for number in r.change.numbers],
+            mixing.type_numbers,
+            [*inputs, *r.change.numbers],
+            [self.changes, r.mixture],
             **quick,
         )
-        r.mixture.select(
-            redraw.take_component, self.mixture_inputs, [self.chosen, r.mixture], **quick
-        )
+        r.change.undo.click(mixing.undo, inputs, [self.changes, *panel], **QUICK)
 
     def connect_files(self) -> None:
         """Saving."""
@@ -168,34 +203,9 @@ class Wiring:
 
     # -- the form ---------------------------------------------------------------------------
 
-    def draw_scene(self) -> tuple[Any, ...]:
-        """A new scene with its first question; the old answers stay until the next run."""
-        filled = handlers.scene(secrets.randbelow(MAX_SCENE_SEED))
-        questions = handlers.questions_of(filled.truths)
-        return filled.image, questions[0], filled.truths, suggestion_strip(questions), ""
-
     def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """The clicked example's picture, question and text before it."""
-        index = picked(event, len(self.examples))
-        if index is None:
-            return (gr.skip(),) * 7
-        example = self.examples[index]
-        strip = suggestion_strip(handlers.questions_of(example.truths))
-        return (
-            example.image,
-            example.question,
-            example.truths,
-            strip,
-            notice(example.note),
-            example.text,
-            handlers.unrelated(example.text),
-        )
-
-    def take_suggestion(self, event: gr.EventData, truths: list[Truth]) -> Any:
-        """The clicked suggestion as the question."""
-        questions = handlers.questions_of(truths or [])
-        index = picked(event, len(questions))
-        return gr.skip() if index is None else questions[index]
+        """The clicked example."""
+        return filling.take_example(event, self.examples)
 
     def count_text(self, key: Key | None, context: str) -> str:
         """How long the text before the question is."""
@@ -219,80 +229,77 @@ class Wiring:
 
     def run(self, key: Key | None, truths: list[Truth], *values: Any) -> Iterator[dict[Any, Any]]:
         """Asks the model; a problem leaves the old answers and everything typed in place."""
-        c = self.controls
-        form, view_values, shown = Form(*values[:13]), values[13:-1], values[-1]
+        count = len(self.form_inputs)
+        view = view_of(0, *values[count:-1])
         cancel = threading.Event()
+        yield self.busy(cancel)
+        result, problem = attempt(
+            lambda: handlers.answer(
+                self.shelf.get(key), self.read_form(*values[:count]), truths or [], cancel
+            )
+        )
+        if result is None:
+            yield {self.controls.message: problem or _STOPPED}
+            return
         yield {
+            self.controls.message: "",
+            self.result: result,
+            self.token: 0,
+            self.chosen: None,
+            self.changes: {},
+            **show_result(self.results, result, view, MixtureView(shown=int(values[-1]))),
+        }
+
+    def ask_again(self, key: Key | None, *values: Any) -> Iterator[dict[Any, Any]]:
+        """Asks with the changed mixture; the answer stands beside the others."""
+        shown, cancel = mixing.Shown.read(values), threading.Event()
+        if shown.result is None:
+            yield {self.controls.message: ""}
+            return
+        yield self.busy(cancel)
+        result, problem = attempt(
+            lambda: changing.ask_again(
+                self.shelf.get(key), shown.result, shown.choice, shown.made, cancel
+            )
+        )
+        if result is None:
+            yield {self.controls.message: problem or _STOPPED}
+            return
+        made = {k: v for k, v in shown.made.items() if k[0] != changing.CHANGED}
+        update = show_result(self.results, result, shown.view, shown.choice, made)
+        yield {
+            self.controls.message: "",
+            self.result: result,
+            self.chosen: shown.choice.chosen,
+            self.changes: made,
+            **update,
+        }
+
+    def busy(self, cancel: threading.Event) -> dict[Any, Any]:
+        """What the page shows while the model runs."""
+        c = self.controls
+        return {
             c.run: gr.Button("Running…", interactive=False),
             c.stop: gr.Button(interactive=True),
             c.message: notice("The model is answering."),
             self.cancel: cancel,
         }
-        try:
-            result = handlers.answer(self.shelf.get(key), form, truths or [], cancel)
-        except InputError as error:
-            yield {c.message: notice(str(error), is_problem=True)}
-            return
-        except _MODEL_ERRORS:
-            _log.exception("The model stopped with an error.")
-            yield {c.message: notice(_FAILED, is_problem=True)}
-            return
-        if result is None:
-            yield {c.message: notice("Stopped. The earlier answers are still shown.")}
-            return
-        yield self.shown(result, view_of(0, *view_values), int(shown))
-
-    def shown(self, result: Result, view: View, shown: int) -> dict[Any, Any]:
-        """Everything on the right for a new result."""
-        r = self.results
-        heads = [value for _, value in head_choices(result.first.num_heads)]
-        head = str(view.head) if str(view.head) in heads else "mean"
-        last = result.first.num_layers - 1
-        view = replace(
-            view,
-            layer=None if view.layer is None else min(view.layer, last),
-            head=int(head) if head.isdigit() else head,
-            scale=view.scale if result.has_tiles else "whole",
-        )
-        most = max((len(m.weights) for m in result.mixtures), default=0)
-        layers = [(f"Layer {m.layer}", i) for i, m in enumerate(result.mixtures)]
-        shown = max(1, min(shown, most)) if most else shown
-        choice = MixtureView(0, shown, None)
-        return {
-            self.controls.message: "",
-            self.result: result,
-            self.token: 0,
-            self.chosen: None,
-            r.body: gr.Column(visible=True),
-            r.cards: answer_cards(result, view),
-            r.maps: heatmaps(result, view),
-            r.sheet: redraw.draw_sheet(result, view),
-            r.curves: redraw.curve_figure(result, view),
-            r.mixture: mixture_panel(result, view, choice),
-            r.head: gr.Dropdown(head_choices(result.first.num_heads), value=head),
-            r.ruler: ruler_panel(result),
-            r.layer: gr.Slider(maximum=last)
-            if view.layer is None
-            else gr.Slider(value=view.layer, maximum=last),
-            r.scale: gr.Dropdown(value=view.scale, visible=result.has_tiles),
-            r.injected: gr.Radio(layers, value=0 if layers else None, visible=bool(layers)),
-            # Every sample of the latent brings its own components. Hidden, it keeps its range: the
-            # browser goes on sending the old value.
-            r.shown: gr.Slider(value=shown, maximum=max(2, most), visible=True)
-            if most
-            else gr.Slider(visible=False),
-        }
-
-    def rest(self) -> tuple[gr.Button, gr.Button]:
-        """The buttons when nothing runs."""
-        return gr.Button("Run", interactive=True), gr.Button(interactive=False)
-
-    def fail(self) -> tuple[gr.Button, gr.Button, str]:
-        """The buttons and the message after an error that nobody foresaw."""
-        return *self.rest(), notice(_FAILED, is_problem=True)
 
     def stop(self, cancel: threading.Event | None) -> str:
         """Asks the running model to stop after its current token."""
         if cancel is not None:
             cancel.set()
         return notice("Stopping…")
+
+
+_STOPPED = notice("Stopped. The earlier answers are still shown.")
+
+
+def rest() -> tuple[gr.Button, gr.Button]:
+    """The buttons when nothing runs."""
+    return gr.Button("Run", interactive=True), gr.Button(interactive=False)
+
+
+def fail() -> tuple[gr.Button, gr.Button, str]:
+    """The buttons and the message after an error that nobody foresaw."""
+    return *rest(), notice(FAILED, is_problem=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 import threading
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
 from vif import methods
-from vif.errors import InputError
 from vif.generation import Cancelled
 from vif.images import open_image
 from vif.report import as_json
@@ -20,7 +20,8 @@ from vif.scenes import ask_scene, draw_scene, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
 from vif.trace import Trace
-from vif.ui.state import MAP_SIDE, Result, Truth, View
+from vif.ui.form import Form, Truth
+from vif.ui.state import MAP_SIDE, Result, View
 
 SUGGESTIONS = 4
 GENERAL_QUESTIONS = (
@@ -46,53 +47,6 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class Form:
-    """What a person filled in; the order is the order of the page's inputs.
-
-    Numbers are None where a person emptied the field.
-    """
-
-    image: str | None
-    question: str
-    context: str
-    use_vif: bool
-    learning_start: float | None
-    learning_end: float | None
-    injection_start: float | None
-    injection_end: float | None
-    stride: float | None
-    alpha: float | None
-    samples: float | None
-    seed: float | None
-    max_new_tokens: float | None
-
-    def options(self, steering: str) -> dict[str, Any]:
-        """Returns the keyword arguments of a session's ``ask``.
-
-        Args:
-            steering: Name of the method besides the plain one.
-
-        Raises:
-            InputError: If a number is missing or not whole where it must be.
-        """
-        whole = {
-            name: _whole(getattr(self, name), name)
-            for name in (f.name for f in fields(self)[4:])
-            if name != "alpha"
-        }
-        if self.alpha is None:
-            raise InputError("The strength is empty: type a number between 0 and 1.")
-        return {
-            "context": self.context or "",
-            "methods": ["plain", steering] if self.use_vif else ["plain"],
-            "learning": (whole["learning_start"], whole["learning_end"]),
-            "injection": (whole["injection_start"], whole["injection_end"]),
-            "alpha": float(self.alpha),
-            **{name: whole[name] for name in ("stride", "samples", "seed", "max_new_tokens")},
-        }
-
-
-@dataclass(frozen=True)
 class SceneFill:
     """A drawn scene with questions whose answers are known."""
 
@@ -101,14 +55,14 @@ class SceneFill:
 
 
 def steering_method(session: Session) -> methods.Method:
-    """Returns what the VIF switch stands for: without an adapter, the form that needs none."""
+    """Returns the form of VIF that is compared at first: without an adapter, the one without."""
     return methods.find("vif" if session.adapter is not None else "vif-free")
 
 
 def answer(
     session: Session, form: Form, truths: list[Truth], cancel: threading.Event
 ) -> Result | None:
-    """Runs the model once for every method.
+    """Runs the model once for every chosen method.
 
     Args:
         session: The loaded model.
@@ -122,18 +76,16 @@ def answer(
     Raises:
         InputError: What was given cannot be used; the message is fit to be shown.
     """
-    if form.image is None:
-        raise InputError("There is no picture: upload one, or draw a new scene.")
-    if not (form.question or "").strip():
-        raise InputError("There is no question: type one, or click a suggestion.")
+    form.check()
     image = open_image(form.image)
-    options = form.options(steering_method(session).name)
+    truth = form.truth_in(truths)
+    options = form.asked(truth)
     try:
         traces = session.ask(image, form.question, cancel=cancel, **options)
     except Cancelled:
         return None
-    truth = next((t for t in truths if t.question == form.question.strip()), None)
-    return Result.of(image, traces, truth)
+    renderer = getattr(getattr(session.adapter, "config", None), "renderer", "density")
+    return Result.of(image, traces, truth, form, renderer)
 
 
 def answer_as_json(session: Session, image: str, question: str, **options: Any) -> dict[str, Any]:
@@ -178,6 +130,7 @@ def view_of(
     palette: str,
     opacity: float,
     scale: str,
+    show: str,
 ) -> View:
     """Returns the view that the controls describe, in the order of the page's controls."""
     return View(
@@ -188,6 +141,7 @@ def view_of(
         palette=palette,
         opacity=float(opacity),
         scale=scale,
+        show=show,
     )
 
 
@@ -213,7 +167,11 @@ def save_files(result: Result, view: View) -> list[str]:
 
 def redraw_script(result: Result, view: View) -> str:
     """Returns a program that draws the shown heatmap again from the saved files."""
-    name = result.steered.method if result.steered else result.first.method
+    name = result.others[0] if result.others else result.baseline
+    trace = result.traces[name]
+    sinks = np.flatnonzero(view.sinks(trace)).tolist() if view.show == "removed" else []
+    without = f"values[{sinks}] = 0  # sinks\n" if sinks else ""
+    shares = "values /= values.sum()\n" if view.normalised else ""
     return f"""import numpy as np
 from PIL import Image
 
@@ -223,22 +181,11 @@ from vif.trace import Trace
 trace = Trace.load("{name}.npz")
 picture = render.fit(Image.open("picture.png"), {MAP_SIDE})
 values = render.pick_map(
-    trace.rows, token={view.token_of(result.traces[name])}, layer={view.layer}, \
-head={view.head!r}, normalise={view.normalised}
+    trace.rows, token={view.token_of(trace)}, layer={view.layer}, head={view.head!r}
 )
-field = render.paint_scale(
+{without}{shares}field = render.paint_scale(
     values, trace.cells, trace.blocks, "{view.scale}", picture.shape[:2]
 )
 drawn = render.overlay(picture, field, np.nanmax(field), "{view.palette}", {view.opacity:g})
 Image.fromarray(drawn).save("map.png")
 """
-
-
-def _whole(value: float | None, name: str) -> int:
-    """Returns a whole number, or tells which field is empty or broken."""
-    words = name.replace("_", " ")
-    if value is None:
-        raise InputError(f"The field '{words}' is empty: type a whole number.")
-    if value != int(value):
-        raise InputError(f"The field '{words}' holds {value:g}: type a whole number.")
-    return int(value)

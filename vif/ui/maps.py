@@ -7,12 +7,29 @@ import numpy as np
 from vif import render
 from vif.charts import method_label
 from vif.trace import Trace
-from vif.ui.markup import bar, chip, figure, number, percent, quoted, rectangles, text, tone
+from vif.ui.markup import (
+    bar,
+    chip,
+    crosses,
+    figure,
+    number,
+    percent,
+    quoted,
+    rectangles,
+    short_label,
+    text,
+    tones,
+)
+from vif.ui.sinks import TEST
 from vif.ui.state import Result, View
 
 # What is smaller is rounding, and is drawn as nothing.
 _SMALLEST = 1e-5
 _SHEET_QUANTILE = 0.995
+SINK_NOTE = (
+    f"A sink is a token that draws attention whatever is asked; here by the {TEST}. What the "
+    "question is truly about can pass it too."
+)
 
 
 def head_words(view: View) -> str:
@@ -39,17 +56,25 @@ def caption(trace: Trace, view: View) -> str:
 
 
 def heatmaps(result: Result, view: View) -> str:
-    """One map per answer on one shared scale, and the difference where there are two."""
-    maps = {name: view.values(trace, view.layer) for name, trace in result.traces.items()}
-    fields = {
-        name: view.field(result.traces[name], values, result.picture)
-        for name, values in maps.items()
-    }
+    """One map per answer on one shared scale; differences where they are asked for, or just one."""
+    fields = {name: _field(result, view, name) for name in result.traces}
     top = max(map(highest, fields.values()))
-    figures = [_map(name, result, view, fields[name], top) for name in maps]
-    if result.steered is not None:
-        figures.append(_difference(result, view, fields[result.steered.method] - fields["plain"]))
-    return f'<div class="vl-cols vl-count-{len(figures)}">{"".join(figures)}</div>'
+    is_difference = view.show == "difference" and bool(result.others)
+    shown = [result.baseline] if is_difference else list(result.traces)
+    figures = [_map(name, result, view, fields[name], top) for name in shown]
+    if is_difference or len(result.others) == 1:
+        base = fields[result.baseline]
+        differences = {name: fields[name] - base for name in result.others}
+        limit = max(highest(np.abs(field)) for field in differences.values())
+        figures += [_difference(n, result, view, field, limit) for n, field in differences.items()]
+    note = f'<p class="vl-note vl-sinks">{SINK_NOTE}</p>' if view.marks_sinks else ""
+    return f'<div class="vl-cols vl-maps-{len(figures)}">{"".join(figures)}</div>{note}'
+
+
+def _field(result: Result, view: View, name: str) -> np.ndarray:
+    """The chosen map of one answer on the pixels of the picture."""
+    trace = result.traces[name]
+    return view.field(trace, view.values(trace, view.layer), result.picture)
 
 
 def highest(field: np.ndarray) -> float:
@@ -76,35 +101,50 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     share = float(view.values(trace, view.layer).sum())
     total = "" if view.normalised else f" In all <b>{percent(share)}</b> of the row."
     words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}{unseen_words(field)}"
+    if view.marks_sinks:
+        boxes += crosses(trace.cells[view.sinks(trace) & view.is_drawn(trace)], image.shape)
+        words += f" {_sink_words(trace, view)}"
     scale = bar(
         render.colour_bar(result.picture, view.palette, view.opacity),
         ("0", "one scale for all answers", number(top)),
     )
     shown = figure(image, spoken, words, boxes)
     return (
-        f'<section class="vl-map {tone(name)}" data-method="{text(name)}">'
+        f'<section class="vl-map {tones(result.traces)[name]}" data-method="{text(name)}">'
         f"<h4>{text(method_label(name))}: where it looked</h4>{shown}{scale}</section>"
     )
 
 
-def _difference(result: Result, view: View, field: np.ndarray) -> str:
-    """Where VIF looks more (orange) and less (blue) than plain."""
-    limit = highest(np.abs(field))
+def _sink_words(trace: Trace, view: View) -> str:
+    """How many sinks there are and how much they hold, or how much was taken out with them."""
+    is_sink, row = view.sinks(trace), view.raw(trace, view.layer)
+    if not is_sink.any():
+        return "No token of the image is a sink."
+    held, share = float(row[is_sink].sum()), float(row[is_sink].sum() / max(row.sum(), 1e-12))
+    count = f"{is_sink.sum()} sink{'s' if is_sink.sum() > 1 else ''}, crossed,"
+    amount = f"<b>{percent(held)}</b> of the row, {percent(share)} of its image part"
+    return f"{count} {'taken out' if view.show == 'removed' else 'hold'}: {amount}."
+
+
+def _difference(name: str, result: Result, view: View, field: np.ndarray, limit: float) -> str:
+    """Where an answer looks more (orange) and less (blue) than the one it is compared with."""
     image = render.overlay_difference(result.picture, field, limit, view.opacity)
     boxes, _ = _asked(result, image)
     layer = "Mean of all layers" if view.layer is None else f"Layer {view.layer}"
     shown_range = f"−{number(limit)} – +{number(limit)}" if limit > _SMALLEST else "no difference"
-    words = f"{layer}, {head_words(view)}, token {view.token + 1}: VIF − plain, {shown_range}."
+    own, pair = short_label(name), f"{short_label(name)} − {short_label(result.baseline)}"
+    told = f"{layer}, {head_words(view)}, token {view.token + 1}: {text(pair)}, {shown_range}."
+    is_clear = limit > _SMALLEST
     scale = bar(
         render.difference_bar(result.picture, view.opacity),
-        ("less with VIF", "0", "more with VIF")
-        if limit <= _SMALLEST
-        else (f"−{number(limit)} less", "0", f"more +{number(limit)}"),
+        (f"−{number(limit)} less", "0", f"more +{number(limit)}")
+        if is_clear
+        else (f"less with {own}", "0", f"more with {own}"),
     )
-    shown = figure(image, "Difference of the two heatmaps over the image", words, boxes)
+    shown = figure(image, f"Difference of two heatmaps over the image: {pair}", told, boxes)
     return (
         '<section class="vl-map vl-diff" data-method="difference">'
-        f"<h4>Difference: VIF − plain</h4>{shown}{scale}</section>"
+        f"<h4>Difference: {text(pair)}</h4>{shown}{scale}</section>"
     )
 
 
@@ -135,12 +175,16 @@ def contact_sheet(result: Result, view: View) -> str:
             f"{number(top)} and more (up to {number(highest(values))})",
         ),
     )
+    frames = (
+        ' Frames: <span class="vl-key vl-learning">learning layers</span> are read to find where '
+        'the answer lies, <span class="vl-key vl-injection">injection layers</span> are steered '
+        "there. Where nothing is injected, frames only mark the same layers."
+        if result.injecting
+        else ""
+    )
     told = (
-        f"All layers, {head_words(view)}, token {view.token + 1}. Frames: "
-        '<span class="vl-key vl-learning">learning layers</span> are read to find where the answer '
-        'lies, <span class="vl-key vl-injection">injection layers</span> are steered there. In the '
-        "plain answer nothing is injected; its frames only mark the same layers. Click a layer to "
-        "see it large."
+        f"All layers, {head_words(view)}, token {view.token + 1}.{frames} Click a layer to see it "
+        "large."
     )
     return f'<div class="vl-sheet"><p class="vl-note">{told}</p>{rows}{scale}</div>'
 
@@ -158,12 +202,11 @@ def role_of(trace: Trace, layer: int) -> list[str]:
 def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], top: float) -> str:
     """The layers of one answer."""
     trace = result.traces[name]
-    # Ranges belong to the method that injects; plain borrows them for comparison.
-    source = result.steered or trace
     thumbs = []
     for layer, field in enumerate(maps):
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)
-        roles = role_of(source, layer)
+        # Ranges belong to the methods that inject; others borrow them for comparison.
+        roles = role_of(trace, layer) if result.injecting else []
         share = (
             f"<small>{percent(float(view.values(trace, layer).sum()))}</small>"
             if not view.normalised
@@ -182,7 +225,8 @@ def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], to
                 + (f", {' and '.join(roles)} layer" if roles else ""),
             )
         )
+    colour = tones(result.traces)[name]
     return (
-        f'<div class="vl-sheet-row {tone(name)}"><h4>{text(method_label(name))}</h4>'
+        f'<div class="vl-sheet-row {colour}"><h4>{text(method_label(name))}</h4>'
         f'<div class="vl-thumbs" role="group">{"".join(thumbs)}</div></div>'
     )

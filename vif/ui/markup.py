@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from vif import render
+from vif.charts import OTHER_COLOURS, method_label
 from vif.trace import Trace
 
 # One listener per component: whatever carries data-pick reports its number, and data-kind tells
@@ -39,9 +40,18 @@ def text(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
-def tone(method: str) -> str:
-    """Returns the class that colours an answer: both forms of VIF share one."""
-    return "vl-vif" if method.startswith("vif") else f"vl-{text(method)}"
+def tones(names: Iterable[str]) -> dict[str, str]:
+    """Returns the class that colours each answer, in the same order as the curves' colours."""
+    own = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
+    return {
+        name: own.get(name, f"vl-other-{position % len(OTHER_COLOURS)}")
+        for position, name in enumerate(names)
+    }
+
+
+def short_label(method: str) -> str:
+    """Returns the name of a method for the inside of a sentence or the head of a column."""
+    return {"vif": "VIF", "vif-free": "Training-free VIF"}.get(method) or method_label(method)
 
 
 def visible_token(token: str) -> str:
@@ -144,3 +154,20 @@ def rectangles(boxes: Iterable[tuple[float, float, float, float]], shape: tuple[
         )
         drawn += [f'<rect class="vl-box-under" {place}/>', f'<rect class="vl-box" {place}/>']
     return "".join(drawn)
+
+
+def crosses(cells: np.ndarray, shape: tuple[int, ...]) -> str:
+    """Tokens crossed out as SVG, dark under light.
+
+    Args:
+        cells: (x0, y0, x1, y1) in [0, 1], (n, 4); NaN rows are left out.
+        shape: Shape of the picture, (H, W, ...).
+    """
+    height, width = shape[:2]
+    drawn = "".join(
+        f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}M{x0:.1f} {y1:.1f}L{x1:.1f} {y0:.1f}"
+        for x0, y0, x1, y1 in cells[np.isfinite(cells).all(1)] * [width, height, width, height]
+    )
+    if not drawn:
+        return ""
+    return f'<path class="vl-cross-under" d="{drawn}"/><path class="vl-cross" d="{drawn}"/>'

@@ -2,40 +2,88 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from vif import render
+from vif.errors import InputError
 from vif.trace import Mixture
-from vif.ui.markup import bar, chip, figure, number, rectangles
+from vif.ui.components import Changes
+from vif.ui.markup import bar, chip, figure, number, rectangles, text
 from vif.ui.state import MixtureView, Result, View
 
 # Of a component with all the weight; fills of components on one spot add up.
 _FILL = 0.35
 
 EMPTY = (
-    '<p class="vl-note vl-pad">Nothing was injected into this answer. Switch VIF on and run to see '
-    "the mixture of Gaussians that it lays over the image.</p>"
+    '<p class="vl-note vl-pad">Nothing was injected into these answers. Choose a method such as '
+    "VIF and run to see the mixture of Gaussians that it lays over the image.</p>"
 )
 
 
-def mixture_panel(result: Result, view: View, choice: MixtureView) -> str:
-    """The chosen injection layer's mixture: rings, map, table and strength of each head."""
-    mixtures = result.mixtures
-    if not mixtures:
+def chosen_mixture(result: Result, choice: MixtureView) -> tuple[str, int] | None:
+    """Returns whose mixture is shown and its place in the list; None if nothing was injected."""
+    injecting = result.injecting
+    if not injecting:
+        return None
+    method = choice.method if choice.method in injecting else next(iter(injecting))
+    return method, min(choice.index, len(injecting[method]) - 1)
+
+
+def mixture_panel(
+    result: Result,
+    view: View,
+    choice: MixtureView,
+    changes: Changes | None = None,
+) -> str:
+    """The chosen injection layer's mixture: rings, map, table and strength of each head.
+
+    Args:
+        result: The answers.
+        view: Colours and scale.
+        choice: Which mixture, and how much of it.
+        changes: What a person changed in it.
+    """
+    key = chosen_mixture(result, choice)
+    if key is None:
         return EMPTY
-    mixture = mixtures[min(choice.index, len(mixtures) - 1)]
-    order = np.argsort(-mixture.weights)[: choice.shown]
-    parts = [_components(result, mixture, order, choice), _map(result, view, mixture)]
+    trace = result.traces[key[0]]
+    mixture = trace.mixtures[key[1]]
+    # Ranks stay with the model's own weights: a component keeps its number while it is changed.
+    order = np.argsort(-mixture.weights, kind="stable")[: choice.shown]
+    changes = changes or Changes.of(mixture)
+    words = ""
+    if not changes.is_empty:
+        words = f" Changed by you: {changes.told()}."
+        try:
+            mixture = changes.apply(mixture, trace, result.renderer_of(key[0]))
+        except InputError as error:
+            words = f" {error}"
+    shown = _Shown(result, view, mixture, order, choice, changes, words)
+    parts = [_components(shown), _map(shown)]
     if mixture.spread.any():
-        parts.append(_uncertainty(result, view, mixture))
-    numbers = _table(mixture, order, choice) + _strength(mixture)
-    parts.append(f'<div class="vl-stack">{numbers}</div>')
+        parts.append(_uncertainty(shown))
+    parts.append(f'<div class="vl-stack">{_table(shown)}{_strength(mixture)}</div>')
     return f'<div class="vl-cols">{"".join(parts)}</div>'
 
 
-def _components(result: Result, mixture: Mixture, order: np.ndarray, choice: MixtureView) -> str:
+class _Shown(NamedTuple):
+    """Everything the parts of the panel draw from."""
+
+    result: Result
+    view: View
+    mixture: Mixture
+    order: np.ndarray
+    choice: MixtureView
+    changes: Changes
+    words: str
+
+
+def _components(shown: _Shown) -> str:
     """The strongest components as rings of one and two sigma."""
-    shapes = _rings(mixture, order, choice, result.picture.shape)
+    result, mixture, order = shown.result, shown.mixture, shown.order
+    shapes = _rings(shown)
     if result.truth:
         shapes = rectangles(result.truth.boxes, result.picture.shape) + shapes
     held = float(mixture.weights[order].sum())
@@ -43,26 +91,29 @@ def _components(result: Result, mixture: Mixture, order: np.ndarray, choice: Mix
         words = (
             f"Injection layer {mixture.layer}: the {len(order)} strongest of "
             f"{len(mixture.weights)} components, {held:.0%} of the weight. Inner ring one "
-            "sigma, outer ring two; a stronger line is a larger weight."
+            f"sigma, outer ring two; a stronger line is a larger weight. Drag one to move it."
+            f"{text(shown.words)}"
         )
     else:
         words = f"Injection layer {mixture.layer}: this map is not a mixture of Gaussians."
-    shown = figure(result.picture, "Components of the mixture over the image", words, shapes)
-    return f'<section class="vl-map vl-vif"><h4>Components</h4>{shown}</section>'
+    drawn = figure(result.picture, "Components of the mixture over the image", words, shapes)
+    return f'<section class="vl-map vl-vif vl-movable"><h4>Components</h4>{drawn}</section>'
 
 
-def _rings(mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tuple[int, ...]) -> str:
+def _rings(shown: _Shown) -> str:
     """SVG ellipses in pixels: a component is round in [0, 1] coordinates, not on a wide picture."""
-    height, width = shape[:2]
+    mixture, order = shown.mixture, shown.order
+    height, width = shown.result.picture.shape[:2]
     heaviest = float(mixture.weights.max(initial=1e-9))
     drawn = []
     # Strongest last, so that it lies on top.
     for rank in reversed(range(len(order))):
-        index = order[rank]
+        index = int(order[rank])
         x, y = mixture.means[index] * [width, height]
         sigma = float(mixture.sigmas[index])
         weight = float(mixture.weights[index])
-        chosen = " vl-chosen" if rank == choice.chosen else ""
+        state = " vl-chosen" if rank == shown.choice.chosen else ""
+        state += "" if shown.changes.is_heard(index) else " vl-muted-component"
         # Each line is drawn twice, dark under light, so that it shows on any picture.
         rings = "".join(
             f'<ellipse class="vl-{name}" cx="{x:.1f}" cy="{y:.1f}" '
@@ -70,79 +121,81 @@ def _rings(mixture: Mixture, order: np.ndarray, choice: MixtureView, shape: tupl
             for size, name in ((2, "outer-under"), (2, "outer"), (1, "inner-under"), (1, "inner"))
         )
         drawn.append(
-            f'<g class="vl-component{chosen}" style="--w:{weight / heaviest:.3f};'
+            f'<g class="vl-component{state}" data-drag="{rank}" '
+            f'style="--w:{weight / heaviest:.3f};'
             f'--fill:{_FILL * weight:.3f}">{rings}'
             f'<text x="{x:.1f}" y="{y + 7:.1f}">{rank + 1}</text></g>'
         )
     return "".join(drawn)
 
 
-def _map(result: Result, view: View, mixture: Mixture) -> str:
+def _map(shown: _Shown) -> str:
     """What the mixture weighs each image token with."""
     return _field(
-        result,
-        view,
-        mixture.map,
+        shown,
+        shown.mixture.map,
         "The map it makes",
-        f"Injection layer {mixture.layer}: weight of every image token, the sum is 1.",
+        f"Injection layer {shown.mixture.layer}: weight of every image token, the sum is 1.",
         "injected weight per image token",
     )
 
 
-def _uncertainty(result: Result, view: View, mixture: Mixture) -> str:
+def _uncertainty(shown: _Shown) -> str:
     """How much the map varies over latent samples."""
     return _field(
-        result,
-        view,
-        mixture.spread,
+        shown,
+        shown.mixture.spread,
         "How unsure it is",
-        f"Injection layer {mixture.layer}: standard deviation of the weight over latent samples.",
+        f"Injection layer {shown.mixture.layer}: standard deviation of the weight over latent "
+        "samples.",
         "standard deviation per image token",
     )
 
 
-def _field(
-    result: Result, view: View, values: np.ndarray, title: str, words: str, unit: str
-) -> str:
+def _field(shown: _Shown, values: np.ndarray, title: str, words: str, unit: str) -> str:
     """One quantity per image token as a heatmap with its own scale."""
+    result, view = shown.result, shown.view
     field = view.field(result.first, values, result.picture)
     top = float(max(field[~np.isnan(field)].max(initial=0), 1e-6))
     image = render.overlay(result.picture, field, top, view.palette, view.opacity)
     boxes = rectangles(result.truth.boxes, image.shape) if result.truth else ""
     strip = render.colour_bar(result.picture, view.palette, view.opacity)
     scale = bar(strip, ("0", unit, number(top)))
-    shown = figure(image, title, f"{words} Range 0 – {number(top)}.", boxes)
-    return f'<section class="vl-map vl-vif"><h4>{title}</h4>{shown}{scale}</section>'
+    drawn = figure(image, title, f"{words} Range 0 – {number(top)}.", boxes)
+    return f'<section class="vl-map vl-vif"><h4>{title}</h4>{drawn}{scale}</section>'
 
 
-def _table(mixture: Mixture, order: np.ndarray, choice: MixtureView) -> str:
-    """Numbers of the components that are drawn; a click highlights one."""
+def _table(shown: _Shown) -> str:
+    """Numbers of the components that are drawn; clicks highlight, mute or single one out."""
+    mixture, changes = shown.mixture, shown.changes
     rows = []
-    for rank, index in enumerate(order):
+    for rank, index in enumerate(map(int, shown.order)):
         x, y = mixture.means[index]
-        is_chosen = rank == choice.chosen
-        button = chip(
-            rank,
-            str(rank + 1),
-            pressed=is_chosen,
-            class_="vl-chip vl-rank",
-            aria_label=f"Highlight component {rank + 1}",
-        )
+        is_chosen = rank == shown.choice.chosen
         weight = float(mixture.weights[index])
         rows.append(
-            f"<tr{' class=vl-chosen' if is_chosen else ''}><td>{button}</td>"
+            f"<tr{' class=vl-chosen' if is_chosen else ''}><td>"
+            f"{_button(rank, str(rank + 1), 'Highlight', is_chosen, '')}</td>"
             f"<td>{x:.2f}</td><td>{y:.2f}</td><td>{mixture.sigmas[index]:.3f}</td>"
             f'<td><span class="vl-track"><i style="width:{100 * weight:.1f}%"></i></span>'
-            f"{weight:.2f}</td></tr>"
+            f"{weight:.2f}</td><td>"
+            f"{_button(rank, 'mute', 'Mute', index in changes.muted, 'mute')} "
+            f"{_button(rank, 'solo', 'Only', index == changes.solo, 'solo')}</td></tr>"
         )
     return (
         '<section class="vl-panel"><h4>Components by weight</h4><div class="vl-scroll">'
         '<table class="vl-table"><thead><tr><th scope="col">#</th><th scope="col">x</th>'
-        '<th scope="col">y</th><th scope="col">sigma</th><th scope="col">weight</th></tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        '<th scope="col">y</th><th scope="col">sigma</th><th scope="col">weight</th>'
+        f"<th></th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
         '<p class="vl-small">x and y from the top left corner, 0 – 1; sigma in the same unit.</p>'
         "</section>"
     )
+
+
+def _button(rank: int, words: str, verb: str, pressed: bool, kind: str) -> str:
+    """A small button of the table."""
+    label = f"{verb} component {rank + 1}"
+    return chip(rank, words, pressed, kind, class_="vl-chip vl-rank", aria_label=label)
 
 
 def _strength(mixture: Mixture) -> str:

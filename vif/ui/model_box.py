@@ -15,7 +15,8 @@ import gradio as gr
 
 from vif.errors import InputError
 from vif.ui.cards import empty_cards
-from vif.ui.controls import header, vif_words
+from vif.ui.choice import chosen_for
+from vif.ui.controls import header
 from vif.ui.events import QUICK, Wiring
 from vif.ui.examples import plan_strip
 from vif.ui.handlers import Session
@@ -82,7 +83,7 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
     outputs = [box.message, box.load, c.run, wiring.key, *_following(wiring, title)]
     loading = box.load.click(
         partial(load, box, wiring, title),
-        [box.name, box.adapter, wiring.cancel],
+        [box.name, box.adapter, wiring.cancel, c.methods],
         outputs,
         # As many tabs as like may wait; the shelf loads one model after the other.
         concurrency_limit=None,
@@ -120,6 +121,7 @@ def load(
     name: str,
     adapter: str,
     cancel: threading.Event | None,
+    chosen: list[str],
 ) -> Iterator[dict[Any, Any]]:
     """Loads a model with news every second; a problem leaves the old one in place."""
     try:
@@ -150,25 +152,24 @@ def load(
     key = future.result()
     session = wiring.shelf.get(key)
     done = notice(f"{session.name} is loaded for this tab, {session.num_layers} layers.")
-    yield {box.message: done, wiring.key: key, **followed(wiring, title, session)}
+    yield {box.message: done, wiring.key: key, **followed(wiring, title, session, chosen)}
 
 
 def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
     """The components that follow the model."""
     c, r = wiring.controls, wiring.results
-    states = [wiring.result, wiring.token, wiring.chosen]
-    return [title, c.use_vif, c.settings, c.plan, *c.form[4:11], r.layer, r.body, r.cards, *states]
+    states = [wiring.result, wiring.token, wiring.chosen, wiring.changes]
+    return [title, c.methods, c.plan, *c.form[4:11], r.layer, r.body, r.cards, *states]
 
 
-def followed(wiring: Wiring, title: gr.HTML, session: Session) -> dict[Any, Any]:
+def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]) -> dict[Any, Any]:
     """Everything that follows the model; answers of another one go."""
     defaults = session.defaults
     plan = plan_strip(session.num_layers, defaults.learning, defaults.injection, defaults.stride)
     ranges = [gr.Number(value) for value in (*defaults.learning, *defaults.injection)]
     updates = [
         header(session),
-        gr.Checkbox(True, **vif_words(session)),
-        gr.Accordion(visible=True),
+        chosen_for(session, chosen),
         plan,
         *ranges,
         gr.Number(defaults.stride),
@@ -180,5 +181,6 @@ def followed(wiring: Wiring, title: gr.HTML, session: Session) -> dict[Any, Any]
         None,
         0,
         None,
+        {},
     ]
     return dict(zip(_following(wiring, title), updates, strict=True))

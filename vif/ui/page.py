@@ -41,8 +41,10 @@ def build_demo(
                 results = build_results(session)
         wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
         wiring.connect_form()
+        wiring.connect_look()
         wiring.connect_run()
         wiring.connect_view()
+        wiring.connect_mixture()
         wiring.connect_files()
         if box is not None:
             connect_model_box(box, wiring, title)

@@ -13,8 +13,7 @@ from vif.ui.cards import answer_cards
 from vif.ui.handlers import view_of
 from vif.ui.maps import contact_sheet, heatmaps
 from vif.ui.markup import NO_LAYER, text
-from vif.ui.mixtures import mixture_panel
-from vif.ui.state import Curves, MixtureView, Result, View
+from vif.ui.state import Curves, Result, View
 
 
 def notice(words: str, is_problem: bool = False) -> str:
@@ -28,7 +27,7 @@ def notice(words: str, is_problem: bool = False) -> str:
 def curve_figure(result: Result, view: View) -> go.Figure:
     """Returns the attenuation figure of a result at the chosen token."""
     curves = Curves.of(result, view)
-    meta = (result.steered or result.first).meta
+    meta = result.first.meta if result.injecting else {}
     ranges = [tuple(meta[key]) if meta.get(key) else None for key in ("learning", "injection")]
     return charts.attenuation(curves.share, curves.entropy, *ranges, asked=curves.asked)
 
@@ -59,22 +58,6 @@ def _mark(view: View) -> int:
     return NO_LAYER if view.layer is None else view.layer
 
 
-def draw_mixture(result: Result | None, token: int, *values: Any) -> Any:
-    """The mixture of the chosen injection layer."""
-    if result is None:
-        return gr.skip()
-    *view, index, shown, chosen = values
-    return mixture_panel(
-        result, view_of(token, *view), MixtureView(int(index or 0), int(shown), chosen)
-    )
-
-
-def draw_maps_and_mixture(result: Result | None, token: int, *values: Any) -> Any:
-    """Everything that uses the colours."""
-    maps = draw_maps(result, token, *values[:-3])
-    return *maps, draw_mixture(result, token, *values)
-
-
 def take_token(
     event: gr.EventData, result: Result | None, _token: int, *view: Any
 ) -> tuple[Any, ...]:
@@ -96,17 +79,6 @@ def take_layer(
     if index is None:
         return (gr.skip(),) * 4
     return index, False, *draw_layer(result, token, index, False, *view[2:])
-
-
-def take_component(
-    event: gr.EventData, result: Result | None, token: int, *values: Any
-) -> tuple[Any, Any]:
-    """The clicked component, highlighted; a second click lets it go."""
-    index = picked(event, int(values[-2]))
-    if result is None or index is None:
-        return gr.skip(), gr.skip()
-    chosen = None if index == values[-1] else index
-    return chosen, draw_mixture(result, token, *values[:-1], chosen)
 
 
 def save(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:

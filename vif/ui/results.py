@@ -9,11 +9,18 @@ import gradio as gr
 from vif import render
 from vif.methods import free
 from vif.ui.cards import empty_cards
+from vif.ui.changing import ChangeBox, build_change
 from vif.ui.handlers import Session
 from vif.ui.markup import NO_LAYER, PICK_SCRIPT, SHEET_SCRIPT
-from vif.ui.theme import html_block
+from vif.ui.theme import html_block, script
 
 DEFAULT_COMPONENTS = 6
+SHOWN = [
+    ("Attention as it is", "raw"),
+    ("Sinks marked", "marked"),
+    ("Sinks taken out", "removed"),
+    ("Differences from plain", "difference"),
+]
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,10 @@ class Results:
     scale: gr.Dropdown
     ruler: gr.HTML
     view: list[gr.components.Component]
+    whose: gr.Dropdown
     injected: gr.Radio
     shown: gr.Slider
+    change: ChangeBox
     prepare: gr.Button
     files: gr.Files
     script: gr.Code
@@ -52,17 +61,20 @@ def build_results(session: Session) -> Results:
             with gr.Tab("All layers", id="sheet"):
                 sheet = html_block(js_on_load=SHEET_SCRIPT, chosen=NO_LAYER, elem_id="sheet")
             with gr.Tab("Mixture", id="mixture"):
-                injected, shown = _mixture_controls(session)
-                mixture = html_block(js_on_load=PICK_SCRIPT, elem_id="mixture")
+                whose, injected, shown = _mixture_controls(session)
+                mixture = html_block(
+                    js_on_load=PICK_SCRIPT + script("mixture.js"), elem_id="mixture"
+                )
+                change = build_change()
             with gr.Tab("Pixel ruler", id="ruler"):
                 ruler = html_block(elem_id="ruler")
             with gr.Tab("Save", id="save"):
-                prepare, files, script = _save()
-    normalised, palette, opacity = display
-    view = [layer, all_layers, head, normalised, palette, opacity, scale]
+                prepare, files, program = _save()
+    normalised, palette, opacity, show = display
+    view = [layer, all_layers, head, normalised, palette, opacity, scale, show]
     return Results(
         cards, body, maps, sheet, curves, mixture, layer, all_layers, head, scale, ruler, view,
-        injected, shown, prepare, files, script,
+        whose, injected, shown, change, prepare, files, program,
     )  # fmt: skip
 
 
@@ -78,7 +90,7 @@ _CURVES_NOTE = (
 
 def _view_controls(
     session: Session,
-) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown, gr.Dropdown, tuple]:
+) -> tuple[gr.Slider, gr.Checkbox, gr.Dropdown, gr.Dropdown, tuple[gr.components.Component, ...]]:
     """Which map is shown, and how; none of them runs the model."""
     with gr.Row(elem_classes="vl-toolbar", elem_id="toolbar"):
         with gr.Column(scale=3, min_width=220, elem_classes="vl-tight"):
@@ -97,14 +109,14 @@ def _view_controls(
         head = gr.Dropdown(
             _heads(0), value="mean", label="Heads", scale=2, min_width=130, elem_id="head"
         )
-        normalised = gr.Radio(
-            [("Share", False), ("Normalised", True)],
-            value=False,
-            label="Values",
-            scale=2,
-            min_width=190,
-            elem_id="scale",
-        )
+        with gr.Column(scale=2, min_width=190, elem_classes="vl-tight"):
+            normalised = gr.Radio(
+                [("Share", False), ("Normalised", True)], value=False, label="Values",
+                elem_id="scale",
+            )  # fmt: skip
+            show = gr.Dropdown(
+                SHOWN, value="raw", label="Show", show_label=False, container=False, elem_id="show"
+            )
         with gr.Column(scale=2, min_width=150, elem_classes="vl-tight"):
             palette = gr.Dropdown(
                 list(render.PALETTES), value="viridis", label="Colours", elem_id="palette"
@@ -120,7 +132,7 @@ def _view_controls(
             0, 1, 0.6, step=0.05, label="Opacity", buttons=[], scale=2, min_width=130,
             elem_id="opacity",
         )  # fmt: skip
-    return layer, all_layers, head, scale, (normalised, palette, opacity)
+    return layer, all_layers, head, scale, (normalised, palette, opacity, show)
 
 
 def _heads(num_heads: int) -> list[tuple[str, str]]:
@@ -134,10 +146,13 @@ def head_choices(num_heads: int) -> list[tuple[str, str]]:
     return _heads(num_heads)
 
 
-def _mixture_controls(session: Session) -> tuple[gr.Radio, gr.Slider]:
-    """Which injection layer, and how many of its components."""
+def _mixture_controls(session: Session) -> tuple[gr.Dropdown, gr.Radio, gr.Slider]:
+    """Whose mixture, of which injection layer, and how many of its components."""
     most = session.adapter.config.num_components if session.adapter else free.NUM_COMPONENTS
     with gr.Row(elem_classes="vl-toolbar"):
+        whose = gr.Dropdown(
+            [], label="Answer", visible=False, scale=2, min_width=160, elem_id="whose"
+        )
         injected = gr.Radio([], label="Injection layer", scale=3, elem_id="injected")
         shown = gr.Slider(
             1,
@@ -150,7 +165,7 @@ def _mixture_controls(session: Session) -> tuple[gr.Radio, gr.Slider]:
             min_width=160,
             elem_id="shown",
         )
-    return injected, shown
+    return whose, injected, shown
 
 
 def _save() -> tuple[gr.Button, gr.Files, gr.Code]:

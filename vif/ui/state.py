@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from vif import metrics, render
 from vif.trace import Mixture, Trace
+from vif.ui.form import Form, Truth
+from vif.ui.sinks import sink_tokens
 
 MAP_SIDE = 420
 THUMB_SIDE = 120
-
-
-@dataclass(frozen=True, eq=False)
-class Truth:
-    """The known answer to a question about a drawn scene.
-
-    Attributes:
-        question: The question it belongs to.
-        answer: The right answer.
-        boxes: Where the asked objects are (x0, y0, x1, y1), in [0, 1] image coordinates.
-    """
-
-    question: str
-    answer: str
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
+# Maps as they are, with their sinks marked or taken out, or as differences from the baseline.
+SHOWS = ("raw", "marked", "removed", "difference")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,19 +26,27 @@ class Result:
     Attributes:
         picture: The picture, longer side `MAP_SIDE`, (H, W, 3) uint8.
         thumb: The same, longer side `THUMB_SIDE`.
-        traces: One trace per method, plain first.
+        traces: One trace per answer, in the order they are shown.
         truth: The known answer, where there is one.
+        form: What was filled in, to ask again about the same.
+        renderer: How the model's adapter turns a mixture into a map.
     """
 
     picture: np.ndarray
     thumb: np.ndarray
     traces: dict[str, Trace]
     truth: Truth | None = None
+    form: Form | None = None
+    renderer: str = "density"
 
     @classmethod
-    def of(cls, image: Image.Image, traces: dict[str, Trace], truth: Truth | None) -> Result:
-        """Makes a result from a full-size picture."""
-        return cls(render.fit(image, MAP_SIDE), render.fit(image, THUMB_SIDE), traces, truth)
+    def of(cls, image: Image.Image, traces: dict[str, Trace], *rest: Any) -> Result:
+        """Makes a result from a full-size picture; `rest` is as in the constructor."""
+        return cls(render.fit(image, MAP_SIDE), render.fit(image, THUMB_SIDE), traces, *rest)
+
+    def beside(self, name: str, trace: Trace) -> Result:
+        """Returns the result with one answer more; it replaces an earlier one of that name."""
+        return replace(self, traces={**self.traces, name: replace(trace, method=name)})
 
     @property
     def first(self) -> Trace:
@@ -56,15 +54,23 @@ class Result:
         return next(iter(self.traces.values()))
 
     @property
-    def steered(self) -> Trace | None:
-        """The trace compared with plain, if there is one."""
-        others = [trace for name, trace in self.traces.items() if name != "plain"]
-        return others[0] if others and "plain" in self.traces else None
+    def baseline(self) -> str:
+        """Name of the answer that others are compared with: plain, else the first."""
+        return "plain" if "plain" in self.traces else next(iter(self.traces))
 
     @property
-    def mixtures(self) -> list[Mixture]:
-        """What was injected, by layer."""
-        return next((t.mixtures for t in self.traces.values() if t.mixtures), [])
+    def others(self) -> list[str]:
+        """Names of the answers that are compared with the baseline."""
+        return [name for name in self.traces if name != self.baseline]
+
+    @property
+    def injecting(self) -> dict[str, list[Mixture]]:
+        """What was injected, by layer, for each answer that something was injected into."""
+        return {name: t.mixtures for name, t in self.traces.items() if t.mixtures}
+
+    def renderer_of(self, name: str) -> str:
+        """How an answer's mixture was turned into a map: without an adapter always one way."""
+        return "density" if name == "vif-free" else self.renderer
 
     @property
     def asked(self) -> np.ndarray | None:
@@ -78,15 +84,21 @@ class Result:
         """Whether the image was also read in parts."""
         return bool(self.first.blocks.max() > 0)
 
-    def divergence(self) -> int | None:
-        """Index of the first token in which the two answers differ; None if they are equal."""
-        if self.steered is None:
-            return None
-        plain, other = self.traces["plain"].tokens, self.steered.tokens
-        for index, (a, b) in enumerate(zip(plain, other, strict=False)):
+    def divergence(self, name: str) -> int | None:
+        """Index of the first token in which an answer differs; None if it does not.
+
+        Args:
+            name: The answer to compare with the baseline; for the baseline itself, the earliest
+                difference of any other.
+        """
+        if name == self.baseline:
+            found = [self.divergence(other) for other in self.others]
+            return min((at for at in found if at is not None), default=None)
+        base, other = self.traces[self.baseline].tokens, self.traces[name].tokens
+        for index, (a, b) in enumerate(zip(base, other, strict=False)):
             if a != b:
                 return index
-        return None if len(plain) == len(other) else min(len(plain), len(other))
+        return None if len(base) == len(other) else min(len(base), len(other))
 
 
 @dataclass(frozen=True)
@@ -101,6 +113,7 @@ class View:
         palette: A key of `render.PALETTES`.
         opacity: Opacity of the map, in [0, 1].
         scale: One of `render.SCALES`: the look at the whole image, its parts, or both added.
+        show: One of `SHOWS`.
     """
 
     token: int = 0
@@ -110,16 +123,35 @@ class View:
     palette: str = "viridis"
     opacity: float = 0.6
     scale: str = "whole"
+    show: str = "raw"
 
     def token_of(self, trace: Trace) -> int:
         """The token shown for an answer: the chosen one, or the last of a shorter answer."""
         return min(self.token, len(trace.tokens) - 1)
 
     def values(self, trace: Trace, layer: int | None) -> np.ndarray:
-        """The map of one answer at one layer, (N,)."""
-        return render.pick_map(
-            trace.rows, self.token_of(trace), layer, self.head, normalise=self.normalised
-        )
+        """The map of one answer at one layer, (N,); sinks are 0 where they are taken out."""
+        values = self.raw(trace, layer)
+        if self.show == "removed":
+            values = np.where(self.sinks(trace), 0, values)
+        return values / max(values.sum(), 1e-12) if self.normalised else values
+
+    def raw(self, trace: Trace, layer: int | None) -> np.ndarray:
+        """The map with its sinks as shares of the row, (N,)."""
+        return render.pick_map(trace.rows, self.token_of(trace), layer, self.head)
+
+    def sinks(self, trace: Trace) -> np.ndarray:
+        """Which image tokens are sinks for the chosen token, (N,) bool."""
+        return sink_tokens(trace, self.token_of(trace))
+
+    @property
+    def marks_sinks(self) -> bool:
+        """Whether sinks are crossed out on the maps."""
+        return self.show in ("marked", "removed")
+
+    def is_drawn(self, trace: Trace) -> np.ndarray:
+        """Which tokens belong to the chosen scale, (N,) bool."""
+        return (self.scale == "all") | ((trace.blocks > 0) == (self.scale == "tiles"))
 
     def field(self, trace: Trace, values: np.ndarray, image: np.ndarray) -> np.ndarray:
         """One number per token on the pixels of a picture, (H, W); NaN where none lies."""
@@ -131,11 +163,13 @@ class MixtureView:
     """How a mixture is shown.
 
     Attributes:
+        method: Whose mixture; the first answer's with one if this has none.
         index: Which injection layer, as a position in the trace's list.
         shown: Number of components drawn, the strongest first.
         chosen: The component that is highlighted, as a rank, or None.
     """
 
+    method: str = ""
     index: int = 0
     shown: int = 8
     chosen: int | None = None

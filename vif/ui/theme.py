@@ -29,6 +29,11 @@ def html_block(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, **options)
 
 
+def script(name: str) -> str:
+    """Returns a script that ships with the page, for ``js_on_load``."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 def theme() -> gr.themes.Base:
     """Returns the theme; every font is served by the page itself."""
     # 700, not 600: the semi-bold file that ships with Gradio lacks most letters.
