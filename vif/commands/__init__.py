@@ -6,6 +6,6 @@ status, or None for 0.
 
 from __future__ import annotations
 
-from vif.commands import ask, bench, check, convert, forms, scenes
+from vif.commands import ask, bench, check, convert, forms, probe, scenes, speed, sweep
 
-COMMANDS = (ask, bench, scenes, convert, forms, check)
+COMMANDS = (ask, bench, sweep, probe, speed, scenes, convert, forms, check)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vif.boxes import Box
 from vif.errors import InputError
+from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
 from vif.settings import Settings
 
@@ -50,9 +53,90 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
+def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str] | None) -> None:
     """Which methods to compare."""
     parser.add_argument("--methods", nargs="+", default=default, help="methods to compare")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question from the command line.
+
+    Attributes:
+        image: Path or RGB image.
+        text: The question.
+        context: Unrelated text before it.
+        boxes: Where the answer is, if that is known.
+        truth: The right answer, if that is known.
+    """
+
+    image: Any
+    text: str
+    context: str = ""
+    boxes: tuple[Box, ...] = ()
+    truth: str | None = None
+
+
+def add_question_flags(parser: argparse.ArgumentParser) -> None:
+    """An image and a question, or a generated scene that brings both and the truth."""
+    parser.add_argument("--image-file", help="image to ask about")
+    parser.add_argument("--query", help="the question")
+    parser.add_argument("--context", default="", help="unrelated text to put before it")
+    parser.add_argument(
+        "--box",
+        type=float,
+        nargs=4,
+        action="append",
+        default=[],
+        metavar=("X0", "Y0", "X1", "Y1"),
+        help="where the answer is, each from 0 to 1; may be given several times",
+    )
+    parser.add_argument("--scene", type=int, help="number of a generated scene, instead of these")
+    parser.add_argument("--question", type=int, default=0, help="which of the scene's questions")
+
+
+def asked(args: argparse.Namespace) -> Asked:
+    """What `add_question_flags` stands for.
+
+    Raises:
+        InputError: If there is neither an image with a question nor a scene, or both.
+    """
+    own = args.image_file is not None or args.query is not None
+    if own and args.scene is not None:
+        raise InputError("Give either --scene or --image-file with --query, not both.")
+    if args.scene is not None:
+        return _asked_of_scene(args)
+    if args.image_file is None or args.query is None:
+        raise InputError("Give --image-file and --query, or --scene for a generated picture.")
+    for box in args.box:
+        if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+            raise InputError(
+                f"The box is {box}: expected x0 y0 x1 y1 from 0 to 1, x0 under x1 and y0 under y1."
+            )
+    return Asked(args.image_file, args.query, args.context, tuple(map(tuple, args.box)))
+
+
+def _asked_of_scene(args: argparse.Namespace) -> Asked:
+    if args.scene < 0:
+        raise InputError(f"--scene is {args.scene}, expected a number from 0 on.")
+    scene = draw_scene(args.scene, "test")
+    placed = [question for question in ask_scene(scene, args.scene) if question.boxes]
+    if not 0 <= args.question < len(placed):
+        raise InputError(
+            f"--question is {args.question}, but scene {args.scene} has questions 0 to "
+            f"{len(placed) - 1}."
+        )
+    question = placed[args.question]
+    size = scene.image.width
+    boxes = tuple(tuple(side / size for side in box) for box in question.boxes)
+    return Asked(scene.image, question.text, args.context, boxes, question.answer)
+
+
+def write_json(path: Path | None, found: Any) -> None:
+    """Writes numbers to a file, if one was named."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def load_session(args: argparse.Namespace) -> Session:

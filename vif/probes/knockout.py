@@ -149,15 +149,14 @@ def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Ten
     asked = reading.batch.question[0].cpu() & ~last
     seen = torch.zeros_like(last)
     seen[columns] = True
-    touched = torch.from_numpy(box_coverage(reading.prompt.layout.cells, boxes) > 0)
     target = torch.zeros_like(last)
-    target[columns] = touched
+    target[columns] = torch.from_numpy(box_coverage(reading.prompt.layout.cells, boxes) > 0)
     sets = {
         "question": asked,
         "last": last,
         "image": seen,
         "object": target,
-        "rest": seen & ~target,
+        "non-object": seen & ~target,
     }
-    source, _, sink = flow.partition("->")
-    return sets[sink], sets[source]
+    source, _, goal = flow.partition("->")
+    return sets[goal], sets[source]

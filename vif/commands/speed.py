@@ -1,0 +1,57 @@
+"""What everything costs, as ratios."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vif import methods, speed
+from vif.commands.common import (
+    add_methods_flag,
+    add_model_flags,
+    add_question_flags,
+    asked,
+    load_session,
+    progress_of,
+    write_json,
+)
+from vif.errors import InputError
+
+
+def add(commands: Any) -> None:
+    """Flags of ``speed``."""
+    parser = commands.add_parser("speed", help="what recording, steering and sweeping cost")
+    add_question_flags(parser)
+    add_methods_flag(parser, None)
+    parser.add_argument("--repetitions", type=int, default=9, help="turns of all cases")
+    parser.add_argument("--tokens", type=int, default=8, help="generated tokens per answer")
+    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    add_model_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints medians and ranges; scene 0 is asked about if nothing else is given."""
+    if args.repetitions < 1 or args.tokens < 1:
+        raise InputError(
+            f"--repetitions is {args.repetitions} and --tokens {args.tokens}: expected at least 1."
+        )
+    if args.scene is None and args.image_file is None and args.query is None:
+        args.scene = 0
+    item = asked(args)
+    for name in args.methods or ():
+        methods.find(name)
+    session = load_session(args)
+    vif = "vif" if session.adapter is not None else "vif-free"
+    found = speed.measure(
+        session,
+        item.image,
+        item.text,
+        args.methods or ["plain", vif, "uniform", "random"],
+        args.repetitions,
+        args.tokens,
+        progress_of("repetitions"),
+    )
+    print(speed.table(found))
+    write_json(args.json, [one.as_json() for one in found])
