@@ -8,7 +8,7 @@ outside of any layer, and mixed into the injection layers of the pass that answe
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,9 +20,10 @@ from transformers import DynamicCache
 from typing_extensions import override
 
 from training.encoding import ANSWER, IGNORE
-from training.steering import Enough, Mixer, Reader
+from training.prefix import share
+from training.steering import FULL_PRECISION, Enough, Mixer, Reader
 from vif.adapter import Rendered, VIFAdapter, entropy_loss, volume_loss
-from vif.attention import KEYWORD
+from vif.attention import KEYWORD, select
 from vif.backbone import Backbone
 from vif.latent import kl_divergence
 from vif.rows import Mix
@@ -104,6 +105,8 @@ class VIFModel(nn.Module):
         self.backbone, self.adapter = backbone, adapter
         self.vlm = backbone.model
         self.vlm.requires_grad_(False)
+        if backbone.device.type == "cpu":
+            select(self.vlm, FULL_PRECISION)
 
     @override
     def train(self, mode: bool = True) -> VIFModel:
@@ -123,18 +126,15 @@ class VIFModel(nn.Module):
 
     def run(self, shard: dict[str, Any], plan: Plan) -> Outcome:
         """Reads images, infers maps and answers."""
-        # The backward pass of the fused CPU kernel takes longer than plain matrix products.
         is_cpu = shard["ids"].device.type == "cpu"
-        with sdpa_kernel(SDPBackend.MATH) if is_cpu else nullcontext():
-            prefix = self._read_images(shard, plan)
-            rendered, kl = {}, {}
-            if plan.source != "plain":
-                texts = self._read_texts(shard, plan, prefix)
-                for layer in plan.settings.learning_layers:
-                    rendered[layer], kl[layer] = self._infer(shard, plan, prefix, texts, layer)
-            answers = None
-            if not plan.map_only:
-                answers = self._answer(shard, plan, prefix, rendered)
+        prefix = self._read_images(shard, plan)
+        texts = {} if plan.source == "plain" else self._read_texts(shard, plan, prefix)
+        rendered, kl = {}, {}
+        for layer in texts:
+            # The backward pass of the fused CPU kernel is slow in half precision.
+            with sdpa_kernel(SDPBackend.MATH) if is_cpu else nullcontext():
+                rendered[layer], kl[layer] = self._infer(shard, plan, prefix, texts, layer)
+        answers = None if plan.map_only else self._answer(shard, plan, prefix, rendered)
         return Outcome(rendered, kl, answers)
 
     @torch.no_grad()
@@ -149,7 +149,7 @@ class VIFModel(nn.Module):
             name: tensor.to(self.vlm.dtype) if tensor.is_floating_point() else tensor
             for name, tensor in head.items()
         }
-        try:
+        with suppress(Enough):
             self.vlm(
                 **pixels,
                 attention_mask=padding if padded else None,
@@ -159,8 +159,6 @@ class VIFModel(nn.Module):
                 logits_to_keep=1,
                 **{KEYWORD: tap},
             )
-        except Enough:
-            pass
         index = shard["columns"][..., None]
         states = {
             layer: found.gather(1, index.expand(-1, -1, found.shape[-1]))
@@ -177,10 +175,8 @@ class VIFModel(nn.Module):
         found: dict[int, torch.Tensor] = {}
         for rows in _chunks(shard["length"]):
             tap = Reader(layers, stop=True)
-            try:
-                self._pass(shard, plan, prefix, rows, tap, max(layers) + 1)
-            except Enough:
-                pass
+            with suppress(Enough):
+                self._pass(shard, plan, prefix, rows, tap)
             for layer, states in tap.states.items():
                 size = (len(shard["ids"]), shard["ids"].shape[1], states.shape[-1])
                 whole = found.setdefault(layer, states.new_zeros(size))
@@ -277,15 +273,12 @@ class VIFModel(nn.Module):
         prefix: Prefix,
         rows: torch.Tensor,
         tap: Any,
-        num_layers: int | None = None,
         **kwargs: Any,
     ) -> Any:
         """Runs rows behind their images."""
         length = int(shard["length"][rows].max())
         image = shard["image"][rows]
-        cache = DynamicCache(config=self.vlm.config.get_text_config())
-        for layer, part in enumerate(prefix.cache.layers[:num_layers]):
-            cache.layers[layer].update(part.keys[image], part.values[image])
+        cache = share(prefix.cache, image)
         positions = prefix.length[image][:, None] + torch.arange(length, device=image.device)
         if plan.gap_max:
             positions = positions + _gaps(shard, plan)[rows][:, None]

@@ -1,7 +1,7 @@
 """Trains a VIF adapter on LLaVA-format data. Resumable: run the same command again.
 
-    python -m training.train_vif --model_name_or_path llava-hf/llava-1.5-7b-hf \
-        --data_path llava_v1_5_mix665k.json --image_folder data --output_dir runs/vif-7b
+python -m training.train_vif --model_name_or_path llava-hf/llava-1.5-7b-hf \
+    --data_path llava_v1_5_mix665k.json --image_folder data --output_dir runs/vif-7b
 """
 
 from __future__ import annotations
