@@ -237,7 +237,7 @@ def test_nothing_is_left_on_the_model():
         hooks = (module._forward_hooks, module._forward_pre_hooks)
         return [len(h) for h in hooks], sorted(vars(module))
 
-    for family in FAMILIES:
+    for family in ("llava", "qwen2_5_vl"):
         model = backbone(family).model
         before = {name: state(module) for name, module in model.named_modules()}
         for name in EDITING:
