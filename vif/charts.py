@@ -33,7 +33,7 @@ METHOD_LABELS = {
 } | {name: name.upper() for name in _ACRONYMS}
 LEARNING_COLOUR = "#2f7fc1"
 INJECTION_COLOUR = "#e2661d"
-_TEXT = "#7a8698"
+TEXT_COLOUR = "#7a8698"
 _GRID = "rgba(122, 134, 152, 0.22)"
 _PANEL_HEIGHT = 205
 _MARGINS = 118
@@ -99,12 +99,12 @@ def attenuation(
             _shade(figure, bounds, colour, name)
     _dress(figure, num_layers)
     for row, ((_, unit, tick_format), _) in enumerate(panels, start=1):
-        figure.update_yaxes(title=_title(unit), tickformat=tick_format, row=row, col=1)
+        figure.update_yaxes(title=axis_title(unit), tickformat=tick_format, row=row, col=1)
     if asked:
         # A small object is a few per cent of the picture: on the full axis its curve would be flat.
         top = 1.15 * max(0.02, *(float(np.max(values)) for values in asked.values()))
         figure.update_yaxes(range=[0, min(1.04, top)], dtick=None, nticks=5, row=len(panels), col=1)
-    figure.update_xaxes(title=_title("decoder layer"), row=len(panels), col=1)
+    figure.update_xaxes(title=axis_title("decoder layer"), row=len(panels), col=1)
     figure.update_layout(height=_MARGINS + _PANEL_HEIGHT * len(panels))
     return figure
 
@@ -150,11 +150,20 @@ def _shade(figure: go.Figure, bounds: tuple[int, int], colour: str, name: str) -
 
 def _dress(figure: go.Figure, num_layers: int) -> None:
     """Axes, legend and margins."""
+    dress(figure)
+    figure.update_layout(hovermode="x unified")
+    step = max(1, round(num_layers / 16))
+    figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=step)
+    figure.update_yaxes(range=[0, 1.04], dtick=0.25)
+
+
+def dress(figure: go.Figure) -> None:
+    """Gives a figure the look of all figures: colours, fonts, margins, a legend underneath."""
     figure.update_layout(
         margin={"l": 62, "r": 16, "t": 34, "b": 84},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": _FONT, "size": 12.5, "color": _TEXT},
+        font={"family": _FONT, "size": 12.5, "color": TEXT_COLOUR},
         legend={
             "orientation": "h",
             "x": 0,
@@ -163,20 +172,18 @@ def _dress(figure: go.Figure, num_layers: int) -> None:
             "yref": "container",
             "yanchor": "bottom",
         },
-        hovermode="x unified",
         hoverlabel={"bgcolor": "#1f2933", "font": {"color": "#f5f7fa"}},
     )
     # Titles of panels are annotations too, the only ones placed on the paper.
     figure.update_annotations(
-        {"x": 0, "xanchor": "left", "font": {"size": 13, "color": _TEXT}},
+        {"x": 0, "xanchor": "left", "font": {"size": 13, "color": TEXT_COLOUR}},
         selector={"xref": "paper"},
     )
     axis = {"gridcolor": _GRID, "zeroline": False, "linecolor": _GRID, "fixedrange": True}
-    step = max(1, round(num_layers / 16))
-    figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=step, **axis)
-    figure.update_yaxes(range=[0, 1.04], dtick=0.25, **axis)
+    figure.update_xaxes(**axis)
+    figure.update_yaxes(**axis)
 
 
-def _title(words: str) -> dict[str, object]:
+def axis_title(words: str) -> dict[str, object]:
     """An axis title in the size of the ticks."""
     return {"text": words, "font": {"size": 12.5}}

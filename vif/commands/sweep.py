@@ -61,7 +61,7 @@ def table(found: Sweep) -> str:
     best = found.change[found.best]
     return "\n".join(
         [
-            f"answer watched: {found.answer!r}, log-probability {found.plain:.3f} without injection",
+            f"answer watched: {found.answer!r}, log-probability {found.plain:.3f} if left alone",
             f"change by injecting the map of {found.method!r} from layer (down) to layer (across):",
             grid(layers, layers, found.change, "+.3f", "from"),
             f"best: layers {span(*found.best)}, {best:+.3f}",
