@@ -50,7 +50,7 @@ def test_unknown_parts_are_listed():
 
 def test_named_composites_are_the_methods_they_are_called_after():
     for composite, name in NAMED.items():
-        both = ask(session_of("llava"), [composite, name])
+        both = ask(session_of("llava"), [composite, name], max_new_tokens=1)
         assert np.array_equal(both[composite].rows, both[name].rows)
         assert np.array_equal(both[composite].mixtures[0].map, both[name].mixtures[0].map)
         assert methods.find(name).name == name
@@ -229,7 +229,7 @@ def test_generated_rows_are_edited_unless_the_phase_is_prefill(name):
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_a_map_of_nothing_changes_nothing(sessions, edit):
+def test_a_map_of_nothing_changes_nothing(edit):
     session, name = session_of("llava"), f"truth+{edit}"
     items = [(noise(), QUESTION, "", BOX), (noise(), QUESTION, "", None)]
     settings = replace(session.defaults, max_new_tokens=2)
