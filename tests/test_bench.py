@@ -10,7 +10,13 @@ from tests.tiny import NUM_LAYERS, tiny_session
 from vif import bench
 from vif.__main__ import main
 from vif.bench import running
-from vif.bench.controls import Matched, matched_strength, random_map, uniform_map
+from vif.bench.controls import (
+    Matched,
+    gives_more_image,
+    matched_strength,
+    random_map,
+    uniform_map,
+)
 from vif.lens import Batch
 from vif.methods import Request
 from vif.session import Session
@@ -100,6 +106,13 @@ def test_matched_strength_lifts_one_share_to_the_other():
     assert np.allclose(strength, [0.5, 0, 0, 1])
     lifted = (1 - strength) * base + strength
     assert np.allclose(lifted, [0.55, 0.5, 0.9, 1.0])  # what was lowered is left alone
+
+
+def test_a_method_that_gives_no_more_image_in_all_has_no_controls():
+    base = [0.1, 0.9, 0.9]
+    assert gives_more_image([0.1, 0.95, 0.92], base)
+    assert not gives_more_image(base, base)
+    assert not gives_more_image([0.2, 0.8, 0.8], base)  # one layer up, the others down
 
 
 @pytest.mark.parametrize("control", ["uniform", "random"])

@@ -19,8 +19,8 @@ from vif.methods.mixing import InjectingTap
 from vif.mixture import MixtureParameters, render
 from vif.rows import Mix
 
-# A method that moves no layer's share by this much, on average, has nothing to be matched.
-LEAST_STRENGTH = 0.005
+# What is too little to be matched: in a layer, and on the mean of all layers.
+LEAST_STRENGTH = LEAST_GAIN = 0.005
 # Of the random control, in image widths: about a quarter of the image lies within two of them.
 SIGMA = 0.14
 
@@ -41,6 +41,11 @@ def matched_strength(share: Sequence[float], base: Sequence[float]) -> np.ndarra
     share, base = np.asarray(share), np.asarray(base)
     strength = ((share - base) / np.maximum(1 - base, 1e-9)).clip(0, 1)
     return np.where(strength < LEAST_STRENGTH, 0.0, strength)
+
+
+def gives_more_image(share: Sequence[float], base: Sequence[float]) -> bool:
+    """Whether a method gives the image more attention in all, on the mean of layers."""
+    return float(np.mean(share) - np.mean(base)) >= LEAST_GAIN
 
 
 def uniform_map(request: Request) -> torch.Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vif import methods as registry
-from vif.bench.controls import MAPS, Matched, matched_strength
+from vif.bench.controls import MAPS, Matched, gives_more_image, matched_strength
 from vif.bench.outcomes import Outcome, by_group, outcome, summary
 from vif.bench.questions import Item
 from vif.errors import InputError
@@ -103,15 +103,17 @@ def run_controls(
         progress: As in `run`.
 
     Returns:
-        Per method that lifts some layer's share: ``strength`` by layer, and for ``uniform`` and
+        Per method that gives the image more in all: ``strength`` by layer, and for ``uniform`` and
         ``random`` what `summary` returns, plus ``beyond`` and ``beyond_interval``: accuracy of the
         method less that of the control, by group, paired.
     """
     base_name = next(iter(found))
+    plain = found[base_name]["share"]
     strengths = {
-        name: matched_strength(found[name]["share"], found[base_name]["share"]) for name in methods
+        name: matched_strength(found[name]["share"], plain)
+        for name in methods
+        if gives_more_image(found[name]["share"], plain)
     }
-    strengths = {name: strength for name, strength in strengths.items() if strength.any()}
     if not strengths:
         return {}
     matched = [
