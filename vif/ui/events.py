@@ -40,7 +40,8 @@ SLOW = {
     "show_progress": "hidden",
     "api_visibility": "private",
 }
-_FORM_FIELDS = 13
+# Of the form: how many inputs before the methods' own settings, and which one the methods are.
+_FORM_FIELDS, _CHOSEN = 13, 3
 
 
 @dataclass
@@ -125,10 +126,8 @@ class Wiring:
         inputs = [self.key, self.truths, *self.form_inputs, *r.view, r.shown]
         asked = gr.on([c.run.click, c.question.submit], self.run, inputs, outputs, **SLOW)
         self.settle(asked)
-        chosen = c.look.ask.click(
-            look.ask_with_it, [self.drawing, c.methods], [c.methods, c.look.note], **QUICK
-        )
-        self.settle(chosen.success(self.run, inputs, outputs, **SLOW))
+        placed = [*outputs, c.methods, c.look.note]
+        self.settle(c.look.ask.click(self.run_with_place, inputs, placed, **SLOW))
         again = r.change.ask.click(
             self.ask_again, [self.key, *self.mixture_inputs], outputs, **SLOW
         )
@@ -249,6 +248,18 @@ class Wiring:
             self.changes: {},
             **show_result(self.results, result, view, MixtureView(shown=int(values[-1]))),
         }
+
+    def run_with_place(self, *values: Any) -> Iterator[dict[Any, Any]]:
+        """Asks the model with the marked place among the methods."""
+        key, truths, drawing, *filled = values
+        note = self.controls.look.note
+        try:
+            filled[_CHOSEN] = look.with_place(drawing, filled[_CHOSEN])
+        except InputError as error:
+            yield {note: notice(str(error), is_problem=True)}
+            return
+        yield {self.controls.methods: filled[_CHOSEN]}
+        yield from self.run(key, truths, drawing, *filled)
 
     def ask_again(self, key: Key | None, *values: Any) -> Iterator[dict[Any, Any]]:
         """Asks with the changed mixture; the answer stands beside the others."""

@@ -108,21 +108,19 @@ def _counted(drawing: Drawing) -> str:
     return f"Marked: {' and '.join(parts)}." if parts else ""
 
 
-def ask_with_it(drawing: Drawing, chosen: Sequence[str]) -> tuple[Any, str]:
-    """Puts the marked place among the methods to compare.
+def with_place(drawing: Drawing | None, chosen: Sequence[str]) -> list[str]:
+    """Returns the methods to compare with the marked place among them.
 
     Raises:
         InputError: If nothing is marked, or four others are compared already.
     """
-    if drawing.is_empty:
+    if drawing is None or drawing.is_empty:
         raise InputError("Nothing is marked: draw a box or paint on the picture first.")
-    if "look" in chosen:
-        return gr.skip(), ""
-    if len(chosen) >= MOST_METHODS:
+    if "look" not in chosen and len(chosen) >= MOST_METHODS:
         raise InputError(
             f"{len(chosen)} methods are compared already: leave one out, then ask with this place."
         )
-    return [*chosen, "look"], ""
+    return list(dict.fromkeys([*chosen, "look"]))
 
 
 def check_guess(

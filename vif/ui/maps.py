@@ -27,8 +27,8 @@ from vif.ui.state import Result, View
 _SMALLEST = 1e-5
 _SHEET_QUANTILE = 0.995
 SINK_NOTE = (
-    f"A sink is a token that draws attention whatever is asked; here by the {TEST}. What the "
-    "question is truly about can pass it too."
+    f"A sink is a token that draws attention whatever is asked; here by the {TEST}, in the answer "
+    "that others are compared with. What the question is truly about can pass it too."
 )
 
 
@@ -74,7 +74,8 @@ def heatmaps(result: Result, view: View) -> str:
 def _field(result: Result, view: View, name: str) -> np.ndarray:
     """The chosen map of one answer on the pixels of the picture."""
     trace = result.traces[name]
-    return view.field(trace, view.values(trace, view.layer), result.picture)
+    values = view.values(trace, view.layer, result.sinks(view))
+    return view.field(trace, values, result.picture)
 
 
 def highest(field: np.ndarray) -> float:
@@ -98,12 +99,13 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     boxes, named = _asked(result, image)
     told = caption(trace, view)
     spoken = f"Heatmap of the {method_label(name)} answer over the image"
-    share = float(view.values(trace, view.layer).sum())
+    sinks = result.sinks(view)
+    share = float(view.values(trace, view.layer, sinks).sum())
     total = "" if view.normalised else f" In all <b>{percent(share)}</b> of the row."
     words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}{unseen_words(field)}"
     if view.marks_sinks:
-        boxes += crosses(trace.cells[view.sinks(trace) & view.is_drawn(trace)], image.shape)
-        words += f" {_sink_words(trace, view)}"
+        boxes += crosses(trace.cells[sinks & view.is_drawn(trace)], image.shape)
+        words += f" {_sink_words(view.raw(trace, view.layer), sinks, view)}"
     scale = bar(
         render.colour_bar(result.picture, view.palette, view.opacity),
         ("0", "one scale for all answers", number(top)),
@@ -115,9 +117,8 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     )
 
 
-def _sink_words(trace: Trace, view: View) -> str:
+def _sink_words(row: np.ndarray, is_sink: np.ndarray, view: View) -> str:
     """How many sinks there are and how much they hold, or how much was taken out with them."""
-    is_sink, row = view.sinks(trace), view.raw(trace, view.layer)
     if not is_sink.any():
         return "No token of the image is a sink."
     held, share = float(row[is_sink].sum()), float(row[is_sink].sum() / max(row.sum(), 1e-12))
@@ -157,9 +158,9 @@ def _asked(result: Result, image: np.ndarray) -> tuple[str, str]:
 
 def contact_sheet(result: Result, view: View) -> str:
     """All layers of all answers as small maps on one scale; a click chooses the layer."""
-    layers = range(result.first.num_layers)
+    layers, sinks = range(result.first.num_layers), result.sinks(view)
     maps = {
-        name: [view.field(trace, view.values(trace, i), result.thumb) for i in layers]
+        name: [view.field(trace, view.values(trace, i, sinks), result.thumb) for i in layers]
         for name, trace in result.traces.items()
     }
     values = np.array(list(maps.values()))
@@ -201,14 +202,14 @@ def role_of(trace: Trace, layer: int) -> list[str]:
 
 def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], top: float) -> str:
     """The layers of one answer."""
-    trace = result.traces[name]
+    trace, sinks = result.traces[name], result.sinks(view)
     thumbs = []
     for layer, field in enumerate(maps):
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)
         # Ranges belong to the methods that inject; others borrow them for comparison.
         roles = role_of(trace, layer) if result.injecting else []
         share = (
-            f"<small>{percent(float(view.values(trace, layer).sum()))}</small>"
+            f"<small>{percent(float(view.values(trace, layer, sinks).sum()))}</small>"
             if not view.normalised
             else ""
         )

@@ -179,15 +179,16 @@ def _table(shown: _Shown) -> str:
             f"<td>{x:.2f}</td><td>{y:.2f}</td><td>{mixture.sigmas[index]:.3f}</td>"
             f'<td><span class="vl-track"><i style="width:{100 * weight:.1f}%"></i></span>'
             f"{weight:.2f}</td><td>"
-            f"{_button(rank, 'mute', 'Mute', index in changes.muted, 'mute')} "
-            f"{_button(rank, 'solo', 'Only', index == changes.solo, 'solo')}</td></tr>"
+            f"{_button(rank, 'M', 'Mute', index in changes.muted, 'mute')} "
+            f"{_button(rank, 'S', 'Solo', index == changes.solo, 'solo')}</td></tr>"
         )
     return (
         '<section class="vl-panel"><h4>Components by weight</h4><div class="vl-scroll">'
         '<table class="vl-table"><thead><tr><th scope="col">#</th><th scope="col">x</th>'
         '<th scope="col">y</th><th scope="col">sigma</th><th scope="col">weight</th>'
         f"<th></th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-        '<p class="vl-small">x and y from the top left corner, 0 – 1; sigma in the same unit.</p>'
+        '<p class="vl-small">x and y from the top left corner, 0 – 1; sigma in the same unit. '
+        "M mutes, S lets only this one count.</p>"
         "</section>"
     )
 
@@ -195,7 +196,7 @@ def _table(shown: _Shown) -> str:
 def _button(rank: int, words: str, verb: str, pressed: bool, kind: str) -> str:
     """A small button of the table."""
     label = f"{verb} component {rank + 1}"
-    return chip(rank, words, pressed, kind, class_="vl-chip vl-rank", aria_label=label)
+    return chip(rank, words, pressed, kind, class_="vl-chip vl-rank", aria_label=label, title=label)
 
 
 def _strength(mixture: Mixture) -> str:

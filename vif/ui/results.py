@@ -62,10 +62,11 @@ def build_results(session: Session) -> Results:
                 sheet = html_block(js_on_load=SHEET_SCRIPT, chosen=NO_LAYER, elem_id="sheet")
             with gr.Tab("Mixture", id="mixture"):
                 whose, injected, shown = _mixture_controls(session)
+                # Above what it changes, so that its buttons stay where they are.
+                change = build_change()
                 mixture = html_block(
                     js_on_load=PICK_SCRIPT + script("mixture.js"), elem_id="mixture"
                 )
-                change = build_change()
             with gr.Tab("Pixel ruler", id="ruler"):
                 ruler = html_block(elem_id="ruler")
             with gr.Tab("Save", id="save"):
@@ -114,9 +115,7 @@ def _view_controls(
                 [("Share", False), ("Normalised", True)], value=False, label="Values",
                 elem_id="scale",
             )  # fmt: skip
-            show = gr.Dropdown(
-                SHOWN, value="raw", label="Show", show_label=False, container=False, elem_id="show"
-            )
+            show = gr.Dropdown(SHOWN, value="raw", label="Show", show_label=False, elem_id="show")
         with gr.Column(scale=2, min_width=150, elem_classes="vl-tight"):
             palette = gr.Dropdown(
                 list(render.PALETTES), value="viridis", label="Colours", elem_id="palette"

@@ -79,6 +79,14 @@ class Result:
             return None
         return coverage(self.first.cells, self.truth.boxes)
 
+    def sinks(self, view: View) -> np.ndarray:
+        """Which image tokens are sinks of the model for the chosen token, (N,) bool.
+
+        They are those of the baseline: a place that another answer was steered to is none.
+        """
+        trace = self.traces[self.baseline]
+        return sink_tokens(trace, view.token_of(trace))
+
     @property
     def has_tiles(self) -> bool:
         """Whether the image was also read in parts."""
@@ -129,20 +137,18 @@ class View:
         """The token shown for an answer: the chosen one, or the last of a shorter answer."""
         return min(self.token, len(trace.tokens) - 1)
 
-    def values(self, trace: Trace, layer: int | None) -> np.ndarray:
-        """The map of one answer at one layer, (N,); sinks are 0 where they are taken out."""
+    def values(
+        self, trace: Trace, layer: int | None, sinks: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The map of one answer at one layer, (N,); `sinks` (N,) are 0 if they are taken out."""
         values = self.raw(trace, layer)
-        if self.show == "removed":
-            values = np.where(self.sinks(trace), 0, values)
+        if self.show == "removed" and sinks is not None:
+            values = np.where(sinks, 0, values)
         return values / max(values.sum(), 1e-12) if self.normalised else values
 
     def raw(self, trace: Trace, layer: int | None) -> np.ndarray:
         """The map with its sinks as shares of the row, (N,)."""
         return render.pick_map(trace.rows, self.token_of(trace), layer, self.head)
-
-    def sinks(self, trace: Trace) -> np.ndarray:
-        """Which image tokens are sinks for the chosen token, (N,) bool."""
-        return sink_tokens(trace, self.token_of(trace))
 
     @property
     def marks_sinks(self) -> bool:
