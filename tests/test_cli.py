@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -9,6 +10,7 @@ from tests.tiny import tiny_adapter, tiny_model
 from training.processor import build_processor
 from vif.__main__ import main
 from vif.commands.common import parse_options
+from vif.scenes import ask_scene, draw_scene
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +123,73 @@ def test_an_underscore_in_a_value_stays(files, run):
     status, shown = run("ask", *flags)
     assert status == 0
     assert json.loads(shown.out)["question"] == "a_b"
+
+
+def test_sweep_prints_the_grid_and_writes_it(files, run, tmp_path):
+    path = tmp_path / "sweep.json"
+    status, shown = run("sweep", "--scene", "3", "--json", str(path))
+    assert status == 0
+    found = json.loads(path.read_text())
+    scene = draw_scene(3, "test")
+    (question,) = [q for q in ask_scene(scene, 3) if q.text == found["question"]]
+    assert found["answer"] == question.answer
+    assert np.shape(found["change"]) == (6, 6)
+    start, end = found["best"]
+    assert f"{found['change'][start][end]:+.3f}" in shown.out
+    assert len([line for line in shown.out.splitlines() if line[:1].isdigit()]) == 6
+
+
+@pytest.mark.parametrize(
+    ("probe", "flags", "keys", "words"),
+    [
+        ("knockout", ["--window", "2"], {"flows", "spans", "change"}, "non-object->question"),
+        ("exit", [], {"after", "same", "kl", "first"}, "never seen"),
+        ("deletion", ["--draws", "2"], {"shares", "top", "random", "area"}, "top of vif"),
+        ("deletion", ["--draws", "2", "--map", "attention"], {"area"}, "top of attention"),
+        ("heads", ["--top", "2"], {"divergence", "relative", "total"}, "T-VHD"),
+    ],
+)
+def test_probes_print_a_table_and_write_numbers(files, capsys, tmp_path, probe, flags, keys, words):
+    path = tmp_path / "found.json"
+    model = ["--model-path", str(files / "model"), "--adapter", str(files / "adapter")]
+    status = main(["probe", probe, *model, "--scene", "3", "--json", str(path), *flags])
+    shown = capsys.readouterr()
+    assert status == 0
+    assert keys <= set(json.loads(path.read_text()))
+    assert words in shown.out
+
+
+def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?"]
+    model = ["--model-path", str(files / "model")]
+    boxed = ["--box", "0.1", "0.1", "0.4", "0.4", "--flows", "object->last"]
+    assert main(["probe", "knockout", *model, *flags, *boxed]) == 0
+    assert "object->last" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "Give --image-file and --query, or --scene"),
+        (["--query", "What?"], "Give --image-file and --query, or --scene"),
+        (["--scene", "3", "--query", "What?"], "not both"),
+        (["--scene", "-1"], "--scene is -1"),
+        (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
+        (["--scene", "3", "--method", "plain"], "injects no map"),
+        (["--image-file", "x.png", "--query", "a", "--box", "1", "0", "0", "1"], "The box is"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_one_sentence(run, flags, words):
+    status, shown = run("sweep", *flags)
+    assert status == 2
+    assert words in shown.err.splitlines()[-1]
+    assert shown.out == ""
+
+
+def test_speed_prints_ratios(run, tmp_path):
+    path = tmp_path / "speed.json"
+    flags = ["--repetitions", "1", "--tokens", "1", "--methods", "plain", "--json", str(path)]
+    status, shown = run("speed", *flags)
+    assert status == 0
+    assert len(json.loads(path.read_text())) == 8
+    assert "sweep of 21 injection ranges" in shown.out

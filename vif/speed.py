@@ -69,7 +69,7 @@ def measure(
         question: The question.
         methods: Which to compare.
         repetitions: How often every case is timed, after one unmeasured turn.
-        tokens: Generated tokens of the cases that answer from an encoded image.
+        tokens: Generated tokens, exactly so many in the cases of plain SDPA, at most in the others.
         progress: Called with (repetitions done, repetitions in all).
     """
     cases = _cases(session, image, question, methods, tokens)
@@ -135,7 +135,7 @@ def _cases(
         return lambda: generate(model, dict(inputs), make_tap(), tokens)
 
     def ask(names: Sequence[str]) -> Callable[[], object]:
-        return lambda: session.ask(picture, question, names)
+        return lambda: session.ask(picture, question, names, max_new_tokens=tokens)
 
     weights = {"output_attentions": True, "return_dict_in_generate": True}
     layers = session.num_layers
