@@ -1,13 +1,14 @@
 """Training computes what inference computes, from shared image prefixes."""
 
-import json
 
 import pytest
 import torch
 
 from tests.tiny import tiny_adapter, tiny_model
-from training.encoding import Conversations, Encoder, collate
-from training.model import Plan, VIFModel
+from training.batches import Collator
+from training.encoding import Conversations, Encoder
+from training.model import VIFModel
+from training.plan import Plan
 from training.processor import build_processor
 from training.records import Records, Skipped
 from vif.backbone import Backbone
@@ -69,7 +70,7 @@ def test_training_logits_are_those_of_inference(backbone, data, source, method):
     session = Session(backbone, adapter)
     model = VIFModel(backbone, adapter).eval()
     items = [data[0], data[1]]
-    shard = collate(items)["shards"][0]
+    shard = Collator(model.whole)(items)["shards"][0]
     with torch.no_grad():
         found = model.run(shard, Plan(SETTINGS, source=source)).answers
     checked = 0

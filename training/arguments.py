@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from transformers import TrainingArguments
 
-from training.model import Plan
+from training.plan import Plan
 from vif.settings import Settings
 
 
@@ -25,6 +25,12 @@ class VIFArguments:
     eval_data_path: str = _flag("", "Data to validate on; several with commas between them.")
     eval_images: int = _flag(48, "Images of each that are looked at.")
     weights: str = _flag("", "Adapter whose weights to begin with.")
+    tune: str = _flag("adapter", "What is trained: adapter, or lora or full besides it.")
+    lora_rank: int = _flag(128, "Rank of LoRA, as published.")
+    lora_alpha: float = _flag(256.0, "Scale of LoRA, as published.")
+    lora_dropout: float = _flag(0.05, "Dropout of LoRA, as published.")
+    trace_steps: int = _flag(0, "Steps between traces of a few fixed questions; 0 for none.")
+    trace_questions: int = _flag(4, "How many questions.")
     use_latent_importance: bool = _flag(True, "Published switch; off is refused: nothing to train.")
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")
     latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
@@ -67,6 +73,18 @@ class VIFArguments:
             alpha=self.latent_bias_alpha,
             phase=self.phase,
         )
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of every part of the loss."""
+        sparsity = self.latent_sparsity_weight
+        return {
+            "lm": 1.0,
+            "kl": self.latent_kl_weight,
+            "entropy": sparsity * self.latent_entropy_weight,
+            "volume": sparsity * self.latent_volume_weight,
+            "box": self.box_weight,
+        }
 
     def plan(self, seed: int, step: int, num_layers: int) -> Plan:
         """What a step does; it depends on (seed, step) alone."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from vif.errors import InputError
 from vif.images import open_image
 
 IGNORE = -100
-OTHER, QUESTION, ANSWER = range(3)
+OTHER, QUESTION, ANSWER = range(3)  # what a token is
+Span = tuple[int, int, int, int]  # of a turn, its question, its answer, and the end, in characters
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Row:
         turn: Which turn a token belongs to, (T,), -1 for none.
         turns: The turns.
         targets: True boxes of every turn as token shares, (turns, N); zeros where unknown.
+        first: Number of its first turn among all of the image.
     """
 
     ids: np.ndarray
@@ -38,6 +40,7 @@ class Row:
     turn: np.ndarray
     turns: list[Turn]
     targets: np.ndarray
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -60,122 +63,171 @@ class Item:
     rows: list[Row]
     name: str
 
+    def split(self) -> list[Item]:
+        """One item for every conversation."""
+        return [replace(self, rows=[row]) for row in self.rows]
+
 
 class Encoder:
-    """Puts conversations into a backbone's chat format."""
+    """Puts conversations into a backbone's chat format, just as `Backbone.encode` does questions.
 
-    def __init__(self, backbone: Backbone, max_length: int = 0) -> None:
+    What is said is located by rendering the conversation turn by turn, so that no template needs
+    to be known.
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
         self.backbone, self.processor = backbone, backbone.processor
         self.tokenizer = backbone.processor.tokenizer
-        limit = getattr(backbone.text_config, "max_position_embeddings", 0) or 0
-        self.max_length = min(filter(None, (max_length, limit)), default=0)
-        # Most templates end an answer with a token of their own; the others are given one.
-        shown = self._render([("a", "b")], False).rstrip()
-        ends = tuple(token for token in self.tokenizer.all_special_tokens if token)
-        has_end = shown.endswith(ends) and not shown.endswith("b")
-        self.end = "" if has_end else self.tokenizer.eos_token or ""
+        self.max_length = getattr(backbone.text_config, "max_position_embeddings", None)
+        self.end = self.tokenizer.eos_token or ""
+        if self._is_templated:
+            # Most templates end an answer with a token of their own; the others are given one.
+            shown = self._render([("a", "b")], True, False).rstrip()
+            if not shown.endswith("b") and shown.endswith(tuple(self.tokenizer.all_special_tokens)):
+                self.end = ""
 
-    def encode(self, key: int, image: Image.Image, records: list[Record]) -> Item:
-        """An item of one image.
+    def encode(
+        self,
+        key: int,
+        image: Image.Image | None,
+        records: list[Record],
+        skip: Callable[[Record, str], None],
+    ) -> Item | None:
+        """An item of one image, or of a conversation without one.
+
+        Args:
+            key: Its number in the data.
+            image: RGB image.
+            records: Conversations about it.
+            skip: Told which of them cannot be used, and why.
+
+        Returns:
+            None if none of them can be used.
 
         Raises:
-            BadRecord: If nothing of it can be used.
+            BadRecord: If the image cannot be used.
         """
         parts = [self._split(record) for record in records]
+        head, columns, layout, wrapper, shared = self._head(image, parts[0][0], records[0])
         made = self.tokenizer(
-            [text for text, _ in parts], add_special_tokens=False, return_offsets_mapping=True
+            [text for _, text, _ in parts], add_special_tokens=False, return_offsets_mapping=True
         )
+        room = head["input_ids"].shape[1] + len(wrapper) - len(shared)
+        rows: list[Row] = []
+        for k, record in enumerate(records):
+            ids, offsets = made["input_ids"][k], made["offset_mapping"][k]
+            if ids[: len(shared)] != shared:
+                skip(record, "its beginning differs from that of the image's other records")
+                continue
+            if self.max_length and room + len(ids) > self.max_length:
+                skip(record, f"it has more tokens than the {self.max_length} the model reads")
+                continue
+            tail, ends = ids[len(shared) :], [end for _, end in offsets[len(shared) :]]
+            part, turn = _mark(np.array(ends), parts[k][2])
+            rows.append(
+                Row(
+                    ids=np.array(wrapper + tail),
+                    part=np.concatenate([np.full(len(wrapper), OTHER), part]),
+                    turn=np.concatenate([np.zeros(len(wrapper), int), turn]),
+                    turns=record.turns,
+                    targets=_targets(layout, record.turns, image),
+                    first=sum(len(row.turns) for row in rows),
+                )
+            )
+        if not rows:
+            return None
+        cells = np.zeros((0, 4)) if layout is None else layout.cells
+        centres = torch.from_numpy((cells[:, :2] + cells[:, 2:]) / 2).float()
+        return Item(key, head, columns, centres, rows, records[0].image or "")
+
+    @property
+    def _is_templated(self) -> bool:
+        return getattr(self.processor, "chat_template", None) is not None
+
+    def _head(
+        self, image: Image.Image | None, asked: str, record: Record
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, families.Layout | None, list[int], list[int]]:
+        """The image as the processor puts it before a question.
+
+        Returns:
+            Inputs up to the last image token; positions of the image tokens; their layout; tokens
+            between the image and what every conversation is tokenized from; tokens of the
+            conversation's text that the inputs stand for.
+        """
+        if image is None:
+            empty = torch.zeros(1, 0, dtype=torch.long)
+            head = {"input_ids": empty, "attention_mask": empty}
+            return head, torch.zeros(0, dtype=torch.long), None, [], []
+        prompt = asked if self._is_templated else self.backbone.render(record.turns[0].text)
         try:
-            inputs = self.backbone._process(parts[0][0], image)
+            inputs = self.backbone.process(prompt, image)
         except InputError as error:
             raise BadRecord(str(error)) from error
-        ids, bare = inputs["input_ids"][0], made["input_ids"][0]
+        ids = inputs["input_ids"][0]
         columns = torch.nonzero(ids == self.backbone.image_token_id).squeeze(1)
         first = int(columns[-1]) + 1
-        tail = _common_end(ids[first:].tolist(), bare)
-        shared = len(bare) - tail  # tokens of the text that the processor has expanded
-        wrapper = ids[first : len(ids) - tail].tolist()
+        behind, bare = ids[first:].tolist(), self.tokenizer(asked, add_special_tokens=False)
+        bare = bare["input_ids"]
+        kept = _common_end(behind, bare)
         picture = families.Picture(
             self.backbone.model.config, self.processor, image.size, inputs, len(columns)
         )
+        head = {n: t[:, :first] if n in TEXT_INPUTS else t for n, t in inputs.items()}
         layout = self.backbone.family.layout(picture)
-        rows = []
-        for record, (_, spans), row, offsets in zip(
-            records, parts, made["input_ids"], made["offset_mapping"], strict=True
-        ):
-            if row[:shared] != bare[:shared]:
-                raise BadRecord("its beginning differs from that of the image's other records")
-            if self.max_length and first + len(wrapper) + len(row) - shared >= self.max_length:
-                raise BadRecord(f"it is longer than the {self.max_length} tokens that are read")
-            ends = np.array([end for _, end in offsets[shared:]])
-            targets = [_shares(layout.cells, turn, image.size) for turn in record.turns]
-            rows.append(
-                _row(wrapper + row[shared:], len(wrapper), ends, spans, record.turns, targets)
-            )
-        head = {
-            name: tensor[:, :first] if name in TEXT_INPUTS else tensor
-            for name, tensor in inputs.items()
-        }
-        centres = torch.from_numpy(layout.centres).float()
-        return Item(key, head, columns, centres, rows, records[0].image or "")
+        return head, columns, layout, behind[: len(behind) - kept], bare[: len(bare) - kept]
 
-    def _split(self, record: Record) -> tuple[str, list[tuple[int, int, int, int]]]:
-        """A conversation as text; per turn where it, its question, its answer begin and end."""
-        spans, before, said = [], 0, []
+    def _split(self, record: Record) -> tuple[str, str, list[Span]]:
+        """The first question as a prompt, the conversation as text, and where its turns are."""
+        spans, prompts, said, before, text = [], [], [], 0, ""
         for turn in record.turns:
-            asked = self._render([*said, (turn.text, None)], True)
+            has_image = record.image is not None
+            asked = self._render([*said, (turn.text, None)], has_image, True)
             said.append((turn.text, turn.answer + self.end))
-            text = self._render(said, False)
-            start = _common_start(asked, text)
-            question = asked.rfind(turn.question, before, start)
-            end = len(text.rstrip())
-            spans.append((before, max(question, before), start, end))
-            before = end
-        return text, spans
+            text = self._render(said, has_image, False)
+            answer = _common_start(asked, text)
+            question = max(asked.rfind(turn.question, before, answer), before)
+            spans.append((before, question, answer, len(text.rstrip())))
+            prompts.append(asked)
+            before = spans[-1][-1]
+        return prompts[0], text, spans
 
-    def _render(self, turns: list[tuple[str, str | None]], add_generation_prompt: bool) -> str:
-        if getattr(self.processor, "chat_template", None) is None:
-            return self._render_plain(turns)
+    def _render(
+        self, turns: list[tuple[str, str | None]], has_image: bool, add_generation_prompt: bool
+    ) -> str:
+        if not self._is_templated:  # a family of one question: its processor ends it like this
+            return "".join(f"{asked}\n{answer or ''}" for asked, answer in turns)
         messages = []
         for k, (asked, answer) in enumerate(turns):
-            content = [{"type": "text", "text": asked}]
-            image = [{"type": "image"}] if k == 0 else []
-            messages.append({"role": "user", "content": image + content})
+            image = [{"type": "image"}] if has_image and k == 0 else []
+            content = [*image, {"type": "text", "text": asked}]
+            messages.append({"role": "user", "content": content})
             if answer is not None:
-                content = [{"type": "text", "text": answer}]
-                messages.append({"role": "assistant", "content": content})
+                said = [{"type": "text", "text": answer}]
+                messages.append({"role": "assistant", "content": said})
         return self.processor.apply_chat_template(
             messages, add_generation_prompt=add_generation_prompt
         )
 
-    def _render_plain(self, turns: list[tuple[str, str | None]]) -> str:
-        """For families that were trained without a chat format."""
-        (asked, answer), *more = turns
-        text = self.backbone._render(asked) + (answer or "")
-        return text + "".join(f"\n{asked}\n{answer or ''}" for asked, answer in more)
 
-
-def _row(
-    ids: list[int],
-    skip: int,
-    ends: np.ndarray,
-    spans: list[tuple[int, int, int, int]],
-    turns: list[Turn],
-    targets: list[np.ndarray],
-) -> Row:
-    part, whose = np.full(len(ids), OTHER), np.full(len(ids), -1)
+def _mark(ends: np.ndarray, spans: list[Span]) -> tuple[np.ndarray, np.ndarray]:
+    """What tokens are and whose turn they belong to, from where they end in the text."""
+    part, turn = np.full(len(ends), OTHER), np.full(len(ends), -1)
     for k, (start, question, answer, end) in enumerate(spans):
-        begins = ends > (start if k else -1)  # the first turn begins right behind the image
-        whose[skip:][begins & (ends <= end)] = k
-        part[skip:][(ends > question) & (ends <= answer)] = QUESTION
-        part[skip:][(ends > answer) & (ends <= end)] = ANSWER
-    whose[:skip] = 0
-    return Row(np.array(ids), part, whose, turns, np.stack(targets).astype(np.float32))
+        # The first turn begins right behind the image.
+        turn[(ends > (start if k else -1)) & (ends <= end)] = k
+        part[(ends > question) & (ends <= answer)] = QUESTION
+        part[(ends > answer) & (ends <= end)] = ANSWER
+    return part, turn
 
 
-def _shares(cells: np.ndarray, turn: Turn, size: tuple[int, int]) -> np.ndarray:
-    boxes = np.array(turn.boxes or []).reshape(-1, 4) / np.array([*size, *size])
-    return box_shares(cells, boxes)
+def _targets(
+    layout: families.Layout | None, turns: list[Turn], image: Image.Image | None
+) -> np.ndarray:
+    if layout is None or image is None:
+        return np.zeros((len(turns), 0), np.float32)
+    scale = np.array([*image.size, *image.size])
+    boxes = [np.array(turn.boxes or []).reshape(-1, 4) / scale for turn in turns]
+    return np.stack([box_shares(layout.cells, found) for found in boxes]).astype(np.float32)
 
 
 def _common_start(a: str, b: str) -> int:
@@ -197,124 +249,15 @@ class Conversations(Dataset):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Item | None:
-        found = self.records.read(index)
+        found, image = self.records.read(index), None
         try:
-            if found[0].image is None:
-                raise BadRecord("it has no image")
-            image = open_image(self.records.image_folder / found[0].image)
-            return self.encoder.encode(index, image, found)
+            if found[0].image is not None:
+                image = open_image(self.records.image_folder / found[0].image)
+            return self.encoder.encode(index, image, found, self._skip)
         except (BadRecord, InputError) as error:
-            self.records.skipped.add(found[0].name, str(error))
+            for record in found:
+                self._skip(record, str(error))
             return None
 
-
-def collate(items: list[Item | None]) -> dict[str, Any]:
-    """Items as shards of equal numbers of image tokens; see `_shard`."""
-    shards: dict[int, list[Item]] = {}
-    for item in items:
-        if item is not None:
-            shards.setdefault(len(item.columns), []).append(item)
-    found = [_shard(shard) for shard in shards.values()]
-    counts = [sum(shard["counts"] for shard in found)] if found else [torch.zeros(3)]
-    return {"shards": found, "counts": counts[0]}
-
-
-def _shard(items: list[Item]) -> dict[str, Any]:
-    """B images with R rows of up to T tokens and up to M questions of an image as tensors.
-
-    Returns:
-        ``head``: the images' tokens, padded on the left to P, and pixels; ``columns`` (B, N),
-        ``centres`` (B, N, 2); ``ids``, ``part``, ``turn``, ``labels`` (R, T); ``image`` (R,),
-        ``length`` (R,); ``row``, ``which`` (B * M,), row and turn of every question, -1 where
-        there is none; ``question`` (R, turns), number in B * M of every row's turns;
-        ``read``, ``is_question``, ``is_answer`` (B * M, L), what a latent reads of its row;
-        ``target`` (B * M, N); ``key`` (B,); ``turns``, a list of B * M turns or None;
-        ``counts`` (3,), answer tokens, questions, questions with known boxes.
-    """
-    rows = [(i, row) for i, item in enumerate(items) for row in item.rows]
-    longest = max(len(row.ids) for _, row in rows)
-    most = max(sum(len(row.turns) for row in item.rows) for item in items)
-    out = {
-        name: torch.full((len(rows), longest), fill)
-        for name, fill in (("ids", 0), ("part", OTHER), ("turn", -1), ("labels", IGNORE))
-    }
-    total = len(items) * most
-    where, which = torch.full((total,), -1), torch.zeros(total, dtype=torch.long)
-    question = torch.zeros(len(rows), max(len(row.turns) for _, row in rows), dtype=torch.long)
-    target = torch.zeros(total, len(items[0].columns))
-    turns: list[Turn | None] = [None] * total
-    spans: list[np.ndarray] = [np.zeros(1, int)] * total
-    used = [0] * len(items)
-    for r, (i, row) in enumerate(rows):
-        size = len(row.ids)
-        values = {
-            "ids": row.ids,
-            "part": row.part,
-            "turn": row.turn,
-            "labels": np.where(row.part == ANSWER, row.ids, IGNORE),
-        }
-        for name, value in values.items():
-            out[name][r, :size] = torch.from_numpy(value)
-        for k, turn in enumerate(row.turns):
-            q = i * most + used[i]
-            used[i] += 1
-            where[q], which[q], question[r, k], turns[q] = r, k, q, turn
-            target[q] = torch.from_numpy(row.targets[k])
-            spans[q] = np.flatnonzero((row.turn == k) & (row.part != OTHER))
-    read = torch.zeros(total, max(map(len, spans)), dtype=torch.long)
-    valid = torch.zeros_like(read, dtype=torch.bool)
-    for q, span in enumerate(spans):
-        read[q, : len(span)] = torch.from_numpy(span)
-        valid[q, : len(span)] = True
-    parts = out["part"][where.clamp_min(0)[:, None], read]
-    known = where >= 0
-    out |= {
-        "head": _join_heads(items),
-        "columns": _columns(items),
-        "centres": torch.stack([item.centres for item in items]),
-        "image": torch.tensor([i for i, _ in rows]),
-        "length": torch.tensor([len(row.ids) for _, row in rows]),
-        "row": where,
-        "which": which,
-        "question": question,
-        "read": read,
-        "is_question": valid & (parts == QUESTION) & known[:, None],
-        "is_answer": valid & (parts == ANSWER) & known[:, None],
-        "target": target,
-        "key": torch.tensor([item.key for item in items]),
-        "turns": turns,
-    }
-    boxed = (target.sum(1) > 0).sum()
-    tokens = (out["labels"] != IGNORE).sum()
-    out["counts"] = torch.stack([tokens, known.sum(), boxed]).float()
-    return out
-
-
-def _columns(items: list[Item]) -> torch.Tensor:
-    longest = max(item.head["input_ids"].shape[1] for item in items)
-    return torch.stack([item.columns + longest - item.head["input_ids"].shape[1] for item in items])
-
-
-def _join_heads(items: list[Item]) -> dict[str, torch.Tensor]:
-    """Heads as one batch, tokens padded on the left, everything else at the end."""
-    longest = max(item.head["input_ids"].shape[1] for item in items)
-    out: dict[str, list[torch.Tensor]] = {}
-    for item in items:
-        for name, tensor in item.head.items():
-            if name in TEXT_INPUTS:
-                tensor = torch.nn.functional.pad(tensor, (longest - tensor.shape[1], 0))
-            out.setdefault(name, []).append(tensor)
-    return {name: _join(parts) for name, parts in out.items()}
-
-
-def _join(parts: list[torch.Tensor]) -> torch.Tensor:
-    shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
-    if all(list(part.shape[1:]) == shape for part in parts):
-        return torch.cat(parts)
-    padded = []
-    for part in parts:
-        missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
-        padded.append(
-            torch.nn.functional.pad(part, [n for side in reversed(missing) for n in side])
-        )
-    return torch.cat(padded)
+    def _skip(self, record: Record, reason: str) -> None:
+        self.records.skipped.add(record.name, reason)

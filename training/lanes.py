@@ -6,14 +6,11 @@ one long sequence with a block-diagonal mask. The image comes first and is share
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
 from training.processor import NUM_IMAGE_TOKENS
-from vif.attention import Tap
 
 LANES = "packed_lanes"
 NEVER = -1e4  # logit of a key that is not visible; finite in every precision
@@ -36,46 +33,13 @@ def lane_mask(block: torch.Tensor, lane: int) -> torch.Tensor:
     return (same & torch.ones(lane, lane, dtype=torch.bool).tril()).flatten(0, 1)[:, None]
 
 
-@dataclass(frozen=True)
-class LaneMix:
-    """`vif.attention.Mix` for packed questions: one map per question instead of one per row.
-
-    Attributes:
-        map: (B, M, N), rows sum to 1.
-        strength: (B, M, H), in [0, 1].
-        block: Question of each text token, (B, Q), from 1.
-    """
-
-    map: torch.Tensor
-    strength: torch.Tensor
-    block: torch.Tensor
-
-    def apply(self, out: torch.Tensor, image_values: torch.Tensor) -> torch.Tensor:
-        """Mixes into text outputs (B, H, Q, D) with image values (B, H, N, D)."""
-        pooled = self.map[:, None].to(image_values.dtype) @ image_values
-        strength = self.strength.transpose(1, 2)[..., None].to(out.dtype)
-        index = (self.block - 1).clamp_min(0)[:, None, :, None]
-        index = index.expand(-1, out.shape[1], -1, 1)
-        pooled = pooled.gather(2, index.expand(-1, -1, -1, out.shape[3]))
-        strength = strength.gather(2, index) * (self.block > 0)[:, None, :, None]
-        return out + strength * (pooled - out)
-
-
-class LaneTap(Tap):
-    """What a training step mixes in, by layer."""
-
-    def __init__(self) -> None:
-        self.mixes: dict[int, LaneMix] = {}
-
-
 def lane_attention(
-    module: torch.nn.Module,
+    module: torch.nn.Module,  # noqa: ARG001
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
     attention_mask: torch.Tensor,
     scaling: float,
-    vif: LaneTap | None = None,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
     """Attention of a packed batch, in transformers' calling convention.
@@ -87,7 +51,6 @@ def lane_attention(
         value: As key.
         attention_mask: Of `lane_mask`.
         scaling: Factor on the logits.
-        vif: What to mix into the text rows.
 
     Returns:
         (B, N + Q, H, D) and None.
@@ -108,8 +71,6 @@ def lane_attention(
     weights = torch.cat([q_text @ k_image.mT, own], -1).softmax(-1)
     from_image, from_lane = weights.split((NUM_IMAGE_TOKENS, lane), -1)
     text = from_image @ v_image + (from_lane.unflatten(2, (-1, lane)) @ v_lane).flatten(2, 3)
-    if vif is not None and (mix := vif.mixes.get(module.layer_idx)) is not None:
-        text = mix.apply(text, v_image)
     return torch.cat([prefix, text], 2).transpose(1, 2).contiguous(), None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from plotly import graph_objects as go
 
 from training.method_table import method_section
+from training.variant_tables import variant_sections
 from vif import charts
 
 RESULTS = Path("assets/results")
@@ -172,9 +173,7 @@ def sections(results: Path) -> dict[str, str]:
         "texts": text_table(runs),
         "methods": method_section(results),
     }
-    without_box = results / "bench-no-box.json"
-    if without_box.is_file():
-        found["no-box"] = group_table(json.loads(without_box.read_text())[0])
+    found |= variant_sections(results)
     return found
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from typing_extensions import override
+
+from training.arguments import VIFTrainingArguments
+from vif.errors import InputError
 
 PROJECTORS = ("projector", "connector", "merger")
 MUON_DECAY = 0.02
@@ -60,21 +63,47 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
 
-def parameter_groups(
-    parameters: Iterable[tuple[str, nn.Parameter]], rates: dict[str, float]
-) -> dict[str, tuple[float, list[tuple[str, nn.Parameter]]]]:
-    """Trained parameters by kind: ``gate``, ``adapter``, ``projector``, ``decoder``.
+def make_optimizer(model: nn.Module, args: VIFTrainingArguments) -> torch.optim.Optimizer:
+    """AdamW as published, or Muon for the matrices of the adapter and AdamW for the rest.
 
     Args:
-        parameters: Names and parameters; frozen ones are left out.
-        rates: Learning rate of every kind.
+        model: A `training.model.VIFModel`; frozen parameters are left out.
+        args: Its learning rates.
     """
-    groups: dict[str, tuple[float, list[tuple[str, nn.Parameter]]]] = {}
-    for name, parameter in parameters:
-        if parameter.requires_grad:
-            kind = kind_of(name)
-            groups.setdefault(kind, (rates[kind], []))[1].append((name, parameter))
-    return groups
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    if args.matrix_optimizer == "adamw":
+        groups = _groups(named, args, args.learning_rate)
+        for group in groups:
+            group["weight_decay"] = args.weight_decay if group.pop("decays") else 0.0
+        betas = (args.adam_beta1, args.adam_beta2)
+        return torch.optim.AdamW(groups, betas=betas, eps=args.adam_epsilon)
+    if args.matrix_optimizer != "muon":
+        raise InputError(f"matrix_optimizer is {args.matrix_optimizer!r}, expected adamw or muon.")
+    matrices = [(n, p) for n, p in named if n.startswith("adapter.") and _is_matrix(n, p)]
+    chosen = {name for name, _ in matrices}
+    rest = [(n, p) for n, p in named if n not in chosen]
+    return MuonWithAdamW(
+        _groups(matrices, args, args.learning_rate), _groups(rest, args, args.adam_learning_rate)
+    )
+
+
+def _groups(
+    named: list[tuple[str, nn.Parameter]], args: VIFTrainingArguments, rate: float
+) -> list[dict[str, Any]]:
+    """Parameter groups by kind, and by whether weight decay is for them."""
+    rates = {
+        "adapter": rate,
+        "gate": rate * args.gate_lr_scale,
+        "projector": rate if args.mm_projector_lr is None else args.mm_projector_lr,
+        "decoder": rate if args.decoder_lr is None else args.decoder_lr,
+    }
+    found: dict[tuple[str, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        found.setdefault((kind_of(name), parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rates[kind], "decays": decays}
+        for (kind, decays), parameters in found.items()
+    ]
 
 
 def kind_of(name: str) -> str:
@@ -84,6 +113,6 @@ def kind_of(name: str) -> str:
     return "projector" if any(part in name for part in PROJECTORS) else "decoder"
 
 
-def is_matrix(name: str, parameter: nn.Parameter) -> bool:
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     """Whether Muon takes it: matrices that are no table of embeddings."""
     return parameter.ndim == 2 and "embed" not in name

@@ -30,12 +30,11 @@ from transformers import (
 )
 
 from training.dense import DenseHead
-from training.lanes import LANES, LaneTap
+from training.lanes import LANES
 from training.packing import PackedScenes, PackingConfig
 from training.processor import END, IMAGE, NUM_IMAGE_TOKENS, PAD, PATCH_SIZE, SIDE, build_processor
 from training.run import Optimisers, Run, join_processes
 from training.scores import averages, collect, correct
-from vif.attention import KEYWORD
 from vif.scenes.world import IMAGE_SIZE
 
 
@@ -145,7 +144,6 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 def answer_logits(
     model: LlavaForConditionalGeneration,
     batch: dict[str, torch.Tensor],
-    tap: LaneTap | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits of every answer token and the tokens themselves.
 
@@ -166,7 +164,6 @@ def answer_logits(
         attention_mask=batch["mask"],
         position_ids=positions,
         use_cache=False,
-        **({} if tap is None else {KEYWORD: tap}),
     ).last_hidden_state[:, NUM_IMAGE_TOKENS:]
     # The row before an answer token predicts it; a block never starts with an answer.
     labels = batch["labels"][:, 1:]

@@ -8,8 +8,7 @@ reason.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ class Turn:
         text: The question, unrelated text before it included.
         question: The question alone.
         answer: Its answer.
+        context: The unrelated text.
         boxes: True boxes (x0, y0, x1, y1) in pixels; None where nothing is known.
         family: Kind of question, "" if unknown.
         group: Group of the family, "" if unknown.
@@ -41,6 +41,7 @@ class Turn:
     text: str
     question: str
     answer: str
+    context: str = ""
     boxes: list[list[float]] | None = None
     family: str = ""
     group: str = ""
@@ -92,22 +93,34 @@ def _parse_turn(asked: Any, answered: Any, fact: dict[str, Any]) -> Turn:
     if not text or not answer:
         raise BadRecord("a question or an answer is empty")
     context = str(fact.get("context", ""))
-    question = text.removeprefix(context).strip() or text
+    if not text.startswith(context):
+        context = ""
+    question = text.removeprefix(context).strip()
     kind = (fact.get("family", ""), fact.get("group", ""))
-    return Turn(text, question, answer, fact.get("boxes"), *kind)
+    return Turn(text, question, answer, context, fact.get("boxes"), *kind)
 
 
 @dataclass
 class Skipped:
-    """What was left out: counted here, listed in a file."""
+    """What was left out: counted here, listed in a file with the reason.
+
+    Attributes:
+        path: The file; None for no file.
+        quiet: Whether nothing is written for now: another process does.
+        count: How many records this process left out.
+        first: Why the first of them.
+    """
 
     path: Path | None
-    reasons: Counter[str] = field(default_factory=Counter)
+    quiet: bool = False
+    count: int = 0
+    first: str = ""
 
     def add(self, name: str, reason: str) -> None:
         """One more."""
-        self.reasons[reason] += 1
-        if self.path is not None:
+        self.count += 1
+        self.first = self.first or f"{name}: {reason}"
+        if self.path is not None and not self.quiet:
             with self.path.open("a") as file:  # one line per write: processes do not mix theirs
                 file.write(json.dumps({"record": name, "reason": reason}) + "\n")
 
@@ -120,8 +133,20 @@ class Records:
         skipped: What was left out.
     """
 
-    def __init__(self, path: str | Path, image_folder: str | Path, skipped: Skipped) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        image_folder: str | Path,
+        skipped: Skipped,
+        text_only: bool = False,
+    ) -> None:
         """Reads the file once.
+
+        Args:
+            path: LLaVA-format data.
+            image_folder: Where its images lie.
+            skipped: Told what is left out.
+            text_only: Whether records without an image are kept.
 
         Raises:
             InputError: If it is missing, broken or holds nothing that can be used.
@@ -131,19 +156,25 @@ class Records:
             raise InputError(f"There is no data file {path}: expected LLaVA-format JSON.")
         if not self.image_folder.is_dir():
             raise InputError(f"There is no image folder {image_folder}: give --image_folder.")
-        spans, groups, known = [], {}, {}
-        for start, end, raw in _scan(self.path):
+        spans: list[tuple[int, int]] = []
+        groups: dict[Any, list[int]] = {}
+        known: dict[str, bool] = {}
+        for number, (start, end, raw) in enumerate(_scan(self.path), 1):
             try:
                 record = parse_record(raw)
+                if record.image is None and not text_only:
+                    raise BadRecord("it has no image, and only the adapter is trained")
                 self._check_image(record.image, known)
             except BadRecord as error:
                 name = raw.get("id", "") if isinstance(raw, dict) else ""
-                skipped.add(str(name) or f"number {len(spans)}", str(error))
+                skipped.add(str(name) or f"number {number}", str(error))
                 continue
-            groups.setdefault(record.image or ("", len(spans)), []).append(len(spans))
+            together = record.image or number  # what has no image stands alone
+            groups.setdefault(together, []).append(len(spans))
             spans.append((start, end))
         if not spans:
-            raise InputError(f"{path} holds no record that can be trained on: see skipped.jsonl.")
+            why = f"; the first that was skipped is {skipped.first}" if skipped.count else ""
+            raise InputError(f"{path} holds no record that can be used{why}.")
         self.spans = np.array(spans)
         self.groups = [np.array(group) for group in groups.values()]
 
@@ -159,6 +190,12 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.groups)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Bytes of every item in the file: a measure of its length that costs nothing."""
+        sizes = self.spans[:, 1] - self.spans[:, 0]
+        return [int(sizes[group].sum()) for group in self.groups]
 
     def read(self, index: int) -> list[Record]:
         """All records of an item."""

@@ -6,6 +6,7 @@ python -m training.train_vif --model_name_or_path llava-hf/llava-1.5-7b-hf \
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -17,15 +18,19 @@ from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from training.arguments import VIFArguments, VIFTrainingArguments
+from training.callbacks import Tracer
 from training.encoding import Conversations, Encoder
 from training.model import VIFModel
 from training.records import Records, Skipped
 from training.trainer import VIFTrainer
+from training.tuning import read_adapter, thaw
 from vif.adapter import VIFAdapter
 from vif.adapter_files import build
 from vif.backbone import Backbone
 from vif.config import VIFConfig
 from vif.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 
 def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
@@ -41,41 +46,59 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
         )
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    backbone = Backbone.load(vif.model_name_or_path, str(args.device))
-    encoder = Encoder(backbone)
-    skipped = Skipped(output / "skipped.jsonl")
-    data = _open(vif.data_path, vif, encoder, skipped)
-    evaluated = {
-        Path(path).stem: _open(path, vif, encoder, skipped)
-        for path in filter(None, vif.eval_data_path.split(","))
-    }
     set_seed(args.seed)
-    model = VIFModel(backbone, make_adapter(vif, backbone))
-    trainer = VIFTrainer(model, vif, args, data, evaluated)
-    last = get_last_checkpoint(args.output_dir)
-    trainer.train(resume_from_checkpoint=last)
+    dtype = "float32" if vif.tune == "full" else None
+    backbone = Backbone.load(vif.model_name_or_path, str(args.device), dtype)
+    adapter = make_adapter(vif, backbone)
+    thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
+    model = VIFModel(backbone, adapter, vif.tune)
+    data, evaluated = open_data(vif, args, backbone)
+    callbacks = []
+    if vif.trace_steps:
+        shown = next(iter(evaluated.values()), data)
+        traces = (vif.trace_steps, vif.trace_questions, output / "traces")
+        callbacks.append(Tracer(model, shown, *traces))
+    trainer = VIFTrainer(model, vif, args, data, evaluated, callbacks)
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir))
     trainer.save_model()
     return trainer
 
 
-def _open(path: str, vif: VIFArguments, encoder: Encoder, skipped: Skipped) -> Conversations:
-    if not path:
+def open_data(
+    vif: VIFArguments, args: VIFTrainingArguments, backbone: Backbone
+) -> tuple[Conversations, dict[str, Conversations]]:
+    """Training data, and validation data by the names of their files.
+
+    Raises:
+        InputError: If data are missing, broken or empty.
+    """
+    if not vif.data_path:
         raise InputError("No data was given: name a LLaVA-format file with --data_path.")
-    records = Records(path, vif.image_folder or Path(path).parent, skipped)
-    return Conversations(records, encoder)
+    path = Path(args.output_dir) / "skipped.jsonl"
+    skipped = Skipped(path, quiet=args.process_index != 0)
+    if not skipped.quiet:
+        path.unlink(missing_ok=True)
+    encoder, found = Encoder(backbone), []
+    for name in (vif.data_path, *filter(None, vif.eval_data_path.split(","))):
+        folder = vif.image_folder or Path(name).parent
+        records = Records(name, folder, skipped, text_only=vif.tune != "adapter")
+        found.append(Conversations(records, encoder))
+    if skipped.count:
+        _log.warning("%d records were skipped: see %s.", skipped.count, path)
+    skipped.quiet = False
+    data, *evaluated = found
+    return data, {part.records.path.stem: part for part in evaluated}
 
 
 def make_adapter(vif: VIFArguments, backbone: Backbone) -> VIFAdapter:
-    """The adapter that the arguments describe for a backbone, or the one that they name.
+    """The adapter that the arguments describe for a backbone.
 
     Raises:
-        InputError: If ranges lie outside of the model, or the adapter named is another's.
+        InputError: If ranges lie outside of the model, or the weights named are another's.
     """
-    config = adapter_config(vif, backbone)
-    adapter = build(config)
+    adapter = build(adapter_config(vif, backbone))
     if vif.weights:
-        state = VIFAdapter.from_pretrained(vif.weights).state_dict()
-        adapter.load_state_dict(state)
+        read_adapter(adapter, vif.weights, backbone)
     return adapter.to(backbone.device)
 
 

@@ -1,8 +1,11 @@
-"""transformers' Trainer for a VIF adapter: losses, parameter groups, checkpoints, validation."""
+"""transformers' Trainer for a VIF adapter: losses, learning rates, checkpoints, validation."""
 
 from __future__ import annotations
 
-import json
+import os
+import resource
+import shutil
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
@@ -10,25 +13,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Subset
+from safetensors import SafetensorError
+from torch.utils.data import DataLoader, Sampler, Subset
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 from typing_extensions import override
 
 from training.arguments import VIFArguments, VIFTrainingArguments
-from training.encoding import Conversations, collate
+from training.batches import BOXED, QUESTIONS, READ, ROWS, TOKENS, Collator
+from training.callbacks import LogFile, write_line
+from training.encoding import Conversations
 from training.model import VIFModel
-from training.optim import MuonWithAdamW, is_matrix, parameter_groups
+from training.optim import make_optimizer
+from training.tuning import restore, save
 from training.validation import gather, validate
+from vif.errors import InputError
 
-TOKENS, QUESTIONS, BOXED = range(3)
 COUNT_OF = {"lm": TOKENS, "box": BOXED, "pointing": BOXED, "in_box": BOXED}
+PARTIAL = "partial"
 
 
 class VIFTrainer(Trainer):
     """Trains a `VIFModel`.
 
     Losses are sums divided by the counts of the whole optimiser step, over accumulated batches and
-    processes, so that the split does not matter.
+    processes, so that how a batch is split does not matter.
     """
 
     loss_is_scaled_for_ga = True
@@ -40,28 +50,36 @@ class VIFTrainer(Trainer):
         args: VIFTrainingArguments,
         train_dataset: Conversations,
         eval_datasets: dict[str, Conversations],
+        callbacks: list[TrainerCallback],
     ) -> None:
         self.vif, self.eval_datasets = vif, eval_datasets
         self.sums: dict[str, float] = defaultdict(float)
+        self.seen, self.since = torch.zeros(5), time.monotonic()
         self.evaluated: tuple[int, dict[str, float]] = (-1, {})
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
             eval_dataset=eval_datasets or None,
-            data_collator=collate,
-            callbacks=[LogFile()],
+            data_collator=Collator(model.whole),
+            callbacks=[LogFile(), *callbacks],
         )
+
+    @property
+    def unwrapped(self) -> VIFModel:
+        """The model itself."""
+        return self.accelerator.unwrap_model(self.model)
 
     @override
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, torch.Tensor]:
-        """Batches of one optimiser step, and how many tokens and questions all processes have."""
+        """Batches of one optimiser step, and what all processes have of everything counted."""
         batches = list(islice(epoch_iterator, num_batches))
-        counts = sum((batch["counts"] for batch in batches), torch.zeros(3)).to(device)
+        counts = sum((batch["counts"] for batch in batches), torch.zeros(5)).to(device)
         if self.args.world_size > 1:
             counts = self.accelerator.gather(counts[None]).sum(0)
+        self.seen += counts.cpu()
         return batches, counts
 
     @override
@@ -73,16 +91,10 @@ class VIFTrainer(Trainer):
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The weighted sum of all parts; DDP averages gradients, hence the number of processes."""
-        layers = self.unwrapped.backbone.num_layers
-        plan = self.vif.plan(self.args.seed, self.state.global_step, layers)
-        parts = model(inputs, plan)
-        weights = {
-            "lm": 1.0,
-            "kl": self.vif.latent_kl_weight,
-            "entropy": self.vif.latent_sparsity_weight * self.vif.latent_entropy_weight,
-            "volume": self.vif.latent_sparsity_weight * self.vif.latent_volume_weight,
-            "box": self.vif.box_weight,
-        }
+        plan = self.vif.plan(
+            self.args.seed, self.state.global_step, self.unwrapped.backbone.num_layers
+        )
+        parts, weights = model(inputs, plan), self.vif.loss_weights
         counts = num_items_in_batch.clamp_min(1)
         loss = sum(
             weights[name] * parts[name] / counts[COUNT_OF.get(name, QUESTIONS)]
@@ -92,66 +104,42 @@ class VIFTrainer(Trainer):
         for name, value in parts.items():
             self.sums[name] += float(value.detach())
             self.sums[f"{name}/count"] += float(inputs["counts"][COUNT_OF.get(name, QUESTIONS)])
+        if not isinstance(loss, torch.Tensor) or not loss.requires_grad:  # nothing to learn from
+            trained = (p for p in self.unwrapped.parameters() if p.requires_grad)
+            loss = loss + sum(0.0 * parameter.sum() for parameter in trained)
         return loss * self.args.world_size
-
-    @property
-    def unwrapped(self) -> VIFModel:
-        """The model itself."""
-        return self.accelerator.unwrap_model(self.model)
 
     @override
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW, or Muon for the matrices of the adapter, with a learning rate per kind."""
+        """See `training.optim.make_optimizer`."""
         if self.optimizer is None:
-            make = self._muon if self.args.matrix_optimizer == "muon" else self._adamw
-            self.optimizer = make()
+            self.optimizer = make_optimizer(self.unwrapped, self.args)
         return self.optimizer
 
-    def _rates(self, adapter: float) -> dict[str, float]:
-        base = self.args.learning_rate
-        decoder, projector = self.args.decoder_lr, self.args.mm_projector_lr
-        return {
-            "adapter": adapter,
-            "gate": adapter * self.args.gate_lr_scale,
-            "projector": base if projector is None else projector,
-            "decoder": base if decoder is None else decoder,
-        }
-
-    def _adamw(self) -> torch.optim.Optimizer:
-        named = self.unwrapped.named_parameters()
-        groups = parameter_groups(named, self._rates(self.args.learning_rate))
-        betas = (self.args.adam_beta1, self.args.adam_beta2)
-        return torch.optim.AdamW(
-            [{"params": [p for _, p in found], "lr": lr} for lr, found in groups.values()],
-            betas=betas,
-            eps=self.args.adam_epsilon,
-            weight_decay=self.args.weight_decay,
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        """Grouping by length needs no encoding: bytes in the file tell enough."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        size = self.args.train_batch_size * self.args.gradient_accumulation_steps
+        return ByLength(
+            size * self.args.world_size, self.train_dataset.records.lengths, self.args.seed
         )
-
-    def _muon(self) -> torch.optim.Optimizer:
-        named = list(self.unwrapped.named_parameters())
-        matrices = [(n, p) for n, p in named if n.startswith("adapter.") and is_matrix(n, p)]
-        chosen = {name for name, _ in matrices}
-        rest = [(n, p) for n, p in named if n not in chosen]
-        both = []
-        for found, rate in (
-            (matrices, self.args.learning_rate),
-            (rest, self.args.adam_learning_rate),
-        ):
-            groups = parameter_groups(found, self._rates(rate))
-            both.append([{"params": [p for _, p in g], "lr": lr} for lr, g in groups.values()])
-        return MuonWithAdamW(*both)
 
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds the parts of the loss since the last line."""
+        """Adds the parts of the loss, speed and memory since the last line."""
         if "loss" in logs:
             names = [name for name in self.sums if "/" not in name]
-            logs |= {
-                name: round(self.sums[name] / max(self.sums[f"{name}/count"], 1), 5)
-                for name in names
-            }
+            for name in names:
+                mean = self.sums[name] / max(self.sums[f"{name}/count"], 1)
+                logs[name] = round(mean, 5)
+            seconds = time.monotonic() - self.since
+            logs["tokens_per_second"] = round(float(self.seen[READ]) / seconds, 1)
+            logs["samples_per_second"] = round(float(self.seen[ROWS]) / seconds, 2)
+            logs["peak_memory_gb"] = round(peak_memory() / 1e9, 2)
             self.sums.clear()
+            self.seen, self.since = torch.zeros(5), time.monotonic()
         super().log(logs, start_time)
 
     @override
@@ -164,57 +152,96 @@ class VIFTrainer(Trainer):
         """Validates on every validation set; see `training.validation.validate`."""
         if self.evaluated[0] == self.state.global_step:  # Trainer asks once more at the end
             return self.evaluated[1]
-        model, metrics = self.unwrapped.eval(), {}
+        started, model, metrics = time.monotonic(), self.unwrapped.eval(), {}
         for name, data in self.eval_datasets.items():
             rank, world = self.args.process_index, self.args.world_size
             number = min(len(data), self.vif.eval_images)
             mine = Subset(data, range(rank, number, world))
-            loader = DataLoader(mine, self.args.eval_batch_size, collate_fn=collate)
+            loader = DataLoader(mine, self.args.eval_batch_size, collate_fn=self.data_collator)
             with self.accelerator.autocast():
-                found = validate(model, loader, self.vif.settings, self.args.device)
-            tables = gather(found)
-            for measure, groups in tables.items():
-                metrics[f"eval_{name}_{measure}"] = groups["all"]
+                tables = gather(validate(model, loader, self.vif.settings, self.args.device))
+            metrics |= {f"eval_{name}_{measure}": of["all"] for measure, of in tables.items()}
             if self.is_world_process_zero():
-                write_line(
-                    self.args, {"step": self.state.global_step, "validation": {name: tables}}
-                )
+                line = {"step": self.state.global_step, "validation": {name: tables}}
+                write_line(self.args, line)
         model.train()
         self.log(dict(metrics))
         self.evaluated = (self.state.global_step, metrics)
+        self.since += time.monotonic() - started  # no part of the training's speed
         return metrics
 
     @override
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Writes a checkpoint, whole or not at all.
+
+        Raises:
+            InputError: If it cannot be written; the last one is left as it was.
+        """
+        output = self.args.output_dir
+        partial, name = Path(output) / PARTIAL, f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.args.output_dir = str(partial)
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise InputError(_unwritten(output, name, error)) from error
+        finally:
+            self.args.output_dir = output
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            shutil.rmtree(Path(output) / name, ignore_errors=True)
+            os.replace(partial / name, Path(output) / name)
+            rotate_checkpoints(output_dir=output, save_total_limit=self.args.save_total_limit)
+
+    @override
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """The adapter, in full precision where training may go on from it."""
+        """Adapter, in full precision where training may go on from it, and what else is tuned."""
         folder = Path(output_dir or self.args.output_dir)
-        is_final = folder == Path(self.args.output_dir)
-        self.unwrapped.adapter.save_pretrained(folder, torch.float16 if is_final else None)
+        is_checkpoint = folder.name.startswith("checkpoint-")
+        save(self.unwrapped, folder, None if is_checkpoint else torch.float16)
 
     @override
     def _load_from_checkpoint(
         self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
     ) -> None:
-        """Reads the adapter back."""
-        adapter = self.unwrapped.adapter
-        adapter.load_state_dict(type(adapter).from_pretrained(resume_from_checkpoint).state_dict())
+        """Reads back what `_save` wrote."""
+        restore(self.unwrapped, Path(resume_from_checkpoint))
 
 
-class LogFile(TrainerCallback):
-    """Every line of the log in ``<output_dir>/log.jsonl``."""
+class ByLength(Sampler):
+    """Items of like length together, shuffled anew every epoch; the same for the same seed."""
 
-    @override
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
-    ) -> None:
-        """Appends a line."""
-        if state.is_world_process_zero and logs is not None:
-            write_line(args, {"step": state.global_step, **logs})
+    def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
+        self.batch_size, self.lengths, self.seed, self.epoch = batch_size, lengths, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which epoch comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        sampler = LengthGroupedSampler(self.batch_size, lengths=self.lengths, generator=generator)
+        return iter(sampler)
 
 
-def write_line(args: Any, line: dict[str, Any]) -> None:
-    """Appends a line to the log."""
-    path = Path(args.output_dir) / "log.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+def peak_memory() -> int:
+    """The most memory that was in use, in bytes: of the GPU, or without one of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _unwritten(output: str, name: str, error: Exception) -> str:
+    last = get_last_checkpoint(output)
+    kept = f"{Path(last).name} is the last good one" if last else "there is no earlier one"
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"{name} could not be written to {output} ({reason}): {kept}; make room and run the same "
+        "command again to go on from it."
+    )

@@ -9,7 +9,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from training.model import Answers, Plan, VIFModel
+from training.batches import to_device
+from training.losses import Answers, Outcome, strength
+from training.model import VIFModel
+from training.plan import Plan
 from vif.mixture import normalised_entropy
 from vif.settings import Settings
 
@@ -32,28 +35,29 @@ def validate(
     found: Tallies = defaultdict(lambda: defaultdict(list))
     for batch in batches:
         for shard in batch["shards"]:
-            shard = _move(shard, device)
+            shard = to_device(shard, device)
+            if not shard["columns"].shape[1]:
+                continue
             for name, source in SOURCES.items():
-                outcome = model.run(shard, Plan(settings, source=source))
+                plan = Plan(settings, source=source)
+                outcome = model.run(shard, plan)
                 right = _right(outcome.answers, len(shard["row"]))
                 _collect(found[name], shard, right, shard["row"] >= 0)
                 if name == "vif":
-                    _collect_maps(found, shard, settings, outcome)
+                    _collect_maps(found, shard, plan, outcome)
     return found
 
 
-def _collect_maps(found: Tallies, shard: dict[str, Any], settings: Settings, outcome: Any) -> None:
+def _collect_maps(found: Tallies, shard: dict[str, Any], plan: Plan, outcome: Outcome) -> None:
+    """Everything about maps; those of the last learning layer."""
     out = list(outcome.rendered.values())[-1]
-    layer_kl = torch.stack(list(outcome.kl.values())).mean(0)
     target, valid = shard["target"], shard["row"] >= 0
     known = target.sum(1) > 0
     peak = out.map.argmax(-1, keepdim=True)
-    strength = (settings.alpha * out.gate[:, settings.injection_layers]).clamp(0, 1)
     _collect(found["pointing"], shard, target.gather(1, peak).squeeze(1) > 0, known)
     _collect(found["in_box"], shard, (out.map * (target > 0)).sum(1), known)
     _collect(found["entropy"], shard, normalised_entropy(out.map), valid)
-    _collect(found["alpha"], shard, strength.mean((1, 2)), valid)
-    _collect(found["kl"], shard, layer_kl, valid)
+    _collect(found["alpha"], shard, strength(plan, out).mean(1), valid)
 
 
 def _collect(
@@ -88,11 +92,3 @@ def gather(found: Tallies) -> dict[str, dict[str, float]]:
         name: {group: round(sum(v) / len(v), 4) for group, v in sorted(groups.items())}
         for name, groups in joined.items()
     }
-
-
-def _move(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {name: _move(part, device) for name, part in value.items()}
-    return value

@@ -131,18 +131,18 @@ class Backbone:
         question = clean_question(question, self.special_tokens)
         context = clean_context(context, self.special_tokens)
         before = f"{context} " if context else ""
-        rendered = self._render(before + question)
-        inputs = self._process(rendered, image)
+        rendered = self.render(before + question)
+        inputs = self.process(rendered, image)
         ids = inputs["input_ids"][0]
         self._check_length(len(ids))
         positions = torch.nonzero(ids == self.image_token_id).squeeze(1)
         picture = families.Picture(
             self.model.config, self.processor, image.size, inputs, len(positions)
         )
-        asked = self._question_span(rendered, self._render(before), ids.tolist())
+        asked = self._question_span(rendered, self.render(before), ids.tolist())
         return Prompt(inputs, self.family.layout(picture), positions, asked, question, context)
 
-    def _process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
+    def process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
         """What the processor makes of a prompt and its image."""
         if reason := self.family.refuses(self.processor, image.size):
             raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
@@ -181,12 +181,12 @@ class Backbone:
                 elif tensor.is_floating_point():
                     tensor = tensor.to(self.model.dtype)
                 batch.setdefault(name, []).append(tensor)
-        return {name: _join(parts).to(self.device) for name, parts in batch.items()}
+        return {name: join(parts).to(self.device) for name, parts in batch.items()}
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def _render(self, text: str) -> str:
+    def render(self, text: str) -> str:
         if getattr(self.processor, "chat_template", None) is None:
             if self.family.prompt is None:
                 raise InputError(
@@ -224,7 +224,7 @@ def _common(a: list[int], b: list[int]) -> int:
     )
 
 
-def _join(parts: list[torch.Tensor]) -> torch.Tensor:
+def join(parts: list[torch.Tensor]) -> torch.Tensor:
     """Puts tensors together along their first side, the others padded at the end to be alike."""
     shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
     padded = []
