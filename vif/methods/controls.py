@@ -11,24 +11,18 @@ from typing_extensions import override
 from vif.errors import InputError
 from vif.methods.base import Method, Request, register
 from vif.methods.free import FreeTap, VIFFree, constant_gate
+from vif.methods.maps import MAPS
 from vif.methods.mixing import Choose, Draw, InjectingTap, MixingTap
 from vif.mixture import MixtureParameters, render
 
 
-def uniform(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
-    """1 / N on tokens that lie on the image."""
-    visible = ~request.batch.centres.isnan().any(-1)
-    return _no_components(draw), visible / visible.sum(1, keepdim=True)
+def given(name: str) -> Choose:
+    """The map of that name, which nothing has to be read for."""
 
+    def choose(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
+        return _no_components(draw), MAPS[name].make(request).to(draw.map)
 
-def truth(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
-    """The true box."""
-    return _no_components(draw), request.truth.to(draw.map)
-
-
-def looked(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
-    """Where the person points."""
-    return _no_components(draw), request.look.to(draw.map)
+    return choose
 
 
 def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParameters, torch.Tensor]:
@@ -91,7 +85,7 @@ class Uniform(Control):
 
     name = "uniform"
     summary = "Control: the same strength, spread evenly over the image."
-    choose = staticmethod(uniform)
+    choose = staticmethod(given("uniform"))
 
 
 @register
@@ -115,7 +109,7 @@ class Oracle(Control):
 
     name = "oracle"
     summary = "Upper bound: the same strength on the true box."
-    choose = staticmethod(truth)
+    choose = staticmethod(given("truth"))
 
     @override
     def tap(self, request: Request) -> InjectingTap:
@@ -131,7 +125,7 @@ class Look(Control):
 
     name = "look"
     summary = "Look here: the same strength on the place you mark."
-    choose = staticmethod(looked)
+    choose = staticmethod(given("look"))
 
     @override
     def tap(self, request: Request) -> InjectingTap:
