@@ -12,6 +12,7 @@ from vif.ui.events import Wiring
 from vif.ui.examples import read_examples
 from vif.ui.handlers import Session
 from vif.ui.model_box import build_model_box, connect_model_box
+from vif.ui.probing import connect_probes
 from vif.ui.results import build_results
 from vif.ui.theme import html_block
 
@@ -46,6 +47,7 @@ def build_demo(
         wiring.connect_view()
         wiring.connect_mixture()
         wiring.connect_files()
+        connect_probes(results.probes, wiring)
         if box is not None:
             connect_model_box(box, wiring, title)
         add_endpoint(session)

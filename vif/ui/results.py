@@ -12,6 +12,7 @@ from vif.ui.cards import empty_cards
 from vif.ui.changing import ChangeBox, build_change
 from vif.ui.handlers import Session
 from vif.ui.markup import NO_LAYER, PICK_SCRIPT, SHEET_SCRIPT
+from vif.ui.probe_runs import PROBES
 from vif.ui.theme import html_block, script
 
 DEFAULT_COMPONENTS = 6
@@ -21,6 +22,19 @@ SHOWN = [
     ("Sinks taken out", "removed"),
     ("Differences from plain", "difference"),
 ]
+
+
+@dataclass(frozen=True)
+class ProbeBox:
+    """The components of the tab of probes; results are shown in `place`."""
+
+    kind: gr.Radio
+    note: gr.HTML
+    whose: gr.Dropdown
+    run: gr.Button
+    stop: gr.Button
+    message: gr.HTML
+    place: gr.Column
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,7 @@ class Results:
     injected: gr.Radio
     shown: gr.Slider
     change: ChangeBox
+    probes: ProbeBox
     prepare: gr.Button
     files: gr.Files
     script: gr.Code
@@ -67,6 +82,8 @@ def build_results(session: Session) -> Results:
                 mixture = html_block(
                     js_on_load=PICK_SCRIPT + script("mixture.js"), elem_id="mixture"
                 )
+            with gr.Tab("Probes", id="probes"):
+                probes = _probe_box()
             with gr.Tab("Pixel ruler", id="ruler"):
                 ruler = html_block(elem_id="ruler")
             with gr.Tab("Save", id="save"):
@@ -75,7 +92,7 @@ def build_results(session: Session) -> Results:
     view = [layer, all_layers, head, normalised, palette, opacity, scale, show]
     return Results(
         cards, body, maps, sheet, curves, mixture, layer, all_layers, head, scale, ruler, view,
-        whose, injected, shown, change, prepare, files, program,
+        whose, injected, shown, change, probes, prepare, files, program,
     )  # fmt: skip
 
 
@@ -165,6 +182,31 @@ def _mixture_controls(session: Session) -> tuple[gr.Dropdown, gr.Radio, gr.Slide
             elem_id="shown",
         )
     return whose, injected, shown
+
+
+def _probe_box() -> ProbeBox:
+    """Which probe, of which answer's map, and where results go."""
+    first = next(iter(PROBES))
+    with gr.Column(elem_classes="vl-probes"):
+        kind = gr.Radio(
+            [(probe.label, name) for name, probe in PROBES.items()],
+            value=first,
+            show_label=False,
+            container=False,
+            elem_id="probe-kind",
+        )
+        note = html_block(f'<p class="vl-note">{PROBES[first].does}</p>', elem_id="probe-note")
+        with gr.Row(elem_classes="vl-run vl-probe-run"):
+            whose = gr.Dropdown(
+                [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
+            )
+            run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
+            stop = gr.Button(
+                "Stop", size="sm", interactive=False, min_width=70, elem_id="probe-stop"
+            )
+        message = html_block(elem_id="probe-message", elem_classes="vl-message")
+        place = gr.Column(elem_id="probe-results")
+    return ProbeBox(kind, note, whose, run, stop, message, place)
 
 
 def _save() -> tuple[gr.Button, gr.Files, gr.Code]:
