@@ -1,87 +1,203 @@
-"""Training computes what inference computes, from shared image prefixes."""
+"""Gradients, losses and what a batch may hold."""
 
+from dataclasses import replace
 
 import pytest
 import torch
+from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.tiny import tiny_adapter, tiny_model
-from training.batches import Collator
-from training.encoding import Conversations, Encoder
+from tests.test_training_families import SETTINGS, TURNS, items_of, picture, refuse
+from tests.tiny import tiny_adapter
+from training.batches import BOXED, QUESTIONS, TOKENS, Collator
+from training.encoding import Encoder
 from training.model import VIFModel
 from training.plan import Plan
-from training.processor import build_processor
-from training.records import Records, Skipped
-from vif.backbone import Backbone
-from vif.lens import Batch
-from vif.methods import Request, find
-from vif.scenes.export import Diet, export_scenes
-from vif.session import Session
-from vif.settings import Settings
+from training.records import Record
+from training.tuning import thaw
+from vif import latent
+from vif.check.models import tiny_backbone
 
-SETTINGS = Settings(learning=(1, 2), injection=(3, 5), alpha=0.6)
+POSTERIOR = Plan(SETTINGS, posterior=True, noise=True, seed=5)
+# They shift all logits of a softmax alike, so that nothing depends on them.
+INERT = {"keys.bias", "weight_head.bias"}
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    return Backbone(tiny_model(), build_processor(), "tiny")
+def made(family="llava", tune="adapter"):
+    backbone = tiny_backbone(family)
+    thaw(backbone, tune, rank=2, alpha=4.0, dropout=0.0)
+    return VIFModel(backbone, tiny_adapter().requires_grad_(True), tune).train()
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory, backbone):
-    folder = tmp_path_factory.mktemp("scenes")
-    diet = Diet(questions=4, text=20, least_text=1, text_share=0.5, apart=True)
-    path = export_scenes(folder, "train", 3, diet=diet)
-    return Conversations(Records(path, folder, Skipped(None)), Encoder(backbone))
+def batch_of(model, boxes=((10.0, 10.0, 60.0, 50.0),)):
+    turns = [replace(turn, boxes=[list(box) for box in boxes]) for turn in TURNS]
+    records = [Record(str(k), "x.png", [turn]) for k, turn in enumerate(turns)]
+    encoder = Encoder(model.backbone)
+    items = [encoder.encode(i, picture(i), records, refuse) for i in range(2)]
+    return Collator(model.whole)(items)
+
+
+def total(parts):
+    return sum(parts[name] for name in ("lm", "kl", "entropy", "volume", "box"))
+
+
+def gradients(model, batch, plan=POSTERIOR):
+    model.zero_grad()
+    total(model(batch, plan)).backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+CASES = [("llava", tune) for tune in ("adapter", "lora", "full")]
+CASES += [(name, "full") for name in ("gemma3", "paligemma", "qwen2_5_vl")]
+
+
+@pytest.mark.parametrize(("family", "tune"), CASES)
+def test_every_adapter_parameter_learns_with_and_without_checkpointing(family, tune):
+    model = made(family, tune)
+    batch = batch_of(model)
+    plain = gradients(model, batch)
+    model.activation_checkpointing_enable()
+    again = gradients(model.train(), batch)
+    assert plain.keys() == again.keys()
+    for name, _ in model.adapter.named_parameters():
+        if name not in INERT:
+            assert plain[f"adapter.{name}"].abs().max() > 1e-9, name
+    for name, gradient in plain.items():
+        assert torch.allclose(gradient, again[name], atol=1e-5, rtol=1e-3), name
+    tuned = [name for name in plain if name.startswith("vlm.")]
+    assert bool(tuned) == (tune != "adapter")
+    if tune == "lora":
+        assert all("lora_" in name for name in tuned)
+
+
+def test_checkpointing_runs_layers_again():
+    """So that the test above compares two different things."""
+    model = made()
+    batch, count = batch_of(model), [0]
+    handle = (
+        model.vlm.get_decoder()
+        .layers[4]
+        .mlp.register_forward_pre_hook(lambda *_: count.__setitem__(0, count[0] + 1))
+    )
+    gradients(model, batch)
+    before, count[0] = count[0], 0
+    model.activation_checkpointing_enable()
+    gradients(model.train(), batch)
+    handle.remove()
+    assert count[0] > before
+
+
+def test_a_frozen_backbone_does_not_move_and_gets_no_gradient():
+    model = made()
+    assert not any(name.startswith("vlm.") for name in gradients(model, batch_of(model)))
+    assert not any(
+        part.training
+        for part in model.vlm.get_decoder().layers[0].modules()
+        if not hasattr(part, "self_attn")
+    )
+
+
+def test_full_tuning_leaves_the_vision_tower_alone():
+    model = made(tune="full")
+    names = gradients(model, batch_of(model))
+    assert not any("vision" in name for name in names)
+    assert any("projector" in name for name in names)
 
 
 @torch.no_grad()
-def session_logits(session, item, turn, settings, method):
-    """Logits behind every answer token as the session's own prompts and taps give them."""
-    from vif.images import open_image
+def test_shared_images_and_whole_sequences_give_the_same_losses():
+    model = made()
+    plan = replace(POSTERIOR, gap_share=0.5, gap_max=20)
+    shared = model(batch_of(model), plan)
+    model.whole = True
+    whole = model(batch_of(model), plan)
+    assert shared.keys() == whole.keys()
+    for name, value in shared.items():
+        assert torch.allclose(value, whole[name], rtol=1e-4, atol=1e-5), name
+    without = model(batch_of(model), replace(plan, gap_max=0))
+    assert not torch.allclose(whole["lm"], without["lm"], rtol=1e-4)
 
-    image = open_image(item)
-    context = turn.text.removesuffix(turn.question).strip()
-    prompt = session.backbone.encode(image, turn.question, context)
-    batch = Batch.make(session.backbone, [prompt])
-    tap = find(method).tap(
-        Request(batch, settings, session.backbone.num_heads, session.adapter, None, None)
-    )
-    logits, tokens = [], []
-    tokenizer = session.backbone.processor.tokenizer
-    answer = [
-        *tokenizer(turn.answer, add_special_tokens=False)["input_ids"],
-        tokenizer.eos_token_id,
+
+@torch.no_grad()
+def test_losses_come_from_every_learning_layer():
+    model = made()
+    batch = batch_of(model)
+    both = model(batch, replace(POSTERIOR, noise=False))
+    alone = []
+    for layer in (1, 2):
+        settings = replace(SETTINGS, learning=(layer, layer))
+        alone.append(model(batch, replace(POSTERIOR, noise=False, settings=settings)))
+    for name in ("kl", "entropy", "volume", "box"):
+        parts = [part[name] for part in alone]
+        assert not torch.allclose(parts[0], parts[1], rtol=1e-3)
+        assert torch.allclose(both[name], sum(parts) / 2, rtol=1e-4)
+
+
+def test_kl_is_that_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(3, 4, 5, generator=generator) for _ in range(4)]
+    q, p = latent.Gaussian(*drawn[:2]), latent.Gaussian(*drawn[2:])
+    normals = [Independent(Normal(g.mean, (g.log_variance / 2).exp()), 2) for g in (q, p)]
+    expected = kl_divergence(*normals) / 20
+    assert torch.allclose(latent.kl_divergence(q, p), expected, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_the_answer_loss_is_cross_entropy_of_answer_tokens():
+    model = made().eval()
+    batch = batch_of(model)
+    answers = model.run(batch["shards"][0], POSTERIOR).answers
+    chosen = answers.logits.log_softmax(-1).gather(1, answers.labels[:, None])
+    assert len(chosen) == batch["counts"][TOKENS] == 2 * (2 + 5)
+    assert torch.allclose(model(batch, POSTERIOR)["lm"], -chosen.sum(), rtol=1e-5)
+
+
+@torch.no_grad()
+def test_text_alone_adds_to_the_answer_loss_only():
+    model = made(tune="lora").eval()
+    encoder, items = items_of(model.backbone)
+    spoken = encoder.encode(9, None, [Record("text", None, [TURNS[0]])], refuse)
+    collate = Collator(whole=True)
+    apart = [model(collate(part), POSTERIOR) for part in (items, [spoken])]
+    assert set(apart[1]) == {"lm"}
+    batch = collate([items[0], spoken, items[1], None])
+    together = model(batch, POSTERIOR)
+    assert batch["counts"][QUESTIONS] == 4
+    for name, value in together.items():
+        expected = apart[0][name] + (apart[1]["lm"] if name == "lm" else 0)
+        assert torch.allclose(value, expected, rtol=1e-4, atol=1e-5), name
+    assert model(collate([spoken]), replace(POSTERIOR, map_only=True)) == {}
+
+
+@torch.no_grad()
+def test_without_boxes_there_is_no_box_loss():
+    model = made()
+    batch = batch_of(model, boxes=())
+    assert batch["counts"][BOXED] == 0
+    assert model(batch, POSTERIOR)["box"] == 0
+
+
+@torch.no_grad()
+def test_images_of_different_sizes_share_a_batch():
+    model = made("qwen2_5_vl").eval()
+    encoder = Encoder(model.backbone)
+    records = [Record("x", "x.png", [TURNS[0]])]
+    items = [
+        encoder.encode(i, picture(i).resize(size), records, refuse)
+        for i, size in enumerate([(112, 80), (168, 112)])
     ]
-    inputs = dict(session.backbone.collate([prompt]))
-    out = session.backbone.model(**inputs, use_cache=True, vif=tap)
-    for token in answer:
-        logits.append(out.logits[0, -1])
-        tokens.append(token)
-        ids = torch.tensor([[token]])
-        out = session.backbone.model(
-            input_ids=ids, past_key_values=out.past_key_values, use_cache=True, vif=tap
-        )
-    return torch.stack(logits), torch.tensor(tokens)
+    assert len(items[0].columns) != len(items[1].columns)
+    collate = Collator(whole=False)
+    both, first, second = (
+        model(collate(part), POSTERIOR) for part in (items, items[:1], items[1:])
+    )
+    for name, value in both.items():
+        assert torch.allclose(value, first[name] + second[name], rtol=1e-4), name
 
 
-@pytest.mark.parametrize(("source", "method"), [("plain", "plain"), ("vif", "vif")])
-def test_training_logits_are_those_of_inference(backbone, data, source, method):
-    adapter = tiny_adapter()
-    session = Session(backbone, adapter)
-    model = VIFModel(backbone, adapter).eval()
-    items = [data[0], data[1]]
-    shard = Collator(model.whole)(items)["shards"][0]
-    with torch.no_grad():
-        found = model.run(shard, Plan(SETTINGS, source=source)).answers
-    checked = 0
-    for q, turn in enumerate(shard["turns"]):
-        if turn is None:
-            continue
-        item = items[q // 4]
-        path = data.records.image_folder / item.name
-        logits, tokens = session_logits(session, path, turn, SETTINGS, method)
-        mine = found.question == q
-        assert found.labels[mine].tolist() == tokens.tolist()
-        assert torch.allclose(found.logits[mine], logits, atol=2e-4), turn
-        checked += 1
-    assert checked == 8
+@torch.no_grad()
+def test_noise_depends_on_seed_and_question_alone():
+    model = made().eval()
+    batch = batch_of(model)
+    first, again = (model(batch, POSTERIOR)["lm"] for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, model(batch, replace(POSTERIOR, seed=6))["lm"])

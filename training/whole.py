@@ -16,6 +16,7 @@ from training.losses import Outcome, answers_of
 from training.plan import Plan, gaps
 from training.shared import has_axes, image_states
 from training.steering import Enough, Injection
+from vif import families
 from vif.adapter import Rendered, VIFAdapter
 from vif.attention import KEYWORD, Tap
 from vif.rows import Mix
@@ -80,9 +81,10 @@ def _inputs(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> dict[str, torc
     own = {
         "input_ids": shard["ids"],
         "attention_mask": (ticks < shard["length"][:, None]).long(),
-        # Which tokens are an answer is asked by models whose prompts see themselves as a whole.
-        "token_type_ids": (shard["part"] == ANSWER).long(),
     }
+    if families.find(vlm.config.model_type).sees_all:
+        # A prompt that sees itself as a whole must be told where the answer begins.
+        own["token_type_ids"] = (shard["part"] == ANSWER).long()
     for name, tensor in inputs.items():
         if tensor.is_floating_point():
             inputs[name] = tensor.to(vlm.dtype)

@@ -182,6 +182,7 @@ def _template(tiny: Tiny) -> str:
     return (
         "{{ bos_token }}{% for message in messages %}{% for part in message['content'] %}"
         f"{{% if part['type'] == 'image' %}}{tiny.placeholder}"
+        f"{{% elif message['role'] == 'assistant' %}} {ASSISTANT} {{{{ part['text'] }}}}"
         f"{{% else %}}{USER} {{{{ part['text'] }}}}{{% endif %}}"
         "{% endfor %}{% endfor %}"
         f"{{% if add_generation_prompt %}} {ASSISTANT}{{% endif %}}"
