@@ -31,7 +31,9 @@ class VIFArguments:
     lora_dropout: float = _flag(0.05, "Dropout of LoRA, as published.")
     trace_steps: int = _flag(0, "Steps between traces of a few fixed questions; 0 for none.")
     trace_questions: int = _flag(4, "How many questions.")
-    use_latent_importance: bool = _flag(True, "Published switch; off is refused: nothing to train.")
+    use_latent_importance: bool = _flag(
+        True, "Published switch; off tunes the model alone, a control for what VIF adds to it."
+    )
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")
     latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
     latent_apply_start: int = _flag(2, "First layer the map is injected into.")
@@ -100,6 +102,7 @@ class VIFArguments:
             seed=drawn,
             gap_share=self.gap_share,
             gap_max=self.gap_max,
+            source="vif" if self.use_latent_importance else "plain",
         )
 
     def _draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:

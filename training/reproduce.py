@@ -127,7 +127,7 @@ class Chain:
                 steps = (0, round(variant.joint_share * joint_steps))
             stages += self.train(variant.name, *steps, variant.flags, variant.seed)
             asked = ("--split", variant.split, "--methods", *variant.methods)
-            model = str(folder / "model") if variant.tunes_model else str(self.model)
+            model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(
                 self._bench(
                     f"variants/{variant.name}",

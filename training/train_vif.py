@@ -39,10 +39,10 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     Raises:
         InputError: If anything given cannot be used; the message says what and why.
     """
-    if not vif.use_latent_importance:
+    if not vif.use_latent_importance and vif.tune == "adapter":
         raise InputError(
-            "use_latent_importance is False, but the adapter is all that is trained here: leave it "
-            "on, or ask with --methods plain."
+            "use_latent_importance is False, but the adapter is all that is trained: leave it on, "
+            "or tune the model alone with --tune lora."
         )
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)

@@ -53,8 +53,12 @@ CONTROLS = (
     ),
     Variant(
         "lora",
-        "LoRA of as many parameters, no injection",
-        ("--tune", "lora", "--use_latent_importance", "False", "--box_weight", "0"),
+        "LoRA of as many parameters, as much time, no injection",
+        (
+            *("--tune", "lora", "--use_latent_importance", "False", "--box_weight", "0"),
+            *("--lora_rank", "74", "--lora_alpha", "148", "--gap_share", "0"),
+            *("--per_device_train_batch_size", "2"),
+        ),
         methods=("plain",),
         has_map=False,
         joint_share=ALL_JOINT,
