@@ -60,8 +60,6 @@ def save(model: VIFModel, folder: Path, dtype: torch.dtype | None) -> None:
     model.adapter.save_pretrained(folder, dtype)
     if model.tune == "lora":
         model.vlm.save_pretrained(folder / LORA)
-        # With it the folder loads by its path like any other model.
-        model.vlm.config.save_pretrained(folder / LORA)
         model.backbone.processor.save_pretrained(folder / LORA)
     elif model.tune == "full":
         model.vlm.save_pretrained(folder / FULL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import re
 from pathlib import Path
@@ -22,6 +23,8 @@ QUANTIZATIONS = ("8bit", "4bit")
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
 _OLD_WEIGHTS = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 _SMALL = re.compile(r"[^/]+\.(json|txt|model|jinja)")
+
+_LORA = "adapter_config.json"
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +75,8 @@ def load_checkpoint(
     """Loads a model and its processor.
 
     Args:
-        name_or_folder: Folder or Hub name.
+        name_or_folder: Folder or Hub name; a folder may also hold low-rank updates (LoRA) of
+            another model, which is loaded with them and needs peft.
         device: E.g. ``"cpu"`` or ``"cuda:1"``; ``"cuda"`` and ``"auto"`` spread the model over all
             GPUs. A GPU if there is one by default.
         dtype: E.g. ``"bfloat16"``; float32 on a CPU, else the checkpoint's own by default.
@@ -81,7 +85,9 @@ def load_checkpoint(
     Raises:
         InputError: If it cannot be found or loaded.
     """
-    name = str(name_or_folder)
+    name, lora = str(name_or_folder), None
+    if (updates := Path(name) / _LORA).is_file():
+        name, lora = json.loads(updates.read_text())["base_model_name_or_path"], name
     if size := download_size(name):
         _log.warning("Downloading %s: %s.", name, readable_size(size))
     options = _placement(device, dtype) | _quantized(quantization)
@@ -89,6 +95,8 @@ def load_checkpoint(
     try:
         processor = load_processor(name, options["local_files_only"])
         model = AutoModelForImageTextToText.from_pretrained(name, **options)
+        if lora is not None:
+            model.load_adapter(lora)
     except (ImportError, OSError, ValueError, KeyError) as error:
         raise InputError(
             f"No vision-language model could be loaded from {name!r}: expected a folder or a "
