@@ -11,13 +11,14 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui import changing, choice, filling, handlers, look, redraw
+from vif.ui import changing, choice, filling, handlers, look
 from vif.ui import mixture_events as mixing
 from vif.ui.controls import Controls
 from vif.ui.drawing import Drawing
 from vif.ui.examples import Example, plan_strip
 from vif.ui.form import Form
 from vif.ui.handlers import Session, view_of
+from vif.ui.kinds import QUICK, SLOW
 from vif.ui.redraw import notice
 from vif.ui.results import Results
 from vif.ui.shelf import Key, Shelf
@@ -30,16 +31,6 @@ _SCROLL = """() => {
   }
 }"""
 
-# Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
-QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-# What runs the model: one at a time, and a second click on the same button counts for nothing.
-SLOW = {
-    "concurrency_limit": 1,
-    "concurrency_id": "model",
-    "trigger_mode": "once",
-    "show_progress": "hidden",
-    "api_visibility": "private",
-}
 # Of the form: how many inputs before the methods' own settings, and which one the methods are.
 _FORM_FIELDS, _CHOSEN = 13, 3
 
@@ -152,53 +143,6 @@ class Wiring:
         # After an exception the page runs "failure" alone (Gradio 6.31).
         event.then(rest, None, [c.run, c.stop], **QUICK)
         event.failure(fail, None, [c.run, c.stop, c.message], **QUICK)
-
-    def connect_view(self) -> None:
-        """Layer, head, token and the rest of what only changes how a result is shown."""
-        r = self.results
-        maps = [r.maps, r.sheet]
-        quick = {**QUICK, "trigger_mode": "always_last"}
-        r.layer.input(
-            lambda *a: (False, *redraw.draw_layer(*a[:3], False, *a[4:])),
-            self.view_inputs,
-            [r.all_layers, *maps],
-            **quick,
-        )
-        gr.on([r.all_layers.input], redraw.draw_layer, self.view_inputs, maps, **quick)
-        shared = [component.input for component in r.view[2:]]
-        gr.on(
-            shared, mixing.draw_maps_and_mixture, self.mixture_inputs, [*maps, r.mixture], **quick
-        )
-        tokens = [self.token, r.cards, *maps, r.curves]
-        r.cards.select(redraw.take_token, self.view_inputs, tokens, **quick)
-        r.sheet.select(redraw.take_layer, self.view_inputs, [r.layer, r.all_layers, *maps], **quick)
-
-    def connect_mixture(self) -> None:
-        """Whose mixture, which layer, and what is changed in it."""
-        r, inputs = self.results, self.mixture_inputs
-        quick = {**QUICK, "trigger_mode": "always_last"}
-        panel = [r.mixture, *r.change.numbers]
-        r.whose.input(mixing.choose_answer, inputs, [r.injected, *panel], **quick)
-        r.injected.input(mixing.choose_layer, inputs, panel, **quick)
-        r.shown.input(mixing.draw_mixture, inputs, [r.mixture], **quick)
-        changed = [self.chosen, self.changes, *panel]
-        # Not only the latest counts: a click that mutes must not undo one that moved.
-        r.mixture.select(mixing.take_component, inputs, changed, **QUICK)
-        gr.on(
-            [number.input for number in r.change.numbers],
-            mixing.type_numbers,
-            [*inputs, *r.change.numbers],
-            [self.changes, r.mixture],
-            **quick,
-        )
-        r.change.undo.click(mixing.undo, inputs, [self.changes, *panel], **QUICK)
-
-    def connect_files(self) -> None:
-        """Saving."""
-        r = self.results
-        r.prepare.click(
-            redraw.save, self.view_inputs, [r.files, r.script], api_visibility="private"
-        )
 
     # -- the form ---------------------------------------------------------------------------
 

@@ -53,23 +53,23 @@ def mixture_panel(
     # Ranks stay with the model's own weights: a component keeps its number while it is changed.
     order = np.argsort(-mixture.weights, kind="stable")[: choice.shown]
     changes = changes or Changes.of(mixture)
-    words = ""
+    words = " Drag one to move it."
     if not changes.is_empty:
-        words = f" Changed by you: {changes.told()}."
+        words += f" Changed by you: {changes.told()}."
         try:
             mixture = changes.apply(mixture, trace, result.renderer_of(key[0]))
         except InputError as error:
             words = f" {error}"
-    shown = _Shown(result, view, mixture, order, choice, changes, words)
-    parts = [_components(shown), _map(shown)]
+    shown = Panel(result, view, mixture, order, choice, changes, words)
+    parts = [components_figure(shown), map_figure(shown)]
     if mixture.spread.any():
         parts.append(_uncertainty(shown))
     parts.append(f'<div class="vl-stack">{_table(shown)}{_strength(mixture)}</div>')
     return f'<div class="vl-cols">{"".join(parts)}</div>'
 
 
-class _Shown(NamedTuple):
-    """Everything the parts of the panel draw from."""
+class Panel(NamedTuple):
+    """Everything the parts of the panel draw from; `top` is the map's last colour if fixed."""
 
     result: Result
     view: View
@@ -77,10 +77,11 @@ class _Shown(NamedTuple):
     order: np.ndarray
     choice: MixtureView
     changes: Changes
-    words: str
+    words: str = " Drag one to move it."
+    top: float | None = None
 
 
-def _components(shown: _Shown) -> str:
+def components_figure(shown: Panel) -> str:
     """The strongest components as rings of one and two sigma."""
     result, mixture, order = shown.result, shown.mixture, shown.order
     shapes = _rings(shown)
@@ -91,8 +92,7 @@ def _components(shown: _Shown) -> str:
         words = (
             f"Injection layer {mixture.layer}: the {len(order)} strongest of "
             f"{len(mixture.weights)} components, {held:.0%} of the weight. Inner ring one "
-            f"sigma, outer ring two; a stronger line is a larger weight. Drag one to move it."
-            f"{text(shown.words)}"
+            f"sigma, outer ring two; a stronger line is a larger weight.{text(shown.words)}"
         )
     else:
         words = f"Injection layer {mixture.layer}: this map is not a mixture of Gaussians."
@@ -100,7 +100,7 @@ def _components(shown: _Shown) -> str:
     return f'<section class="vl-map vl-vif vl-movable"><h4>Components</h4>{drawn}</section>'
 
 
-def _rings(shown: _Shown) -> str:
+def _rings(shown: Panel) -> str:
     """SVG ellipses in pixels: a component is round in [0, 1] coordinates, not on a wide picture."""
     mixture, order = shown.mixture, shown.order
     height, width = shown.result.picture.shape[:2]
@@ -129,7 +129,7 @@ def _rings(shown: _Shown) -> str:
     return "".join(drawn)
 
 
-def _map(shown: _Shown) -> str:
+def map_figure(shown: Panel) -> str:
     """What the mixture weighs each image token with."""
     return _field(
         shown,
@@ -137,10 +137,11 @@ def _map(shown: _Shown) -> str:
         "The map it makes",
         f"Injection layer {shown.mixture.layer}: weight of every image token, the sum is 1.",
         "injected weight per image token",
+        shown.top,
     )
 
 
-def _uncertainty(shown: _Shown) -> str:
+def _uncertainty(shown: Panel) -> str:
     """How much the map varies over latent samples."""
     return _field(
         shown,
@@ -152,11 +153,13 @@ def _uncertainty(shown: _Shown) -> str:
     )
 
 
-def _field(shown: _Shown, values: np.ndarray, title: str, words: str, unit: str) -> str:
-    """One quantity per image token as a heatmap with its own scale."""
+def _field(
+    shown: Panel, values: np.ndarray, title: str, words: str, unit: str, top: float | None = None
+) -> str:
+    """One quantity per image token as a heatmap, on its own scale unless one is given."""
     result, view = shown.result, shown.view
     field = view.field(result.first, values, result.picture)
-    top = float(max(field[~np.isnan(field)].max(initial=0), 1e-6))
+    top = top or float(max(field[~np.isnan(field)].max(initial=0), 1e-6))
     image = render.overlay(result.picture, field, top, view.palette, view.opacity)
     boxes = rectangles(result.truth.boxes, image.shape) if result.truth else ""
     strip = render.colour_bar(result.picture, view.palette, view.opacity)
@@ -165,7 +168,7 @@ def _field(shown: _Shown, values: np.ndarray, title: str, words: str, unit: str)
     return f'<section class="vl-map vl-vif"><h4>{title}</h4>{drawn}{scale}</section>'
 
 
-def _table(shown: _Shown) -> str:
+def _table(shown: Panel) -> str:
     """Numbers of the components that are drawn; clicks highlight, mute or single one out."""
     mixture, changes = shown.mixture, shown.changes
     rows = []

@@ -17,9 +17,10 @@ from vif.errors import InputError
 from vif.ui.cards import empty_cards
 from vif.ui.choice import chosen_for
 from vif.ui.controls import header
-from vif.ui.events import QUICK, Wiring
+from vif.ui.events import Wiring
 from vif.ui.examples import plan_strip
 from vif.ui.handlers import Session
+from vif.ui.kinds import QUICK
 from vif.ui.redraw import notice
 from vif.ui.theme import html_block
 

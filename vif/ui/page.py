@@ -15,6 +15,8 @@ from vif.ui.model_box import build_model_box, connect_model_box
 from vif.ui.probing import connect_probes
 from vif.ui.results import build_results
 from vif.ui.theme import html_block
+from vif.ui.training import build_scrubber, connect_scrubber
+from vif.ui.viewing import connect_files, connect_mixture, connect_view
 
 STATE_SECONDS = 6 * 3600
 
@@ -26,10 +28,13 @@ def build_demo(
 
     Args:
         session: The loaded model, shared by every visitor; what a visitor sees is not.
-        assets: Folder with ``examples/examples.json``; may be absent.
-        model_box: Let visitors load other models, which fills this machine's disk and memory.
+        assets: Folder with ``examples/examples.json`` and ``training-traces/index.json``; both may
+            be absent.
+        model_box: Let visitors load other models, which fills this machine's disk and memory, and
+            open folders of this machine.
     """
     examples = read_examples(Path(assets) / "examples")
+    traces = Path(assets) / "training-traces"
     with gr.Blocks(
         title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS)
     ) as demo:
@@ -40,14 +45,17 @@ def build_demo(
                 box = build_model_box() if model_box else None
             with gr.Column(scale=1, min_width=320, elem_classes="vl-right"):
                 results = build_results(session)
+                scrubber = build_scrubber(traces, model_box)
         wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
         wiring.connect_form()
         wiring.connect_look()
         wiring.connect_run()
-        wiring.connect_view()
-        wiring.connect_mixture()
-        wiring.connect_files()
+        connect_view(wiring)
+        connect_mixture(wiring)
+        connect_files(wiring)
         connect_probes(results.probes, wiring)
+        if scrubber is not None:
+            connect_scrubber(scrubber, traces, model_box, STATE_SECONDS)
         if box is not None:
             connect_model_box(box, wiring, title)
         add_endpoint(session)

@@ -93,10 +93,12 @@ def _knockout(call: Call) -> Found:
     flow, place = np.unravel_index(
         int(np.argmin(found.change[seen])), (len(seen), len(found.spans))
     )
+    name = found.flows[seen[flow]].replace("->", " → ")
+    change = _signed(found.change[seen[flow], place], 0)
     words = (
         f"Watched: “{visible_token(found.token)}”, probability {found.probability:.2f}. Of what "
-        f"comes from the image, cutting {found.flows[seen[flow]].replace('->', ' → ')} in "
-        f"{_layers(*found.spans[place])} hurts most: {_signed(found.change[seen[flow], place], 0)} %."
+        f"comes from the image, cutting {name} in {_layers(*found.spans[place])} hurts most: "
+        f"{change} %."
     )
     return Found(words, probe_charts.knockout(found.flows, found.change, found.spans))
 
@@ -175,8 +177,8 @@ def _sweep(call: Call) -> Found:
     whose = "the right answer" if answer is not None else "the model's own answer"
     words = (
         f"Watched: {whose}, “{found.answer}”, probability {percent(float(np.exp(found.plain)))} "
-        f"without injection. Best: {_layers(start, end)}, {_signed(found.change[start, end])} in log-"
-        f"probability.{_best_to_set(found)}"
+        f"without injection. Best: {_layers(start, end)}, {_signed(found.change[start, end])} in "
+        f"log-probability.{_best_to_set(found)}"
     )
     return Found(words, sweep=found)
 

@@ -14,7 +14,8 @@ import gradio as gr
 
 from vif.charts import method_label
 from vif.generation import Cancelled
-from vif.ui.events import QUICK, SLOW, Wiring
+from vif.ui.events import Wiring
+from vif.ui.kinds import QUICK, SLOW
 from vif.ui.markup import PICK_SCRIPT, text
 from vif.ui.probe_runs import PROBES, Call, Found
 from vif.ui.redraw import notice, picked
