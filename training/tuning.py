@@ -60,6 +60,8 @@ def save(model: VIFModel, folder: Path, dtype: torch.dtype | None) -> None:
     model.adapter.save_pretrained(folder, dtype)
     if model.tune == "lora":
         model.vlm.save_pretrained(folder / LORA)
+        # Beside a configuration transformers looks for a whole model instead of the named one.
+        (folder / LORA / "config.json").unlink()
         model.backbone.processor.save_pretrained(folder / LORA)
     elif model.tune == "full":
         model.vlm.save_pretrained(folder / FULL)
