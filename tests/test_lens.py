@@ -10,7 +10,7 @@ from transformers.masking_utils import sdpa_mask
 
 from tests.tiny import NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model
 from training.processor import build_processor
-from vif.attention import KEYWORD, NAME, attention, row_probabilities
+from vif.attention import KEYWORD, NAME, attention
 from vif.backbone import Backbone
 from vif.generation import Cancelled, generate
 from vif.lens import Batch, Recorder
@@ -115,7 +115,10 @@ def dense(module, query, key, value, attention_mask, scaling=None, **kwargs):
     """Reference: the whole attention matrix, edited in probability space."""
     tap = kwargs.pop(KEYWORD, None)
     rows = torch.arange(query.shape[2])
-    p = row_probabilities(query, key, attention_mask, scaling, rows)
+    logits = (query @ key.repeat_interleave(query.shape[1] // key.shape[1], 1).mT) * scaling
+    seen = torch.ones(logits.shape[-2:], dtype=torch.bool).tril(key.shape[2] - len(rows))
+    seen = seen if attention_mask is None else attention_mask[..., : key.shape[2]]
+    p = logits.masked_fill(~seen, float("-inf")).softmax(-1)
     layer = module.layer_idx
     if tap is not None and (mix := tap.mix(layer)) is not None:
         injected = torch.zeros(len(p), p.shape[-1]).scatter(1, mix.columns, mix.map)

@@ -17,7 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from vif.edits import Edit, apply_edit
-from vif.rows import Mix, apply_mix, eager, mix_row, row_probabilities, steered_rows
+from vif.rows import Mix, apply_mix, eager, last_row, mix_row, steered_rows
 
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
 NAME = "vif_rows"
@@ -131,10 +131,9 @@ def attention(
             tap.position,
         )
     if tap.wants(layer):
-        last = torch.tensor([query.shape[2] - 1], device=query.device)
         row = edited
         if row is None:
-            row = row_probabilities(query, key, attention_mask, scale, last, softcap)[:, :, 0]
+            row = last_row(query, key, attention_mask, scale, softcap)
         if mix is not None:
             row = mix_row(row, mix, steered[:, -1], first_key)
         tap.record(layer, row, first_key)

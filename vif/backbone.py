@@ -187,6 +187,11 @@ class Backbone:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def render(self, text: str) -> str:
+        """A question behind an image in the model's chat format, ready to be answered.
+
+        Raises:
+            InputError: If it is not known how the model is to be asked.
+        """
         if getattr(self.processor, "chat_template", None) is None:
             if self.family.prompt is None:
                 raise InputError(

@@ -121,7 +121,7 @@ def apply_edit(
         query: (B, H, Q, D).
         key: (B, Hkv, K, D).
         value: (B, Hkv, K, D).
-        mask: As in `vif.rows.row_probabilities`.
+        mask: As in `vif.rows.last_row`.
         scaling: Factor on the logits.
         softcap: Soft limit on the logits (Gemma 2).
         start: Position of the first query.

@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,9 @@ def _encode_images(model: Any, inputs: dict[str, Any], encoded: dict[str, Any]) 
 class Recorder(Tap):
     """Keeps, for every step and layer, how the predicting row spread its attention.
 
+    What a layer gives is only put aside; it is taken apart for all layers of a step at once.
+
     Attributes:
-        rows: One (L, B, H, N) float32 tensor per step: attention to every image token.
-        mass: One (L, B, H, 4) per step: share per `MASS_PARTS`.
         mixtures: What a method injected, per prompt; filled by subclasses.
         notes: What else a method did, per prompt, as JSON values: the box it cropped, the share it
             cut; filled by subclasses, and found in every trace's ``meta["notes"]``.
@@ -119,16 +120,30 @@ class Recorder(Tap):
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self.rows: list[list[torch.Tensor]] = []
-        self.mass: list[list[torch.Tensor]] = []
+        self._fresh: list[tuple[torch.Tensor, int]] = []
+        self._seen: list[list[torch.Tensor]] = []
+        self._shares: list[list[torch.Tensor]] = []
         self.mixtures: list[list[Mixture]] = [[] for _ in range(len(batch))]
         self.notes: list[dict[str, Any]] = [{} for _ in range(len(batch))]
 
     @override
     def begin(self, start: int, length: int) -> None:
         """A step begins."""
-        self.rows.append([])
-        self.mass.append([])
+        self._settle()
+        self._seen.append([])
+        self._shares.append([])
+
+    @property
+    def rows(self) -> list[list[torch.Tensor]]:
+        """By step and layer, (B, H, N) float32: attention to every image token."""
+        self._settle()
+        return self._seen
+
+    @property
+    def mass(self) -> list[list[torch.Tensor]]:
+        """By step and layer, (B, H, 4) float32: share per `MASS_PARTS`."""
+        self._settle()
+        return self._shares
 
     @override
     def wants(self, layer: int) -> bool:
@@ -137,16 +152,29 @@ class Recorder(Tap):
 
     @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
-        """Keeps the image columns of a row (B, H, K) and its share per part."""
-        columns = self.batch.columns.to(row.device) - first_key
-        index = columns.clamp_min(0)[:, None].expand(-1, row.shape[1], -1)
-        seen = row.gather(2, index) * (columns >= 0)[:, None]
-        generated = first_key + row.shape[2] - self.batch.parts.shape[1]
-        parts = self.batch.parts.to(row.device)
+        """Keeps a row (B, H, K)."""
+        self._fresh.append((row, first_key))
+
+    def _settle(self) -> None:
+        """Takes rows apart: the image's columns and the share of every part."""
+        fresh, self._fresh = self._fresh, []
+        # Layers behind a sliding window hold fewer keys than the others.
+        for place, group in groupby(fresh, lambda item: (item[1], item[0].shape[2])):
+            stacked = torch.stack([row for row, _ in group])
+            columns, one_hot = self._places(*place, stacked.device)
+            seen = stacked.gather(3, columns.clamp_min(0).expand(*stacked.shape[:3], -1))
+            self._seen[-1] += (seen * (columns >= 0)).cpu().unbind()
+            self._shares[-1] += (stacked @ one_hot.to(stacked.dtype)).cpu().unbind()
+
+    def _places(
+        self, first_key: int, keys: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Columns of image tokens, (B, 1, N), and parts of all keys as one-hot, (B, K, 4)."""
+        columns = self.batch.columns.to(device)[:, None] - first_key
+        parts = self.batch.parts.to(device)
+        generated = first_key + keys - parts.shape[1]
         parts = torch.nn.functional.pad(parts, (0, generated), value=ANSWER_PART)
-        one_hot = torch.nn.functional.one_hot(parts[:, first_key:], len(MASS_PARTS))
-        self.rows[-1].append(seen.cpu())
-        self.mass[-1].append((row @ one_hot.to(row.dtype)).cpu())
+        return columns, torch.nn.functional.one_hot(parts[:, first_key:], len(MASS_PARTS))
 
 
 def run(

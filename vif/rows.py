@@ -44,31 +44,39 @@ class Mix:
         return Mix(*(part if part is None else part.to(device) for part in parts))
 
 
-def row_probabilities(
+def last_row(
     query: torch.Tensor,
     key: torch.Tensor,
     mask: torch.Tensor | None,
     scaling: float,
-    rows: torch.Tensor,
     softcap: float | None = None,
 ) -> torch.Tensor:
-    """Softmax of some query rows, without repeating keys for grouped heads.
+    """Attention of the last query, which sees every key unless a mask says otherwise.
+
+    In few operations, because every recorded pass makes them in every layer; keys of grouped heads
+    are not repeated.
 
     Args:
         query: (B, H, Q, D).
         key: (B, Hkv, K, D).
         mask: Boolean (True = visible) or additive, (B, 1, Q, >= K), or None for causal attention.
         scaling: Factor on the logits.
-        rows: Query rows within this call, (R,).
         softcap: Soft limit on the logits (Gemma 2).
 
     Returns:
-        (B, H, R, K) float32; rows sum to 1, invisible keys are 0.
+        (B, H, K) float32; rows sum to 1, invisible keys are 0.
     """
-    logits, visible = raw_logits(query, key, mask, scaling, rows, softcap)
-    if mask is None or mask.dtype == torch.bool:
-        return hide(logits, visible).softmax(-1)
-    return (logits + mask.index_select(2, rows)[..., : key.shape[2]].float()).softmax(-1)
+    batch, heads, _, width = query.shape
+    groups, keys = key.shape[1], key.shape[2]
+    last = query[:, :, -1].reshape(batch, groups, -1, width).float() * scaling
+    logits = (last @ key.float().mT).view(batch, heads, keys)
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    if mask is not None:
+        seen = mask[:, :, -1, :keys]
+        is_bool = seen.dtype == torch.bool
+        logits = hide(logits, seen) if is_bool else logits + seen.float()
+    return logits.softmax(-1)
 
 
 def raw_logits(
@@ -82,7 +90,7 @@ def raw_logits(
     """Logits of some query rows before any mask, and what the mask lets them see.
 
     Args:
-        query: As in `row_probabilities`, like all that follow.
+        query: As in `last_row`, like all that follow.
         key: Keys.
         mask: Mask.
         scaling: Factor.
@@ -139,7 +147,7 @@ def steered_rows(
 
     Args:
         mix: What to mix.
-        mask: As in `row_probabilities`.
+        mask: As in `last_row`.
         start: Position of the first query.
         queries: Number of queries Q.
         first_key: Position of key column 0; above 0 where a sliding cache has dropped keys.
