@@ -5,6 +5,7 @@ Seconds depend on the machine and on what else it does; ratios of cases that tak
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ import torch
 from vif import attention
 from vif import methods as registry
 from vif.attention import Tap
+from vif.backbone import Backbone
+from vif.errors import InputError
 from vif.generation import generate
 from vif.images import open_image
 from vif.lens import Recorder
@@ -47,6 +50,33 @@ class Ratio(Result):
     low: float
     high: float
     seconds: float
+
+
+def widened(session: Session, seed: int = 0) -> Session:
+    """A random model like a small LLaVA's, but wide enough that its layers do most of the work.
+
+    Width 512, 16 heads, 24 x 24 image tokens; depth, vocabulary and processor stay. In the bundled
+    model itself a layer takes so little time that every further operation shows.
+
+    Raises:
+        InputError: If the model is no LLaVA with a square grid.
+    """
+    backbone = session.backbone
+    if backbone.model.config.model_type != "llava":
+        raise InputError(f"{session.name} is no LLaVA: leave --wide out and it is timed itself.")
+    config, processor = copy.deepcopy(backbone.model.config), copy.deepcopy(backbone.processor)
+    text, vision, heads = config.text_config, config.vision_config, 16
+    text.hidden_size, text.intermediate_size, text.head_dim = 512, 1408, 32
+    text.num_attention_heads = text.num_key_value_heads = heads
+    vision.image_size = 24 * vision.patch_size
+    config.image_seq_length = 24 * 24
+    processor.image_processor.size = {"height": vision.image_size, "width": vision.image_size}
+    torch.manual_seed(seed)
+    model = type(backbone.model)(config)
+    model.generation_config = copy.deepcopy(backbone.model.generation_config)
+    # A random model may write the image token, which the next pass would take for an image.
+    model.generation_config.suppress_tokens = [config.image_token_id]
+    return Session(Backbone(model, processor, f"random model of width {text.hidden_size}"))
 
 
 def measure(

@@ -27,6 +27,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--repetitions", type=int, default=9, help="turns of all cases")
     parser.add_argument("--tokens", type=int, default=8, help="generated tokens per answer")
     parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument(
+        "--wide", action="store_true", help="a random model of width 512 and 576 image tokens"
+    )
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -43,6 +46,8 @@ def run(args: argparse.Namespace) -> None:
     for name in args.methods or ():
         methods.find(name)
     session = load_session(args)
+    if args.wide:
+        session = speed.widened(session, args.seed)
     vif = "vif" if session.adapter is not None else "vif-free"
     found = speed.measure(
         session,
