@@ -182,3 +182,45 @@ def test_the_plan_marks_both_ranges_and_survives_empty_fields():
     assert html.count("vl-is-learning") == 2
     assert html.count("vl-is-injection") == 3
     assert "vl-is" not in plan_strip(8, (None, 4), (7, 5), 0)
+
+
+def with_sink(result, token=5, share=0.6):
+    """The plain answer with one token that draws most of the look in every layer and head."""
+    plain = result.traces["plain"]
+    rows = plain.rows * (1 - share)
+    rows[..., token] += share * plain.rows.sum(-1)
+    traces = result.traces | {"plain": Trace(**(vars(plain) | {"rows": rows}))}
+    return Result(result.picture, result.thumb, traces)
+
+
+def test_sinks_are_found_in_the_answer_that_others_are_compared_with(result):
+    assert not result.sinks(View())[5]
+    sinks = with_sink(result).sinks(View())
+    assert sinks[5]
+    assert sinks.sum() == 1
+
+
+def test_marked_sinks_are_crossed_and_their_mass_is_printed(result):
+    html = heatmaps(with_sink(result), View(layer=6, show="marked"))
+    assert html.count('class="vl-cross"') == 2
+    assert "1 sink, crossed, hold" in html
+    assert "attention-column test" in html
+
+
+def test_sinks_taken_out_leave_the_rest_and_print_what_was_removed(result):
+    result = with_sink(result)
+    view, plain = View(layer=6, show="removed"), result.traces["plain"]
+    values = view.values(plain, 6, result.sinks(view))
+    raw = view.raw(plain, 6)
+    assert values[5] == 0
+    np.testing.assert_allclose(np.delete(values, 5), np.delete(raw, 5))
+    assert f"<b>{round(100 * raw[5])} %</b> of the row" in heatmaps(result, view)
+    shares = View(layer=6, show="removed", normalised=True).values(plain, 6, result.sinks(view))
+    assert shares.sum() == pytest.approx(1)
+
+
+def test_without_sinks_the_page_says_so(result):
+    clean = with_sink(result, share=0.0)
+    flat = Trace(**(vars(clean.traces["plain"]) | {"rows": np.ones_like(clean.first.rows) / 200}))
+    clean = Result(result.picture, result.thumb, {"plain": flat})
+    assert "No token of the image is a sink." in heatmaps(clean, View(show="removed"))
