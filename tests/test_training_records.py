@@ -1,6 +1,7 @@
 """LLaVA-format data: what is read, what is skipped, what is refused."""
 
 import json
+import pickle
 
 import pytest
 from PIL import Image
@@ -146,3 +147,11 @@ def test_what_fails_while_training_is_skipped_too(folder):
     batch = Collator(whole=False)([data[0], data[1]])
     assert len(batch["shards"]) == 1
     assert Collator(whole=False)([None])["shards"] == []
+
+
+def test_other_processes_are_sent_no_weights(folder):
+    records, _ = read(folder, [record()])
+    data = Conversations(records, Encoder(Backbone(tiny_model(), build_processor(), "tiny")))
+    sent = pickle.dumps(data)
+    assert len(sent) < 500_000
+    assert (pickle.loads(sent)[0].rows[0].ids == data[0].rows[0].ids).all()

@@ -13,7 +13,7 @@ import torch
 
 from tests.tiny_training import arguments, command, save_scenes, save_tiny_model
 from training import trainer as trainer_module
-from training.train_vif import make_adapter, train
+from training.train_vif import train
 from vif import load
 from vif.adapter import VIFAdapter
 from vif.backbone import Backbone
@@ -137,6 +137,7 @@ def torchrun(words, processes=1):
     )
 
 
+@pytest.mark.slow
 def test_processes_and_accumulation_do_not_change_the_losses(model, data, tmp_path):
     train(*arguments(model, data, tmp_path / "one"))
     each = {"per_device_train_batch_size": 1}
@@ -150,6 +151,7 @@ def test_processes_and_accumulation_do_not_change_the_losses(model, data, tmp_pa
     assert losses(tmp_path / "three") == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_losses(model, data, tmp_path):
     whole, killed = (
         arguments(model, data, tmp_path / name, max_steps=30, save_steps=5)
@@ -192,110 +194,6 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(model, data, tmp_path, monk
     assert sorted(losses(tmp_path)) == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"use_latent_importance": False}, "use_latent_importance is False"),
-        ({"latent_apply_end": 9}, "model has layers 0 to 5"),
-        ({"latent_learning_end": 4}, "must end before the injection range"),
-        ({"tune": "everything"}, "expected adapter, lora or full"),
-        ({"matrix_optimizer": "sgd"}, "expected adamw or muon"),
-        ({"model_name_or_path": "nowhere/at-all-x"}, "no such model|No vision-language model"),
-        ({"image_folder": "nowhere"}, "no image folder"),
-        ({"weights": "nowhere"}, "No adapter at"),
-    ],
-)
-def test_what_cannot_be_is_refused(model, data, tmp_path, changes, message):
-    with pytest.raises(InputError, match=message):
-        train(*arguments(model, data, tmp_path, **changes))
-
-
-def test_no_data_is_refused(model, tmp_path):
-    vif, training = arguments(model, "", tmp_path)
-    with pytest.raises(InputError, match="No data was given"):
-        train(vif, training)
-
-
-def test_an_adapter_of_another_backbone_or_shape_is_refused(finished, model, data, tmp_path):
-    config = finished / "config.json"
-    other = tmp_path / "other"
-    other.mkdir()
-    shutil.copy(finished / "model.safetensors", other)
-    (other / "config.json").write_text(config.read_text().replace(model.name, "another-model"))
-    with pytest.raises(InputError, match="belongs to another-model"):
-        train(*arguments(model, data, tmp_path / "run", weights=str(other)))
-    with pytest.raises(InputError, match="another shape"):
-        train(
-            *arguments(model, data, tmp_path / "run", weights=str(finished), latent_hidden_size=32)
-        )
-
-
-def test_training_begins_from_named_weights(finished, model, data, tmp_path):
-    vif, _ = arguments(model, data, tmp_path, weights=str(finished))
-    begun = make_adapter(vif, Backbone.load(model)).state_dict()
-    saved = VIFAdapter.from_pretrained(finished).state_dict()
-    assert all(torch.equal(tensor, saved[name]) for name, tensor in begun.items())
-
-
-def test_the_adapters_own_beginning_survives_saving(model, data, tmp_path):
-    """The published code draws its generator anew when a base checkpoint is loaded."""
-    vif, _ = arguments(model, data, tmp_path)
-    adapter = make_adapter(vif, Backbone.load(model))
-    assert (adapter.gate_head[-1].weight == 0).all()
-    width = vif.latent_hidden_size
-    assert (adapter.latent.prior_head.bias[width:] == -4).all()
-    adapter.save_pretrained(tmp_path, dtype=None)
-    again = VIFAdapter.from_pretrained(tmp_path).state_dict()
-    assert all(torch.equal(tensor, again[name]) for name, tensor in adapter.state_dict().items())
-
-
-def test_published_flag_names_are_understood(tmp_path):
-    from transformers import HfArgumentParser
-
-    from training.arguments import VIFArguments, VIFTrainingArguments
-
-    line = (
-        "--use_latent_importance True --latent_learning_start 2 --latent_learning_end 3 "
-        "--latent_apply_start 4 --latent_apply_end 6 --latent_layer_stride 2 "
-        "--latent_kl_weight 0.2 --latent_sparsity_weight 0.3 --latent_entropy_weight 0.5 "
-        "--latent_volume_weight 0.6 --latent_num_components 5 --latent_num_layers 2 "
-        "--latent_num_heads 2 --latent_hidden_size 64 --latent_ffn_dim 128 "
-        "--latent_min_sigma 0.05 --latent_bias_alpha 0.4 --data_path a.json --image_folder b "
-        f"--model_name_or_path c --mm_projector_lr 1e-5 --output_dir {tmp_path} --use_cpu"
-    )
-    parser = HfArgumentParser((VIFArguments, VIFTrainingArguments))
-    vif, args = parser.parse_args_into_dataclasses(line.split())
-    assert vif.settings == Settings(learning=(2, 3), injection=(4, 6), stride=2, alpha=0.4)
-    assert vif.latent_num_components == 5
-    assert vif.loss_weights == pytest.approx(
-        {"lm": 1.0, "kl": 0.2, "entropy": 0.15, "volume": 0.18, "box": 0.0}
-    )
-    assert args.mm_projector_lr == 1e-5
-
-
-def test_every_kind_of_parameter_has_its_learning_rate(model, data, tmp_path):
-    from training.model import VIFModel
-    from training.optim import make_optimizer
-    from training.tuning import thaw
-
-    changes = {"learning_rate": 1e-3, "mm_projector_lr": 2e-5, "decoder_lr": 3e-5}
-    vif, args = arguments(model, data, tmp_path, gate_lr_scale=6.0, weight_decay=0.1, **changes)
-    backbone = Backbone.load(model)
-    thaw(backbone, "full", 0, 0, 0)
-    whole = VIFModel(backbone, make_adapter(vif, backbone), "full")
-    rate, decay = {}, {}
-    for group in make_optimizer(whole, args).param_groups:
-        for parameter in group["params"]:
-            rate[id(parameter)], decay[id(parameter)] = group["lr"], group["weight_decay"]
-    trained = {n: p for n, p in whole.named_parameters() if p.requires_grad}
-    assert len(trained) == len(rate)
-    expected = {
-        "adapter.gate_head": 6e-3,
-        "adapter.": 1e-3,
-        "vlm.model.multi_modal": 2e-5,
-        "vlm.": 3e-5,
-    }
-    for name, parameter in trained.items():
-        wanted = next(value for start, value in expected.items() if name.startswith(start))
-        assert rate[id(parameter)] == pytest.approx(wanted), name
-        assert decay[id(parameter)] == (0.1 if parameter.ndim > 1 else 0.0), name
+def test_grouping_by_length_trains(model, data, tmp_path):
+    train(*arguments(model, data, tmp_path, train_sampling_strategy="group_by_length", max_steps=1))
+    assert list(losses(tmp_path)) == [1]

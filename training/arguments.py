@@ -115,7 +115,9 @@ class VIFArguments:
         def between(low: int, high: int) -> int:
             return int(torch.randint(low, high + 1, (), generator=generator))
 
-        if float(torch.rand((), generator=generator)) < self.range_mix:
+        # A model of three layers has no other sensible range.
+        has_choice = num_layers > 3
+        if float(torch.rand((), generator=generator)) < self.range_mix and has_choice:
             layer = between(1, num_layers // 2)
             start = between(layer + 1, max(layer + 1, num_layers - 3))
             return replace(

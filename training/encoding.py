@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -76,7 +78,11 @@ class Encoder:
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        self.backbone, self.processor = backbone, backbone.processor
+        # Everything but the weights: it goes to other processes.
+        self.backbone = copy.copy(backbone)
+        self.backbone.model = SimpleNamespace(config=backbone.model.config)
+        self.backbone.uninstall = None
+        self.processor = backbone.processor
         self.tokenizer = backbone.processor.tokenizer
         self.max_length = getattr(backbone.text_config, "max_position_embeddings", None)
         self.end = self.tokenizer.eos_token or ""

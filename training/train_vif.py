@@ -44,6 +44,11 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
             "use_latent_importance is False, but the adapter is all that is trained: leave it on, "
             "or tune the model alone with --tune lora."
         )
+    if vif.map_steps and not vif.box_weight:
+        raise InputError(
+            f"map_steps is {vif.map_steps}, but without --box_weight nothing tells a map alone "
+            "where to look: give both or neither."
+        )
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(args.seed)

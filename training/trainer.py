@@ -201,7 +201,8 @@ class VIFTrainer(Trainer):
         """Adapter, in full precision where training may go on from it, and what else is tuned."""
         folder = Path(output_dir or self.args.output_dir)
         is_checkpoint = folder.name.startswith("checkpoint-")
-        save(self.unwrapped, folder, None if is_checkpoint else torch.float16)
+        dtype = None if is_checkpoint else torch.float16
+        save(self.unwrapped, folder, dtype, state_dict if self.is_fsdp_enabled else None)
 
     @override
     def _load_from_checkpoint(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from training.model import VIFModel
 from training.optim import PROJECTORS
 from vif.adapter import VIFAdapter
+from vif.adapter_files import build
 from vif.backbone import Backbone
 from vif.config import VIFConfig
 from vif.errors import InputError
@@ -49,23 +50,37 @@ def thaw(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float)
     )
 
 
-def save(model: VIFModel, folder: Path, dtype: torch.dtype | None) -> None:
+def save(
+    model: VIFModel,
+    folder: Path,
+    dtype: torch.dtype | None,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
     """Writes the adapter, and what was tuned besides into a folder within.
 
     Args:
         model: What is trained.
         folder: Made if it does not exist.
         dtype: Of the adapter's parameters in the file; None keeps theirs.
+        state: Its tensors, where the model's own are spread over processes.
     """
-    model.adapter.save_pretrained(folder, dtype)
+    adapter, tensors = model.adapter, None
+    if state is not None:
+        adapter = build(model.adapter.config, _part(state, "adapter."))
+        tensors = _part(state, "vlm.")
+    adapter.save_pretrained(folder, dtype)
+    if model.tune == "adapter":
+        return
+    inner = folder / (LORA if model.tune == "lora" else FULL)
+    model.vlm.save_pretrained(inner, state_dict=tensors)
     if model.tune == "lora":
-        model.vlm.save_pretrained(folder / LORA)
         # Beside a configuration transformers looks for a whole model instead of the named one.
-        (folder / LORA / "config.json").unlink()
-        model.backbone.processor.save_pretrained(folder / LORA)
-    elif model.tune == "full":
-        model.vlm.save_pretrained(folder / FULL)
-        model.backbone.processor.save_pretrained(folder / FULL)
+        (inner / "config.json").unlink(missing_ok=True)
+    model.backbone.processor.save_pretrained(inner)
+
+
+def _part(state: dict[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(start): t for name, t in state.items() if name.startswith(start)}
 
 
 def restore(model: VIFModel, folder: Path) -> None:
