@@ -108,6 +108,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, model, data, t
 def test_what_is_tuned_is_saved_read_back_and_loads(model, data, tmp_path, tune):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     changes = {"tune": tune, "lora_rank": 2, "max_steps": 3, "save_steps": 2, "lora_dropout": 0.0}
+    changes["activation_checkpointing"] = tune == "full"
     train(*arguments(model, data, whole, **changes))
     shutil.copytree(whole, parts)
     shutil.rmtree(parts / "checkpoint-3")
@@ -195,5 +196,9 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(model, data, tmp_path, monk
 
 
 def test_grouping_by_length_trains(model, data, tmp_path):
-    train(*arguments(model, data, tmp_path, train_sampling_strategy="group_by_length", max_steps=1))
+    train(
+        *arguments(
+            model, data, tmp_path, train_sampling_strategy="group_by_length", max_steps=1, bf16=True
+        )
+    )
     assert list(losses(tmp_path)) == [1]

@@ -1,5 +1,6 @@
 """What a training starts from, what it saves, and what it refuses, each in a sentence."""
 
+import json
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from training.optim import make_optimizer
 from training.train_vif import make_adapter, train
 from training.trainer import ByLength
 from training.tuning import save, thaw
+from vif import load
 from vif.adapter import VIFAdapter
 from vif.backbone import Backbone
 from vif.errors import InputError
@@ -57,6 +59,22 @@ def saved(model, data, tmp_path_factory):
 def test_what_cannot_be_is_refused(model, data, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         train(*arguments(model, data, tmp_path, **changes))
+
+
+def test_lora_without_vif_is_trained_as_a_control(model, data, tmp_path):
+    changes = {"tune": "lora", "lora_rank": 2, "use_latent_importance": False, "max_steps": 2}
+    changes |= {"eval_data_path": str(data), "eval_strategy": "steps", "eval_steps": 2}
+    train(*arguments(model, data, tmp_path, **changes))
+    train(*arguments(model, data, tmp_path, **changes | {"max_steps": 3}))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").open()]
+    (table,) = next(line["validation"] for line in lines if "validation" in line).values()
+    assert set(table) == {"plain"}
+    shown = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in shown] == [1, 2, 3]
+    assert all("lm" in line and "kl" not in line for line in shown)
+    assert not (tmp_path / "config.json").exists()
+    session = load(tmp_path / "lora")
+    assert session.adapter is None
 
 
 def test_no_data_is_refused(model, tmp_path):

@@ -95,9 +95,10 @@ class Tracer(TrainerCallback):
         self.model.eval()
         # A session makes its adapter its own.
         session = Session(self.model.backbone, copy.deepcopy(self.model.adapter))
-        files: dict[str, list[str]] = {name: [] for name in TRACED}
+        methods = TRACED if self.model.has_adapter else TRACED[:1]
+        files: dict[str, list[str]] = {name: [] for name in methods}
         for i, (path, turn) in enumerate(self.questions):
-            found = session.ask(open_image(path), turn.question, TRACED, context=turn.context)
+            found = session.ask(open_image(path), turn.question, methods, context=turn.context)
             for name, trace in found.items():
                 trace.save(place / f"{i}-{name}.npz")
                 files[name].append(f"{place.name}/{i}-{name}.npz")

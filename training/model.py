@@ -42,6 +42,11 @@ class VIFModel(nn.Module):
         if backbone.device.type == "cpu":
             select(self.vlm, FULL_PRECISION)
 
+    @property
+    def has_adapter(self) -> bool:
+        """Whether the adapter is trained; without it this is the control of what else is tuned."""
+        return any(parameter.requires_grad for parameter in self.adapter.parameters())
+
     @override
     def train(self, mode: bool = True) -> VIFModel:
         """A frozen backbone stays in evaluation mode: no dropout."""

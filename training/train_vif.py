@@ -54,7 +54,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     set_seed(args.seed)
     dtype = "float32" if vif.tune == "full" else None
     backbone = Backbone.load(vif.model_name_or_path, str(args.device), dtype)
-    adapter = make_adapter(vif, backbone)
+    adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
     thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
     model = VIFModel(backbone, adapter, vif.tune)
     data, evaluated = open_data(vif, args, backbone)

@@ -68,7 +68,8 @@ def save(
     if state is not None:
         adapter = build(model.adapter.config, _part(state, "adapter."))
         tensors = _part(state, "vlm.")
-    adapter.save_pretrained(folder, dtype)
+    if model.has_adapter:
+        adapter.save_pretrained(folder, dtype)
     if model.tune == "adapter":
         return
     inner = folder / (LORA if model.tune == "lora" else FULL)
@@ -89,7 +90,8 @@ def restore(model: VIFModel, folder: Path) -> None:
     Raises:
         InputError: If the folder belongs to another backbone or another kind of tuning.
     """
-    read_adapter(model.adapter, folder, model.backbone)
+    if model.has_adapter:
+        read_adapter(model.adapter, folder, model.backbone)
     if model.tune == "adapter":
         return
     inner = folder / (LORA if model.tune == "lora" else FULL)

@@ -39,6 +39,8 @@ def validate(
             if not shard["columns"].shape[1]:
                 continue
             for name, source in SOURCES.items():
+                if source != "plain" and not model.has_adapter:
+                    continue
                 plan = Plan(settings, source=source)
                 outcome = model.run(shard, plan)
                 right = _right(outcome.answers, len(shard["row"]))
