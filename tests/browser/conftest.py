@@ -1,5 +1,6 @@
 """One Chromium, one page, one server for all browser tests."""
 
+import json
 import os
 import shutil
 import types
@@ -46,6 +47,24 @@ def examples(tmp_path_factory):
     listing = f'[{{"image": "scene.png", "question": "{question}", "note": "Look closely."}}]'
     (folder / "examples" / "examples.json").write_text(listing)
     return types.SimpleNamespace(folder=folder, question=question)
+
+
+@pytest.fixture(scope="session")
+def traces(tmp_path_factory):
+    """What a short training would have recorded."""
+    folder = tmp_path_factory.mktemp("traces")
+    draw_scene(5).image.save(folder / "image-0.png")
+    steps = []
+    for step in (0, 80):
+        files = {}
+        for name, trace in FakeSession().ask(None, "Where?", alpha=step / 100).items():
+            files[name] = [f"{step}-{name}.npz"]
+            trace.save(folder / files[name][0])
+        steps.append({"step": step, "traces": files})
+    question = {"question": "Where?", "context": "", "answer": "red", "image": "image-0.png"}
+    index = {"questions": [question], "steps": steps}
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
 
 
 def serve(session, assets):

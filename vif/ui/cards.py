@@ -16,7 +16,7 @@ from vif.ui.state import Curves, Result, View
 SUBTITLES = {
     "plain": "the model as it is",
     "vif": "attention steered back to the image",
-    "look": "the same strength on the place you marked",
+    "look": "the same strength on the place you mark under 'Look here'",
 }
 _EMPTY = """
 <section class="vl-empty" aria-label="Results">

@@ -139,11 +139,10 @@ def _plural(count: int, words: str, ending: str) -> str:
 
 
 def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:
-    """Updates of the lines, the shared settings, the drawing panel and every own panel."""
+    """Updates of the lines, the shared settings and every own panel."""
     is_steered = any(name != "plain" for name in chosen)
     return [
         method_lines(chosen),
         gr.Accordion(visible=is_steered),
-        gr.Accordion(open=True) if "look" in chosen else gr.skip(),
         *(gr.Accordion(visible=name in chosen) for name in own.panels),
     ]

@@ -101,6 +101,5 @@ element.addEventListener('pointerup', () => {
   else change([...shapes(), made]);
 });
 element.addEventListener('pointercancel', () => { live = null; draw(); });
-watch('value', () => { props.shapes = []; live = null; draw(); });
-watch(['truth'], draw);
+watch(['value', 'shapes', 'truth'], draw);
 draw();

@@ -18,7 +18,7 @@ from vif.ui.drawing import Drawing
 from vif.ui.examples import Example, plan_strip
 from vif.ui.form import Form
 from vif.ui.handlers import Session, view_of
-from vif.ui.kinds import QUICK, SLOW
+from vif.ui.kinds import LATEST, QUICK, SLOW
 from vif.ui.redraw import notice
 from vif.ui.results import Results
 from vif.ui.shelf import Key, Shelf
@@ -94,7 +94,7 @@ class Wiring:
         gr.on([c.image.upload, c.image.clear], filling.other_picture, None, other, **QUICK)
         c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **QUICK)
         c.context.change(self.count_text, [self.key, c.context], [c.context_note], **QUICK)
-        following = [c.method_lines, c.settings, c.look.panel, *c.own.panels.values()]
+        following = [c.method_lines, c.settings, *c.own.panels.values()]
         c.methods.change(
             lambda chosen: choice.follow(c.own, chosen), [c.methods], following, **QUICK
         )
@@ -106,7 +106,9 @@ class Wiring:
         c, box = self.controls, self.controls.look
         marked = [box.canvas, self.drawing, box.note]
         c.image.change(look.new_picture, [c.image], marked, **QUICK)
-        box.canvas.select(look.take_drawing, None, [self.drawing, box.note, box.canvas], **QUICK)
+        # Every event brings the whole drawing.
+        drawn = [self.drawing, box.note, box.canvas]
+        box.canvas.select(look.take_drawing, None, drawn, **LATEST)
         guess = [self.drawing, c.question, self.truths, self.result]
         box.check.click(look.check_guess, guess, [box.note, box.canvas], **QUICK)
 

@@ -91,11 +91,13 @@ def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
             )
         else:
             gr.Plot(one.found.figure, show_label=False, container=False)
+    # Through the queue: only there a changed state draws the results anew (Gradio 6.31).
     remove.click(
         lambda results: [other for other in results if other.number != one.number],
         [kept],
         [kept],
-        **QUICK,
+        show_progress="hidden",
+        api_visibility="private",
     )
 
 

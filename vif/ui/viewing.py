@@ -36,8 +36,8 @@ def connect_mixture(wiring: Wiring) -> None:
     r.injected.input(mixing.choose_layer, inputs, panel, **LATEST)
     r.shown.input(mixing.draw_mixture, inputs, [r.mixture], **LATEST)
     changed = [wiring.chosen, wiring.changes, *panel]
-    # Not only the latest counts: a click that mutes must not undo one that moved.
-    r.mixture.select(mixing.take_component, inputs, changed, **QUICK)
+    # Every click counts, also one that comes before the last is answered.
+    r.mixture.select(mixing.take_component, inputs, changed, trigger_mode="multiple", **QUICK)
     gr.on(
         [number.input for number in r.change.numbers],
         mixing.type_numbers,
