@@ -111,7 +111,8 @@ def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:
     device = device or ("auto" if has_gpu else "cpu")
     if device.startswith("cuda") and not has_gpu:
         raise InputError(f"Device {device!r} was asked for and there is no GPU here: use 'cpu'.")
-    on_cpu = device == "cpu" or (device == "auto" and not has_gpu)
+    # Processes that train together on CPUs call theirs "cpu:0", "cpu:1".
+    on_cpu = device.startswith("cpu") or (device == "auto" and not has_gpu)
     if dtype is not None and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise InputError(f"{dtype!r} is no type of number: use float32, bfloat16 or float16.")
     if on_cpu:
