@@ -75,6 +75,7 @@ def test_gpus_are_shared_out_by_accelerate(monkeypatch):
     assert loading._placement("cuda", "float16") == {"dtype": "float16", "device_map": "auto"}
     assert loading._placement("cuda:1", None)["device_map"] == "cuda:1"
     assert loading._placement("cpu", None) == {"dtype": "float32"}
+    assert loading._placement("cpu:1", None) == {"dtype": "float32"}
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
