@@ -15,7 +15,7 @@ from vif.ui.form import Truth
 from vif.ui.maps import caption, contact_sheet, heatmaps, role_of
 from vif.ui.markup import visible_token
 from vif.ui.mixtures import mixture_panel
-from vif.ui.state import MixtureView, Result, View, coverage
+from vif.ui.state import SHOWS, MixtureView, Result, View, coverage
 
 LONG_TEXT = "word " * 120
 
@@ -194,8 +194,8 @@ def with_sink(result, token=5, share=0.6):
 
 
 def test_sinks_are_found_in_the_answer_that_others_are_compared_with(result):
-    assert not result.sinks(View())[5]
-    sinks = with_sink(result).sinks(View())
+    assert not result.sinks("plain", View())[5]
+    sinks = with_sink(result).sinks("plain", View())
     assert sinks[5]
     assert sinks.sum() == 1
 
@@ -210,12 +210,14 @@ def test_marked_sinks_are_crossed_and_their_mass_is_printed(result):
 def test_sinks_taken_out_leave_the_rest_and_print_what_was_removed(result):
     result = with_sink(result)
     view, plain = View(layer=6, show="removed"), result.traces["plain"]
-    values = view.values(plain, 6, result.sinks(view))
+    values = view.values(plain, 6, result.sinks("plain", view))
     raw = view.raw(plain, 6)
     assert values[5] == 0
     np.testing.assert_allclose(np.delete(values, 5), np.delete(raw, 5))
     assert f"<b>{round(100 * raw[5])} %</b> of the row" in heatmaps(result, view)
-    shares = View(layer=6, show="removed", normalised=True).values(plain, 6, result.sinks(view))
+    shares = View(layer=6, show="removed", normalised=True).values(
+        plain, 6, result.sinks("plain", view)
+    )
     assert shares.sum() == pytest.approx(1)
 
 
@@ -224,3 +226,16 @@ def test_without_sinks_the_page_says_so(result):
     flat = Trace(**(vars(clean.traces["plain"]) | {"rows": np.ones_like(clean.first.rows) / 200}))
     clean = Result(result.picture, result.thumb, {"plain": flat})
     assert "No token of the image is a sink." in heatmaps(clean, View(show="removed"))
+
+
+def test_an_answer_that_read_other_tokens_is_shown_by_its_own(result):
+    vif = result.traces["vif"]
+    kept = slice(0, 72)
+    parts = {k: getattr(vif, k)[kept] for k in ("centres", "cells", "blocks")}
+    crop = Trace(**(vars(vif) | parts | {"rows": vif.rows[..., kept], "mixtures": []}))
+    truth = Truth("?", "red", ((0.2, 0.2, 0.4, 0.4),))
+    mixed = Result(result.picture, result.thumb, result.traces | {"vif": crop}, truth)
+    for show in SHOWS:
+        view = View(layer=6, show=show)
+        shown = heatmaps(mixed, view) + contact_sheet(mixed, view) + answer_cards(mixed, view)
+        assert ("no token shown here sees" in shown) is (show != "difference")

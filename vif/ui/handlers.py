@@ -169,7 +169,7 @@ def redraw_script(result: Result, view: View) -> str:
     """Returns a program that draws the shown heatmap again from the saved files."""
     name = result.others[0] if result.others else result.baseline
     trace = result.traces[name]
-    sinks = np.flatnonzero(result.sinks(view)).tolist() if view.show == "removed" else []
+    sinks = np.flatnonzero(result.sinks(name, view)).tolist() if view.show == "removed" else []
     without = f"values[{sinks}] = 0  # sinks\n" if sinks else ""
     shares = "values /= values.sum()\n" if view.normalised else ""
     return f"""import numpy as np

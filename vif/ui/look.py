@@ -151,7 +151,7 @@ def check_guess(
 
 def _pointed(result: Result, name: str) -> str:
     """Whether the model's own look points at the truth: mean over layers, first token."""
-    weights = metrics.image_weights(result.traces[name]).mean(0)
-    hits = metrics.points_into(weights, result.asked)
-    share = percent(float(weights @ result.asked))
+    weights, asked = metrics.image_weights(result.traces[name]).mean(0), result.asked(name)
+    hits = metrics.points_into(weights, asked)
+    share = percent(float(weights @ asked))
     return f"{'points at it' if hits else 'points elsewhere'}, {share} of its look on it"

@@ -74,7 +74,7 @@ def heatmaps(result: Result, view: View) -> str:
 def _field(result: Result, view: View, name: str) -> np.ndarray:
     """The chosen map of one answer on the pixels of the picture."""
     trace = result.traces[name]
-    values = view.values(trace, view.layer, result.sinks(view))
+    values = view.values(trace, view.layer, result.sinks(name, view))
     return view.field(trace, values, result.picture)
 
 
@@ -99,7 +99,7 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     boxes, named = _asked(result, image)
     told = caption(trace, view)
     spoken = f"Heatmap of the {method_label(name)} answer over the image"
-    sinks = result.sinks(view)
+    sinks = result.sinks(name, view)
     share = float(view.values(trace, view.layer, sinks).sum())
     total = "" if view.normalised else f" In all <b>{percent(share)}</b> of the row."
     words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}{unseen_words(field)}"
@@ -158,9 +158,10 @@ def _asked(result: Result, image: np.ndarray) -> tuple[str, str]:
 
 def contact_sheet(result: Result, view: View) -> str:
     """All layers of all answers as small maps on one scale; a click chooses the layer."""
-    layers, sinks = range(result.first.num_layers), result.sinks(view)
+    layers = range(result.first.num_layers)
+    sinks = {name: result.sinks(name, view) for name in result.traces}
     maps = {
-        name: [view.field(trace, view.values(trace, i, sinks), result.thumb) for i in layers]
+        name: [view.field(trace, view.values(trace, i, sinks[name]), result.thumb) for i in layers]
         for name, trace in result.traces.items()
     }
     values = np.array(list(maps.values()))
@@ -202,7 +203,7 @@ def role_of(trace: Trace, layer: int) -> list[str]:
 
 def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], top: float) -> str:
     """The layers of one answer."""
-    trace, sinks = result.traces[name], result.sinks(view)
+    trace, sinks = result.traces[name], result.sinks(name, view)
     thumbs = []
     for layer, field in enumerate(maps):
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)

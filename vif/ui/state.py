@@ -72,19 +72,21 @@ class Result:
         """How an answer's mixture was turned into a map: without an adapter always one way."""
         return "density" if name == "vif-free" else self.renderer
 
-    @property
-    def asked(self) -> np.ndarray | None:
+    def asked(self, name: str) -> np.ndarray | None:
         """Which share of each token's cell lies on what was asked about, (N,); None if unknown."""
         if self.truth is None or not self.truth.boxes:
             return None
-        return coverage(self.first.cells, self.truth.boxes)
+        return coverage(self.traces[name].cells, self.truth.boxes)
 
-    def sinks(self, view: View) -> np.ndarray:
+    def sinks(self, name: str, view: View) -> np.ndarray:
         """Which image tokens are sinks of the model for the chosen token, (N,) bool.
 
-        They are those of the baseline: a place that another answer was steered to is none.
+        They are those of the baseline: a place that another answer was steered to is none. An
+        answer that read other tokens, those of a crop, is tested itself.
         """
-        trace = self.traces[self.baseline]
+        own, trace = self.traces[name], self.traces[self.baseline]
+        is_same = np.array_equal(own.cells, trace.cells, equal_nan=True)
+        trace = trace if is_same else own
         return sink_tokens(trace, view.token_of(trace))
 
     @property
@@ -194,13 +196,15 @@ class Curves:
         """Measures every answer at the chosen token."""
         tokens = {name: view.token_of(trace) for name, trace in result.traces.items()}
         items = result.traces.items()
-        asked = result.asked
+        asked = {name: result.asked(name) for name in result.traces}
         return cls(
             {name: metrics.image_share(trace, tokens[name]) for name, trace in items},
             {name: metrics.visual_entropy(trace, tokens[name]) for name, trace in items},
-            {name: metrics.in_box_mass(trace, asked, tokens[name]) for name, trace in items}
-            if asked is not None
-            else {},
+            {
+                name: metrics.in_box_mass(trace, asked[name], tokens[name])
+                for name, trace in items
+                if asked[name] is not None
+            },
         )
 
 

@@ -31,8 +31,9 @@ def sweep_grid(sweep: Sweep) -> str:
     return (
         '<div class="vl-sweep-box"><div class="vl-sweep" role="group" aria-label="Injection ranges"'
         f' style="--n:{count}"><span class="vl-sweep-corner">from ↓ to →</span>{heads}{rows}</div>'
-        f'</div><p class="vl-small">Change of the log-probability, {low:+.2f} to {high:+.2f}; '
-        f"colours from −{limit:.2f} (blue) to +{limit:.2f} (orange). The best range has a frame."
+        f'</div><p class="vl-small">Change of the log-probability, {_signed(low)} to '
+        f"{_signed(high)}; colours from −{limit:.2f} (blue) to +{limit:.2f} (orange). "
+        "The best range has a frame."
         f"{note}</p>"
     )
 
@@ -40,6 +41,10 @@ def sweep_grid(sweep: Sweep) -> str:
 def range_of(index: int, count: int) -> tuple[int, int]:
     """Returns first and last layer of the cell with that number."""
     return divmod(index, count)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _cell(sweep: Sweep, start: int, end: int, limit: float) -> str:
@@ -54,7 +59,7 @@ def _cell(sweep: Sweep, start: int, end: int, limit: float) -> str:
     blocked = start <= sweep.learning[1]
     return chip(
         start * count + end,
-        f"{value:+.1f}" if count <= _MOST_WORDS else "",
+        f"{value:+.1f}".replace("-", "−") if count <= _MOST_WORDS else "",
         class_=" ".join(kinds),
         aria_pressed=None,
         disabled="disabled" if blocked else None,
