@@ -19,6 +19,7 @@ from vif.ui import build_demo, launch_options
 ASSETS = Path(__file__).parents[2] / "assets"
 HAS_MODEL = (ASSETS / "demo-vlm").is_dir() and (ASSETS / "demo-vif").is_dir()
 TIMEOUT_MS = 15_000
+SHOTS = os.environ.get("SCREENSHOTS")
 expect.set_options(timeout=TIMEOUT_MS)
 
 
@@ -153,6 +154,32 @@ def run(page):
     expect(page.locator("#stop")).to_be_enabled()
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#cards .vl-card").first).to_be_visible()
+
+
+def shoot(page, name):
+    if SHOTS:
+        page.wait_for_timeout(600)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def choose(page, label):
+    page.locator("#methods input").click()
+    page.get_by_role("option", name=label, exact=True).click()
+    page.locator("#methods input").press("Tab")
+
+
+def leave_out(page, label):
+    page.locator("#methods .token", has_text=label).locator(".token-remove").click()
+
+
+def drag(page, selector, start, end):
+    """Drags inside an element, in shares of its size."""
+    target = page.locator(selector).first
+    target.scroll_into_view_if_needed()
+    box = target.bounding_box()
+    for i, (x, y) in enumerate((start, end)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+        page.mouse.up() if i else page.mouse.down()
 
 
 def pytest_collection_modifyitems(items):

@@ -1,0 +1,126 @@
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import HAS_MODEL, choose, drag, leave_out, run, shoot
+
+
+def test_four_methods_stand_side_by_side_and_five_are_refused(open_page, url):
+    page = open_page(url)
+    choose(page, "PAI")
+    choose(page, "Uniform map")
+    expect(page.locator("#own-pai")).to_be_visible()
+    expect(page.locator("#method-lines li")).to_have_count(4)
+    run(page)
+    expect(page.locator("#cards .vl-card")).to_have_count(5)
+    expect(page.locator("#maps figure")).to_have_count(4)
+    shoot(page, "four")
+    page.get_by_label("Show", exact=True).click()
+    page.get_by_role("option", name="Differences from plain").click()
+    expect(page.locator('#maps [data-method="difference"]')).to_have_count(3)
+    choose(page, "VCD")
+    expect(page.get_by_role("alert")).to_contain_text("5 methods are chosen")
+    page.locator("#run").click()
+    expect(page.locator("#message")).to_contain_text("at most 4")
+    expect(page.locator("#cards .vl-card")).to_have_count(5)
+    leave_out(page, "VCD")
+    leave_out(page, "PAI")
+    expect(page.locator("#own-pai")).to_be_hidden()
+
+
+def test_a_marked_place_is_scored_and_asked_with(open_page, url):
+    page = open_page(url)
+    page.locator("#look button").first.click()
+    page.locator("#look-ask").click()
+    expect(page.locator("#look-note")).to_contain_text("Nothing is marked")
+    drag(page, ".vl-draw-area", (0.1, 0.2), (0.4, 0.6))
+    expect(page.locator("#look-note")).to_contain_text("Marked: 1 box.")
+    page.locator('[data-tool="brush"]').click()
+    drag(page, ".vl-draw-area", (0.6, 0.2), (0.8, 0.3))
+    expect(page.locator("#look-note")).to_contain_text("1 box and 1 stroke")
+    page.locator('[data-act="undo"]').click()
+    expect(page.locator("#look-note")).to_contain_text("Marked: 1 box.")
+    page.locator("#look-check").click()
+    expect(page.locator("#look-note")).to_contain_text("known")
+    page.locator("#draw").click()
+    expect(page.locator(".vl-drawn")).to_have_count(0)
+    page.locator("#look-check").click()
+    expect(page.locator("#look-note")).to_contain_text("Nothing is marked yet")
+    page.locator('[data-tool="box"]').click()
+    drag(page, ".vl-draw-area", (0.1, 0.1), (0.9, 0.9))
+    page.locator("#look-check").click()
+    expect(page.locator("#look-note")).to_contain_text("overlap (IoU)")
+    expect(page.locator(".vl-draw-area .vl-box").first).to_be_attached()
+    page.locator("#look-ask").click()
+    expect(page.locator('#cards [data-method="look"]')).to_be_visible()
+    expect(page.locator("#methods .token")).to_have_count(3)
+    expect(page.locator(".vl-drawn")).to_have_count(1)
+    shoot(page, "look")
+
+
+def test_a_changed_mixture_is_asked_beside_the_others(open_page, url):
+    page = open_page(url)
+    run(page)
+    page.get_by_role("tab", name="Mixture").click()
+    page.locator("#change button").first.click()
+    expect(page.get_by_label("sigma")).to_be_disabled()
+    page.locator('#mixture [data-kind="mute"]').first.click()
+    expect(page.locator("#mixture .vl-muted-component")).to_have_count(1)
+    before = page.get_by_label("x", exact=True).input_value()
+    drag(page, '#mixture [data-drag="0"] ellipse.vl-inner', (0.5, 0.5), (2.5, 0.5))
+    expect(page.get_by_label("x", exact=True)).not_to_have_value(before)
+    page.get_by_label("sigma").fill("0.2")
+    expect(page.locator("#mixture")).to_contain_text("1 muted, 1 changed")
+    page.locator("#ask-again").click()
+    expect(page.locator('#cards [data-method="changed"]')).to_contain_text("1 muted")
+    expect(page.locator("#cards .vl-card")).to_have_count(4)
+    expect(page.locator("#mixture .vl-muted-component")).to_have_count(1)
+    shoot(page, "changed")
+    page.locator("#undo-changes").click()
+    expect(page.locator("#mixture .vl-muted-component")).to_have_count(0)
+
+
+def test_sinks_are_marked_without_the_model(answered):
+    page = answered
+    page.get_by_label("Show", exact=True).click()
+    page.get_by_role("option", name="Sinks taken out").click()
+    expect(page.locator("#maps")).to_contain_text("attention-column test")
+    page.get_by_label("Show", exact=True).click()
+    page.get_by_role("option", name="Attention as it is").click()
+    expect(page.locator("#maps")).not_to_contain_text("attention-column test")
+
+
+@pytest.mark.skipif(not HAS_MODEL, reason="probes need a model")
+def test_probes_stay_until_they_are_removed_and_a_range_can_be_taken(open_page, url):
+    page = open_page(url)
+    run(page)
+    page.get_by_role("tab", name="Probes").click()
+    results = page.locator("#probe-results h4")
+    for count, name in enumerate(("Head divergence", "Layer ranges"), start=1):
+        page.locator("#probe-kind label", has_text=name).click()
+        page.locator("#probe-run").click()
+        expect(results).to_have_count(count)
+    expect(page.locator("#probe-results .js-plotly-plot")).to_be_visible()
+    cell = page.locator("#probe-results .vl-range-cell:enabled").last
+    cell.click()
+    expect(page.get_by_label("Injection layers from")).to_have_value("7")
+    expect(page.locator("#probe-message")).to_contain_text("stand in the settings")
+    run(page)
+    expect(results).to_have_count(2)
+    shoot(page, "probes")
+    page.get_by_role("button", name="Remove", exact=True).first.click()
+    expect(results).to_have_text(["Head divergence"])
+
+
+def test_a_training_is_watched_step_by_step(open_page, url, traces, tmp_path):
+    page = open_page(url)
+    page.locator("#training button").first.click()
+    page.get_by_label("Traces folder").fill(str(tmp_path))
+    page.locator("#training-open").click()
+    expect(page.locator("#training-message")).to_contain_text("holds no index.json")
+    page.get_by_label("Traces folder").fill(str(traces))
+    page.locator("#training-open").click()
+    expect(page.locator("#training-view")).to_contain_text("Step 80")
+    page.locator("#training-strip button").first.click()
+    expect(page.locator("#training-view")).to_contain_text("Step 0")
+    expect(page.locator("#training-view figure")).to_have_count(2)
+    shoot(page, "training")
