@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.tiny import tiny_session
 from vif.errors import InputError
+from vif.scenes import draw_scene
 from vif.settings import Settings
 
 
@@ -34,3 +36,9 @@ def test_learning_layers_are_stretched_over_injection_layers():
     published = Settings(learning=(11, 17), injection=(25, 31), stride=2)
     assert published.sources() == {25: 11, 27: 13, 29: 15, 31: 17}
     assert Settings(learning=(1, 4), injection=(6, 7)).sources() == {6: 1, 7: 3}
+
+
+def test_a_setting_of_a_method_that_is_not_asked_is_refused():
+    session, image = tiny_session(), draw_scene(0, "test").image
+    with pytest.raises(InputError, match=r"'pai'.*not among the methods asked: plain"):
+        session.ask(image, "Is there a star?", ["plain"], options={"pai": {"alpha": 0.3}})

@@ -124,6 +124,7 @@ class Session:
             "options": options,
         }  # fmt: skip
         settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
+        check_options(methods, settings)
         item = (open_image(image), question, context, boxes)
         found = self.ask_batch([item], methods, settings, cancel, looks=[look])
         return {name: traces[0] for name, traces in found.items()}
@@ -217,6 +218,17 @@ def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> 
             "tokens: give one weight per token, boxes, or a mask (H, W)."
         )
     return place / max(place.sum(), 1e-12)
+
+
+def check_options(methods: Sequence[str | registry.Method], settings: Settings) -> None:
+    """Raises `InputError` if a setting was given for a method that is not asked."""
+    asked = [method.name for method in _find_methods(methods)]
+    for name in settings.options:
+        if name not in asked:
+            raise InputError(
+                f"A setting was given for {name!r}, which is not among the methods asked: "
+                f"{', '.join(asked)}."
+            )
 
 
 def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Method]:
