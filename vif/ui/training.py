@@ -59,7 +59,7 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
         html_block(_NOTE)
         with gr.Row(elem_classes="vl-training-open"):
             folder = gr.Textbox(
-                str(bundled) if is_bundled else "",
+                _near(bundled) if is_bundled else "",
                 label="Traces folder",
                 placeholder="folder of the training, then /traces",
                 max_lines=1,
@@ -67,7 +67,7 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
                 visible=any_folder,
                 elem_id="training-folder",
             )
-            words = "Open" if any_folder else "Open the training of the bundled adapter"
+            words = "Open" if any_folder else "Open a recorded training"
             button = gr.Button(words, size="sm", min_width=90, scale=1, elem_id="training-open")
         message = html_block(elem_id="training-message", elem_classes="vl-message")
         with gr.Column(visible=False) as body:
@@ -86,6 +86,12 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
             strip = html_block(js_on_load=PICK_SCRIPT, elem_id="training-strip")
             view = html_block(elem_id="training-view")
     return Scrubber(folder, button, message, body, question, layer, step, strip, view)
+
+
+def _near(folder: Path) -> str:
+    """A folder as one would type it here; where this program lies is not for visitors to read."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int) -> None:
