@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.variants import ABLATIONS, CONTROLS, SHARE, Variant
+from training.variants import ABLATIONS, CONTROLS, Variant
 
 PROCESSES = min(2, os.cpu_count() or 1)
 TEXTS = (64, 128, 256, 384)
@@ -115,12 +115,12 @@ class Chain:
         ]
 
     def variants(self, variants: tuple[Variant, ...]) -> list[Stage]:
-        """Other adapters on the same model, at a share of the length, each with its benchmark."""
-        map_steps = max(1, round(SHARE * self.size.map_steps))
-        joint_steps = max(1, round(SHARE * self.size.joint_steps))
+        """Other adapters on the same model, each with its benchmark."""
         stages = []
         for variant in variants:
             folder = self.work / variant.name
+            map_steps = max(1, round(variant.share * self.size.map_steps))
+            joint_steps = max(1, round(variant.share * self.size.joint_steps))
             if variant.has_map:
                 steps = (map_steps, joint_steps)
             else:  # the same time, all of it on answers
