@@ -168,7 +168,8 @@ def test_inter_leaves_steps_below_the_threshold_alone():
 
 @pytest.mark.parametrize("name", ["pai", "vcd"])
 def test_only_the_first_token_is_guided_when_the_phase_is_prefill(name):
-    session, options = session_of("llava"), {"pai": {"alpha": 0, "gamma": 3}}
+    session = session_of("llava")
+    options = {"pai": {"alpha": 0, "gamma": 3}} if name == "pai" else {}
     plain = one(session, "plain")
     trace = one(session, name, phase="prefill", options=options)
     assert not np.isclose(trace.logprobs[0], plain.logprobs[0], atol=1e-4)

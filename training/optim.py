@@ -21,15 +21,18 @@ class MuonWithAdamW(torch.optim.Optimizer):
     """Muon for matrices, AdamW for the rest, in one optimiser as schedulers and Trainer expect.
 
     Attributes:
-        parts: The two; their parameter groups are this one's.
+        parts: The two, or the one that has something to do; their parameter groups are this one's.
     """
 
     def __init__(self, matrices: list[dict[str, Any]], rest: list[dict[str, Any]]) -> None:
-        """Takes parameter groups with ``params`` and ``lr``."""
-        muon = torch.optim.Muon(matrices, weight_decay=MUON_DECAY, adjust_lr_fn="match_rms_adamw")
-        adam = torch.optim.AdamW(rest, weight_decay=0.0, betas=ADAM_BETAS)
-        super().__init__([*muon.param_groups, *adam.param_groups], {})
-        self.parts = [muon, adam]
+        """Takes parameter groups with ``params`` and ``lr``, one of the lists possibly empty."""
+        self.parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            muon = {"weight_decay": MUON_DECAY, "adjust_lr_fn": "match_rms_adamw"}
+            self.parts.append(torch.optim.Muon(matrices, **muon))
+        if rest:
+            self.parts.append(torch.optim.AdamW(rest, weight_decay=0.0, betas=ADAM_BETAS))
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
         self._share()
 
     def _share(self) -> None:
