@@ -6,6 +6,8 @@ import pytest
 
 from training import make_report
 from training.method_table import NOTHING, method_section, method_table
+from training.variant_tables import variant_table
+from training.variants import Variant
 
 ALL, HARD = "all", "fine-grained + grounding"
 
@@ -81,3 +83,45 @@ def test_a_section_is_filled_once_and_nothing_else_is_touched():
     assert make_report.fill(filled, {"methods": "new | \\1"}) == filled
     with pytest.raises(ValueError, match="0 sections named 'magic'"):
         make_report.fill(readme, {"magic": ""})
+
+
+def answered(right, pointing=None):
+    gain = [float(c) for c in right]
+    return {
+        "accuracy": {ALL: sum(gain) / len(gain)},
+        "interval": {ALL: [0.1, 0.9]},
+        "pointing": pointing,
+        "right": right,
+    }
+
+
+def write(results, name, n=10, **methods):
+    run = {"n": n, "split": "test", "seed": 0, "text": 0, "methods": methods}
+    (results / "variants").mkdir(exist_ok=True)
+    (results / "variants" / f"{name}.json").write_text(json.dumps([run]))
+
+
+def test_variants_are_compared_with_plain_and_with_the_first_question_by_question(tmp_path):
+    plain = answered("0000011111")
+    variants = (
+        Variant("shipped", "the adapter", is_shipped=True),
+        Variant("lora", "tuned", tunes_model=True),
+        Variant("waiting", "not run"),
+    )
+    assert "reproduce-all" in variant_table(tmp_path, variants)
+    write(tmp_path, "shipped", plain=plain, vif=answered("0011111111", 0.5))
+    write(tmp_path, "lora", plain=answered("0000011110"))
+    table = variant_table(tmp_path, variants)
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    head, _, base, shipped, lora = cells
+    assert head[3:5] == ["less plain", "less shipped"]
+    assert base[:3] == ["plain", "the bundled model", "50.0 [10.0, 90.0]"]
+    assert (base[3], base[4].split()[0]) == ("", "-30.0")
+    assert (shipped[3].split()[0], shipped[4], shipped[6]) == ("+30.0", "", "50.0")
+    # Two scenes of five questions: the interval spans what each of them says alone.
+    assert lora[3] == "-10.0 [-20.0, +0.0]"
+    assert lora[4] == "-40.0 [-60.0, -20.0]"
+
+    write(tmp_path, "waiting", n=9, vif=answered("1" * 9))
+    with pytest.raises(ValueError, match="the same for all"):
+        variant_table(tmp_path, variants)

@@ -118,14 +118,15 @@ class Chain:
         """Other adapters on the same model, each with its benchmark."""
         stages = []
         for variant in variants:
-            folder = self.work / variant.name
+            folder = self.adapter if variant.is_shipped else self.work / variant.name
             map_steps = max(1, round(variant.share * self.size.map_steps))
             joint_steps = max(1, round(variant.share * self.size.joint_steps))
             if variant.has_map:
                 steps = (map_steps, joint_steps)
             else:  # the same time, all of it on answers
                 steps = (0, round(variant.joint_share * joint_steps))
-            stages += self.train(variant.name, *steps, variant.flags, variant.seed)
+            if not variant.is_shipped:
+                stages += self.train(variant.name, *steps, variant.flags, variant.seed)
             asked = ("--split", variant.split, "--methods", *variant.methods)
             model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(

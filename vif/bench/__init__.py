@@ -1,6 +1,6 @@
 """Accuracy and attention on scenes, method by method, with intervals, costs and controls."""
 
-from vif.bench.outcomes import interval
+from vif.bench.outcomes import by_group, interval
 from vif.bench.questions import ALL, HARD, Item, items
 from vif.bench.running import BASELINE, BATCH_SIZE, run, run_controls, supported
 from vif.bench.tables import table
@@ -11,6 +11,7 @@ __all__ = [
     "BATCH_SIZE",
     "HARD",
     "Item",
+    "by_group",
     "interval",
     "items",
     "run",
