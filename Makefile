@@ -40,10 +40,10 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/python app.py --host $(HOST) --port $(PORT)
 
-reproduce: $(TEST_INSTALLED)
+reproduce: browser
 	$(BIN)/python -m training.reproduce $(if $(SMOKE),--smoke)
 
-reproduce-all: $(TEST_INSTALLED)
+reproduce-all: browser
 	$(BIN)/python -m training.reproduce --all $(if $(SMOKE),--smoke)
 
 test: lint browser

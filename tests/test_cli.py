@@ -176,7 +176,7 @@ def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
         (["--scene", "-1"], "--scene is -1"),
         (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
         (["--scene", "3", "--method", "plain"], "injects no map"),
-        (["--image-file", "x.png", "--query", "a", "--box", "1", "0", "0", "1"], "The box is"),
+        (["--image-file", "x.png", "--query", "a", "--box", "1", "0", "0", "1"], "A box is"),
     ],
 )
 def test_a_mistake_in_a_sweep_is_one_sentence(run, flags, words):

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import BOX, FAMILIES, LONGER, QUESTION, ask, noise, one, request_of, session_of
+from tests.asking import (
+    BOX,
+    FAMILIES,
+    LONGER,
+    QUESTION,
+    ask,
+    noise,
+    one,
+    request_of,
+    session_of,
+    together_and_alone,
+)
 from vif import methods
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
@@ -16,8 +27,9 @@ from vif.methods import aif
 from vif.methods.compose import NAMED, composites
 from vif.methods.free import GENERIC
 from vif.methods.how import EDITS
-from vif.methods.maps import MAPS, layer_entropy, ratio
+from vif.methods.maps import MAPS, ratio
 from vif.methods.reading import token_dynamics
+from vif.metrics import token_entropy
 
 
 def defaults(options):
@@ -147,17 +159,30 @@ def test_entropy_over_layers():
     found = np.zeros((1, 4, 3))
     found[0, 1, 0] = 0.2
     found[0, :, 1] = 0.3
-    assert np.allclose(layer_entropy(found), [[0, np.log(4), np.log(4)]])
+    assert np.allclose(token_entropy(found), [[0, np.log(4), np.log(4)]])
 
 
-def test_a_random_place_is_drawn_by_seed_and_words_alone():
-    session = session_of("llava")
-    both = MAPS["random"].make(request_of(session, questions=(LONGER, QUESTION)))
-    alone = MAPS["random"].make(request_of(session, questions=(QUESTION,)))
-    assert torch.equal(both[1:], alone)
+def test_a_random_place_is_drawn_by_seed_picture_and_words_alone():
+    session, random = session_of("llava"), MAPS["random"].make
+    both = random(request_of(session, questions=(QUESTION, LONGER)))
+    request = request_of(session, questions=(QUESTION,))
+    alone = random(request)
+    assert torch.equal(both[:1], alone)
     assert not torch.allclose(both[0], both[1])
-    other = replace(request_of(session), settings=replace(session.defaults, seed=1))
-    assert not torch.allclose(MAPS["random"].make(other), alone)
+    others = (
+        replace(request, settings=replace(session.defaults, seed=1)),
+        replace(request, images=request_of(session, questions=(LONGER, QUESTION)).images[1:]),
+    )
+    for other in others:
+        assert not torch.allclose(random(other), alone)
+
+
+def test_the_random_control_moves_the_mixture_anew_for_every_question():
+    session = session_of("llava")
+    for many, alone in together_and_alone(session, "random"):
+        assert np.allclose(many.mixtures[0].means, alone.mixtures[0].means)
+    first, second = (many.mixtures[0].means for many, _ in together_and_alone(session, "random"))
+    assert not np.allclose(first, second)
 
 
 # Edits of attention
@@ -269,7 +294,7 @@ def test_aif_cuts_by_entropy_in_all_layers_and_steps():
     assert is_cut.sum() == trace.meta["notes"]["cut"] == round(0.4 * on_image.sum())
     assert not is_cut[~on_image].any()
     with torch.no_grad():
-        spread = layer_entropy(token_dynamics(request_of(session)))[0]
+        spread = token_entropy(token_dynamics(request_of(session)))[0]
     assert spread[is_cut].min() >= spread[on_image & ~is_cut].max()
 
 

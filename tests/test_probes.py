@@ -6,6 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from PIL import ImageOps
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
@@ -22,6 +23,7 @@ from vif.lens import Batch
 from vif.metrics import sensitivity
 from vif.probes.cuts import Cut, CutTap
 from vif.reread import Reading
+from vif.session import Session
 
 QUESTION = "What is the colour of the star?"
 BOX = (0.3, 0.3, 0.6, 0.7)
@@ -112,7 +114,7 @@ def sets(reading, boxes=(BOX,)):
     prompt, length = reading.prompt, reading.length
     marked = {name: torch.zeros(length, dtype=torch.bool) for name in ("last", "question", "image")}
     marked["last"][length - 1] = True
-    marked["question"][prompt.question.start : length - 1] = True
+    marked["question"][prompt.image[-1] + 1 : length - 1] = True
     marked["image"][prompt.image] = True
     x, y = prompt.layout.centres.T
     half = 0.5 / np.sqrt(len(x))
@@ -205,6 +207,19 @@ def test_exits_match_dense_attention_and_end_at_plain(session, image, reading):
         dropped = dense_logprobs(session.backbone, reading.batch, cut)
         expected = (plain.exp() * (plain - dropped)).sum()
         assert found.kl[last_seen + 1] == pytest.approx(float(expected), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_an_image_that_no_layer_shows_changes_nothing(family):
+    """Row breaks and tile marks between image tokens have seen it, and are hidden with it."""
+    session, first = Session(tiny_backbone(family)), ramp_image((100, 60))
+    found = [
+        probes.exit_sweep(session, image, "what colour ?", answer="red")
+        for image in (first, ImageOps.invert(first))
+    ]
+    left, right = (one.probability for one in found)
+    assert left[0] == pytest.approx(right[0], rel=1e-5)
+    assert left[-1] != right[-1]
 
 
 def test_the_first_exit_is_the_last_change(session, image, reading):

@@ -10,7 +10,7 @@ from tests.test_training_families import SETTINGS, TURNS, items_of, picture, ref
 from tests.tiny import tiny_adapter
 from training.batches import BOXED, QUESTIONS, TOKENS, Collator
 from training.encoding import Encoder
-from training.model import VIFModel
+from training.model import NOTHING, VIFModel
 from training.plan import Plan
 from training.records import Record
 from training.tuning import thaw
@@ -158,14 +158,35 @@ def test_text_alone_adds_to_the_answer_loss_only():
     spoken = encoder.encode(9, None, [Record("text", None, [TURNS[0]])], refuse)
     collate = Collator(whole=True)
     apart = [model(collate(part), POSTERIOR) for part in (items, [spoken])]
-    assert set(apart[1]) == {"lm"}
+    assert set(apart[1]) == {"lm", NOTHING}
     batch = collate([items[0], spoken, items[1], None])
     together = model(batch, POSTERIOR)
     assert batch["counts"][QUESTIONS] == 4
     for name, value in together.items():
         expected = apart[0][name] + (apart[1]["lm"] if name == "lm" else 0)
         assert torch.allclose(value, expected, rtol=1e-4, atol=1e-5), name
-    assert model(collate([spoken]), replace(POSTERIOR, map_only=True)) == {}
+    assert model(collate([spoken]), replace(POSTERIOR, map_only=True)) == {NOTHING: 0}
+
+
+def test_text_alone_begins_as_the_tokenizer_begins_a_text(monkeypatch):
+    backbone = tiny_backbone("llava")
+    written = backbone.processor.chat_template
+    begun = []
+    for template in (written, written.replace("<bos>", "")):
+        monkeypatch.setattr(backbone.processor, "chat_template", template)
+        item = Encoder(backbone).encode(0, None, [Record("text", None, [TURNS[0]])], refuse)
+        begun.append(item.rows[0].ids.tolist())
+    assert begun[0][0] == backbone.processor.tokenizer.bos_token_id
+    assert begun[0] == begun[1]
+
+
+def test_a_batch_without_anything_to_look_at_gives_every_parameter_a_gradient_of_0():
+    """Processes that share gradients have to agree on which parameters have one."""
+    model = made(tune="lora")
+    model(Collator(whole=True)([None]), POSTERIOR)[NOTHING].backward()
+    for name, parameter in model.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+        assert parameter.grad is None or not parameter.grad.any()
 
 
 @torch.no_grad()

@@ -55,6 +55,26 @@ def test_records_of_an_image_come_together_in_either_format(folder, lines):
     assert skipped.count == 0
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 64])
+def test_a_list_is_read_piece_by_piece(folder, monkeypatch, chunk):
+    monkeypatch.setattr("training.records.CHUNK", chunk)
+    many = [record(id="ä🙂"), {"id": "]"}, record(id="b", image="b.png"), record(id="c")]
+    records, skipped = read(folder, many)
+    assert [[part.name for part in records.read(i)] for i in range(len(records))] == [
+        ["ä🙂", "c"],
+        ["b"],
+    ]
+    assert skipped.count == 1
+
+
+def test_an_item_has_no_more_records_than_it_may(folder):
+    path = folder / "data.json"
+    path.write_text(json.dumps([record(id=str(i)) for i in range(5)]))
+    records = Records(path, folder, Skipped(None), together=2)
+    names = [[part.name for part in records.read(i)] for i in range(len(records))]
+    assert names == [["0", "1"], ["2", "3"], ["4"]]
+
+
 def test_an_indented_list_is_read(folder):
     path = folder / "data.json"
     path.write_text(json.dumps([record(), record(id="b")], indent=2))
@@ -94,6 +114,12 @@ def test_turns_context_and_boxes_are_read(folder):
         ({"conversations": [{"from": "human", "value": "<image>"}, ASKED[1]]}, "empty"),
         ({"conversations": [ASKED[0], {"from": "gpt", "value": 3}]}, "no text"),
         ({"image": None}, "has no image"),
+        ({"image": 300 * "x"}, "is missing"),
+        ({"conversations": [ASKED[0], {"from": "gpt", "value": "an <image>"}]}, "answer holds"),
+        ({"questions": ["a"]}, "no list of objects"),
+        ({"questions": {"boxes": []}}, "no list of objects"),
+        ({"questions": [{"boxes": [[1, 2, 3]]}]}, "no list of"),
+        ({"questions": [{"boxes": [1, 2, 3, 4]}]}, "no list of"),
     ],
 )
 def test_bad_records_are_skipped_counted_and_listed(folder, changes, reason):

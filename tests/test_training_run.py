@@ -153,6 +153,21 @@ def test_processes_and_accumulation_do_not_change_the_losses(model, data, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_process_without_anything_to_learn_from_stops_nobody(model, data, tmp_path):
+    """Three of six pictures are broken, so that batches of one are often empty."""
+    folder = tmp_path / "scenes"
+    shutil.copytree(data.parent, folder)
+    for path in sorted(folder.rglob("*.png"))[::2]:
+        path.write_bytes(b"no picture")
+    each = {"per_device_train_batch_size": 1, "max_steps": 6}
+    words = command(*arguments(model, folder / data.name, tmp_path / "run", **each))
+    process = torchrun([*words, "--ddp_backend", "gloo"], processes=2)
+    assert process.wait(timeout=300) == 0, process.stdout.read()
+    assert len(losses(tmp_path / "run")) == 6
+    assert "broken" in (tmp_path / "run/skipped.jsonl").read_text()
+
+
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_losses(model, data, tmp_path):
     whole, killed = (
         arguments(model, data, tmp_path / name, max_steps=30, save_steps=5)

@@ -54,6 +54,12 @@ def saved(model, data, tmp_path_factory):
         ({"model_name_or_path": "nowhere/at-all-x"}, "no such model|No vision-language model"),
         ({"image_folder": "nowhere"}, "no image folder"),
         ({"weights": "nowhere"}, "No adapter at"),
+        ({"renderer": "foo"}, "renderer is 'foo'"),
+        ({"latent_num_heads": 3}, "cannot be split"),
+        (
+            {"load_best_model_at_end": True, "eval_strategy": "steps", "eval_steps": 2},
+            "load_best_model_at_end is not supported",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(model, data, tmp_path, changes, message):
@@ -76,6 +82,14 @@ def test_lora_without_vif_is_trained_as_a_control(model, data, tmp_path):
     assert not (tmp_path / "config.json").exists()
     session = load(tmp_path / "lora")
     assert session.adapter is None
+
+
+def test_lora_is_trained_in_full_precision_on_a_backbone_of_half(model):
+    backbone = Backbone.load(model, dtype="float16")
+    thaw(backbone, "lora", 2, 4.0, 0.0)
+    trained = [p.dtype for p in backbone.model.parameters() if p.requires_grad]
+    assert set(trained) == {torch.float32}
+    assert backbone.model.get_input_embeddings().weight.dtype == torch.float16
 
 
 def test_no_data_is_refused(model, tmp_path):

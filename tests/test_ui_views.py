@@ -15,7 +15,7 @@ from vif.ui.form import Truth
 from vif.ui.maps import caption, contact_sheet, heatmaps, role_of
 from vif.ui.markup import visible_token
 from vif.ui.mixtures import mixture_panel
-from vif.ui.state import SHOWS, MixtureView, Result, View, coverage
+from vif.ui.state import SHOWS, MixtureView, Result, View
 
 LONG_TEXT = "word " * 120
 
@@ -117,12 +117,6 @@ def test_components_are_round_in_image_coordinates(result):
     rx, ry = re.search(ring, html).groups()
     height, width = result.picture.shape[:2]
     assert float(rx) / float(ry) == pytest.approx(width / height, rel=0.01)
-
-
-def test_coverage_is_the_covered_share_of_a_cell():
-    cells = np.array([[0, 0, 0.5, 0.5], [0.5, 0, 1, 0.5], [np.nan] * 4])
-    shares = coverage(cells, ((0.25, 0, 1, 1), (0, 0, 0.1, 0.1)))
-    np.testing.assert_allclose(shares, [0.5, 1, 0])
 
 
 def test_tiles_are_shown_instead_of_the_whole_image(result):

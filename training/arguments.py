@@ -21,6 +21,9 @@ class VIFArguments:
 
     model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
     data_path: str = _flag("", "LLaVA-format data: a JSON list or JSON lines.")
+    records_together: int = _flag(
+        16, "Most records of an image that are one of a batch, and share it where they can."
+    )
     image_folder: str = _flag("", "Folder of its images; by default that of the data.")
     eval_data_path: str = _flag("", "Data to validate on; several with commas between them.")
     eval_images: int = _flag(48, "Images of each that are looked at.")

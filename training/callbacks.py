@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,7 @@ class LogFile(TrainerCallback):
         path = Path(args.output_dir) / "log.jsonl"
         if state.is_world_process_zero and path.exists():
             lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-            path.write_text("".join(kept))
+            path.write_text("".join(line for line in lines if _step(line) <= state.global_step))
 
     @override
     def on_log(
@@ -47,6 +47,14 @@ class LogFile(TrainerCallback):
         """Appends a line."""
         if state.is_world_process_zero and logs is not None:
             write_line(args, {"step": state.global_step, **logs})
+
+
+def _step(line: str) -> float:
+    """Step of a line of the log; infinite for one that was cut short."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return math.inf
 
 
 def write_line(args: TrainingArguments, line: dict[str, Any]) -> None:

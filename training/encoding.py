@@ -163,7 +163,7 @@ class Encoder:
         if image is None:
             empty = torch.zeros(1, 0, dtype=torch.long)
             head = {"input_ids": empty, "attention_mask": empty}
-            return head, torch.zeros(0, dtype=torch.long), None, [], []
+            return head, torch.zeros(0, dtype=torch.long), None, self._beginning(asked), []
         prompt = asked if self._is_templated else self.backbone.render(record.turns[0].text)
         try:
             inputs = self.backbone.process(prompt, image)
@@ -181,6 +181,15 @@ class Encoder:
         head = {n: t[:, :first] if n in TEXT_INPUTS else t for n, t in inputs.items()}
         layout = self.backbone.family.layout(picture)
         return head, columns, layout, behind[: len(behind) - kept], bare[: len(bare) - kept]
+
+    def _beginning(self, text: str) -> list[int]:
+        """What the tokenizer puts before a text by itself, unless its template has done so."""
+        if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token):
+            return []
+        marked, bare = (
+            self.tokenizer("a", add_special_tokens=own)["input_ids"] for own in (True, False)
+        )
+        return marked[: marked.index(bare[0])]
 
     def _split(self, record: Record) -> tuple[str, str, list[Span]]:
         """The first question as a prompt, the conversation as text, and where its turns are."""

@@ -19,6 +19,9 @@ ACCUMULATION=${ACCUMULATION:-$((512 / (GPUS * BATCH)))}
   echo "error: GPUS x BATCH x ACCUMULATION is $((GPUS * BATCH * ACCUMULATION)), expected 512" >&2
   exit 2
 }
+# Conversations that share a frozen image come together; otherwise each counts for itself.
+TOGETHER=1
+[ "$TUNE" = adapter ] && TOGETHER=16
 SHARDING=()
 [ "$TUNE" = full ] && SHARDING=(--deepspeed training/configs/zero2.json)
 
@@ -27,6 +30,7 @@ torchrun --standalone --nproc_per_node "$GPUS" -m training.train_vif \
   --model_name_or_path "$MODEL" \
   --data_path "$DATA" \
   --image_folder "$IMAGES" \
+  --records_together "$TOGETHER" \
   --output_dir "$OUT" \
   --tune "$TUNE" \
   --use_latent_importance True \

@@ -1,4 +1,4 @@
-"""Puts a trained model, its adapter, its examples and the logs of their making into assets/."""
+"""Puts a trained model, its adapter and its examples into assets/."""
 
 from __future__ import annotations
 
@@ -24,15 +24,6 @@ def install(model: Path, adapter: Path, assets: Path) -> None:
         for pattern in patterns:
             for path in source.glob(pattern):
                 shutil.copyfile(path, folder / path.name)
-    logs = assets / "results" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    work = adapter.parent
-    for path in (work / "pretrain", work / f"{adapter.name}-map", adapter):
-        if (path / "log.jsonl").exists():
-            shutil.copyfile(path / "log.jsonl", logs / f"{path.name}.jsonl")
-    timings = work / "timings.json"
-    if timings.exists():
-        shutil.copyfile(timings, assets / "results" / "timings.json")
 
 
 def main() -> None:

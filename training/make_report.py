@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -135,7 +136,8 @@ def save_chart(figure: go.Figure, path: Path) -> None:
     """Renders a figure to PNG with the browser that the tests use."""
     from playwright.sync_api import sync_playwright
 
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2)
@@ -177,12 +179,25 @@ def sections(results: Path) -> dict[str, str]:
     return found
 
 
+def keep_logs(runs: Path, results: Path) -> None:
+    """Copies the log of every training in a folder, and the seconds of all stages."""
+    logs = results / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for path in runs.glob("*/log.jsonl"):
+        shutil.copyfile(path, logs / f"{path.parent.name}.jsonl")
+    if (runs / "timings.json").exists():
+        shutil.copyfile(runs / "timings.json", results / "timings.json")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--runs", type=Path, help="folder of trainings whose logs are kept")
     args = parser.parse_args()
+    if args.runs is not None:
+        keep_logs(args.runs, args.results)
     args.readme.write_text(fill(args.readme.read_text(), sections(args.results)))
     save_chart(text_chart(read_runs(args.results)), args.results / CHART)
 

@@ -19,6 +19,7 @@ from vif.attention import select
 from vif.backbone import Backbone
 
 TUNES = ("adapter", "lora", "full")
+NOTHING = "nothing"
 
 
 class VIFModel(nn.Module):
@@ -80,11 +81,19 @@ class VIFModel(nn.Module):
 
     @override
     def forward(self, batch: dict[str, Any], plan: Plan) -> dict[str, torch.Tensor]:
-        """Sums of every part of the loss, and of what is logged; see `sum_losses`."""
+        """Sums of every part of the loss, and of what is logged; see `sum_losses`.
+
+        A batch without any image has a part `NOTHING` more, which is 0.
+        """
         parts: dict[str, torch.Tensor] = {}
         for shard in batch["shards"]:
             for name, value in sum_losses(shard, plan, self.run(shard, plan)).items():
                 parts[name] = parts[name] + value if name in parts else value
+        if not any(shard["columns"].shape[1] for shard in batch["shards"]):
+            # No image: what looks at images takes no part. Every process must give a gradient to
+            # the same parameters, so here is one of 0.
+            trained = (p for p in self.parameters() if p.requires_grad)
+            parts[NOTHING] = sum(0.0 * p.reshape(-1)[:1].float().sum() for p in trained)
         return parts
 
     def run(self, shard: dict[str, Any], plan: Plan) -> Outcome:

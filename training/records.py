@@ -7,7 +7,9 @@ reason.
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from vif.errors import InputError
 
 IMAGE_MARK = "<image>"
 ASKING, ANSWERING = ("human", "user"), ("gpt", "assistant")
+CHUNK = 1 << 22  # of a list that is read piece by piece, in bytes
+_BETWEEN = re.compile(r"[\s,]*")
 
 
 class BadRecord(Exception):
@@ -60,7 +64,8 @@ def parse_record(raw: Any) -> Record:
     """Reads one record.
 
     Raises:
-        BadRecord: If it has no turns, they do not alternate, or a question or answer is empty.
+        BadRecord: If it has no turns, they do not alternate, a question or answer is empty, or
+            what is said about questions has another form.
     """
     if not isinstance(raw, dict):
         raise BadRecord(f"it is a {type(raw).__name__}, expected an object")
@@ -73,6 +78,8 @@ def parse_record(raw: Any) -> Record:
     if not isinstance(turns, list) or len(turns) < 2:
         raise BadRecord("conversations holds no question with an answer")
     facts = raw.get("questions") or []
+    if not isinstance(facts, list) or not all(isinstance(fact, dict) for fact in facts):
+        raise BadRecord("questions is no list of objects")
     found = []
     for k in range(0, len(turns) - len(turns) % 2, 2):
         fact = facts[k // 2] if k // 2 < len(facts) else {}
@@ -92,12 +99,23 @@ def _parse_turn(asked: Any, answered: Any, fact: dict[str, Any]) -> Turn:
     text, answer = texts[0].replace(IMAGE_MARK, "").strip(), texts[1].strip()
     if not text or not answer:
         raise BadRecord("a question or an answer is empty")
+    if IMAGE_MARK in answer:
+        raise BadRecord(f"an answer holds {IMAGE_MARK}, which stands for an image that is shown")
     context = str(fact.get("context", ""))
     if not text.startswith(context):
         context = ""
     question = text.removeprefix(context).strip()
-    kind = (fact.get("family", ""), fact.get("group", ""))
-    return Turn(text, question, answer, context, fact.get("boxes"), *kind)
+    kind = (str(fact.get("family", "")), str(fact.get("group", "")))
+    return Turn(text, question, answer, context, _parse_boxes(fact.get("boxes")), *kind)
+
+
+def _parse_boxes(boxes: Any) -> list[list[float]] | None:
+    if boxes is None:
+        return None
+    is_list = isinstance(boxes, list) and all(isinstance(b, list) and len(b) == 4 for b in boxes)
+    if not is_list or not all(isinstance(side, int | float) for box in boxes for side in box):
+        raise BadRecord("boxes is no list of [x0, y0, x1, y1]")
+    return boxes
 
 
 @dataclass
@@ -139,6 +157,7 @@ class Records:
         image_folder: str | Path,
         skipped: Skipped,
         text_only: bool = False,
+        together: int = 16,
     ) -> None:
         """Reads the file once.
 
@@ -147,6 +166,7 @@ class Records:
             image_folder: Where its images lie.
             skipped: Told what is left out.
             text_only: Whether records without an image are kept.
+            together: Most records of an image that make one item.
 
         Raises:
             InputError: If it is missing, broken or holds nothing that can be used.
@@ -169,14 +189,18 @@ class Records:
                 name = raw.get("id", "") if isinstance(raw, dict) else ""
                 skipped.add(str(name) or f"number {number}", str(error))
                 continue
-            together = record.image or number  # what has no image stands alone
-            groups.setdefault(together, []).append(len(spans))
+            subject = record.image or number  # what has no image stands alone
+            groups.setdefault(subject, []).append(len(spans))
             spans.append((start, end))
         if not spans:
             why = f"; the first that was skipped is {skipped.first}" if skipped.count else ""
             raise InputError(f"{path} holds no record that can be used{why}.")
         self.spans = np.array(spans)
-        self.groups = [np.array(group) for group in groups.values()]
+        self.groups = [
+            np.array(group[first : first + together])
+            for group in groups.values()
+            for first in range(0, len(group), together)
+        ]
 
     def _check_image(self, name: str | None, known: dict[str, bool]) -> None:
         if name is None:
@@ -184,7 +208,10 @@ class Records:
         if not isinstance(name, str):
             raise BadRecord("image is no file name")
         if name not in known:
-            known[name] = (self.image_folder / name).is_file()
+            try:
+                known[name] = (self.image_folder / name).is_file()
+            except (OSError, ValueError):  # no file system has such a name
+                known[name] = False
         if not known[name]:
             raise BadRecord(f"the image {name} is missing")
 
@@ -231,18 +258,42 @@ def _scan_lines(path: Path) -> Any:
 
 
 def _scan_list(path: Path) -> Any:
-    try:
-        text = path.read_text(encoding="utf-8")
-        decoder, at, begin = json.JSONDecoder(), 0, text.index("[") + 1
-        at = len(text[:begin].encode())
-        while True:
-            while text[begin] in " \t\r\n,":
-                begin, at = begin + 1, at + 1
-            if text[begin] == "]":
-                return
-            value, end = decoder.raw_decode(text, begin)
-            size = len(text[begin:end].encode())
-            yield at, at + size, value
-            begin, at = end, at + size
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path} is no JSON list ({error}): mend or write it again.") from error
+    decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
+    # What has been read of the file but not yet understood, and at which of its bytes that begins.
+    text, at = "", 0
+    with path.open("rb") as file:
+
+        def read_on(begin: int) -> bool:
+            """Forgets what lies before `begin` and reads a piece more; False at the end."""
+            nonlocal text, at
+            chunk = file.read(CHUNK)
+            at += len(text[:begin].encode())
+            text = text[begin:] + utf8.decode(chunk, final=not chunk)
+            return bool(chunk)
+
+        try:
+            read_on(0)
+            begin = text.index("[") + 1
+            while True:
+                begin = _BETWEEN.match(text, begin).end()
+                if text[begin : begin + 1] == "]":
+                    return
+                try:
+                    value, end = decoder.raw_decode(text, begin)
+                    is_whole = end < len(text)
+                except ValueError:
+                    is_whole, end = False, begin
+                if not is_whole:
+                    # Cut off, or broken: the rest of the file tells.
+                    if not read_on(begin):
+                        decoder.raw_decode(text, 0)
+                        raise ValueError("it does not end with ]")
+                    begin = 0
+                    continue
+                start = at + len(text[:begin].encode())
+                size = len(text[begin:end].encode())
+                yield start, start + size, value
+                begin = end
+        except ValueError as error:
+            message = f"{path} is no JSON list ({error}): mend or write it again."
+            raise InputError(message) from error

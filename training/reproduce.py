@@ -4,7 +4,8 @@
     python -m training.reproduce --all      # then seeds, controls and ablations
     python -m training.reproduce --smoke    # the same chain at toy size; touches no shipped file
 
-A stage that has finished is not run again; one that was stopped goes on from its last checkpoint.
+A stage that has finished is not run again, but for the report; one that was stopped goes on from
+its last checkpoint, and its seconds are those of its last start.
 """
 
 from __future__ import annotations
@@ -69,10 +70,12 @@ class Stage:
     Attributes:
         name: Of the stage, its log and its stamp.
         command: What is run.
+        is_report: Whether it only shows what the others found, so that it is run every time.
     """
 
     name: str
     command: tuple[str, ...]
+    is_report: bool = False
 
 
 class Chain:
@@ -111,7 +114,6 @@ class Chain:
                     *("--questions", str(self.size.examples)),
                 ),
             ),
-            self.report("report"),
         ]
 
     def variants(self, variants: tuple[Variant, ...]) -> list[Stage]:
@@ -176,10 +178,11 @@ class Chain:
         stages.append(Stage(name, (*shared, *flags, "--output_dir", str(final))))
         return stages
 
-    def report(self, name: str) -> Stage:
-        """The README's tables and its chart."""
+    def report(self) -> Stage:
+        """The README's tables and its chart, and the logs behind them."""
         where = ("--results", str(self.results), "--readme", str(self.readme))
-        return Stage(name, (*_module("training.make_report"), *where))
+        command = (*_module("training.make_report"), *where, "--runs", str(self.work))
+        return Stage("report", command, is_report=True)
 
     def _bench(
         self,
@@ -223,7 +226,7 @@ def run(stages: list[Stage], work: Path) -> None:
     done = json.loads(timings.read_text()) if timings.exists() else {}
     for number, stage in enumerate(stages, 1):
         head = f"[{number}/{len(stages)}] {stage.name}"
-        if stage.name in done:
+        if stage.name in done and not stage.is_report:
             print(f"{head}: done before in {done[stage.name]['seconds']} s", flush=True)
             continue
         log = work / "logs" / f"{stage.name.replace('/', '-')}.log"
@@ -262,8 +265,8 @@ def main() -> None:
     stages = chain.main()
     if args.all or args.only:
         chosen = [v for v in (*CONTROLS, *ABLATIONS) if not args.only or v.name in args.only]
-        stages += [*chain.variants(tuple(chosen)), chain.report("report-all")]
-    run(stages, work)
+        stages += chain.variants(tuple(chosen))
+    run([*stages, chain.report()], work)
 
 
 if __name__ == "__main__":

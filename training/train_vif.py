@@ -14,6 +14,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from safetensors import SafetensorError
 from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -29,6 +30,7 @@ from vif.adapter_files import build
 from vif.backbone import Backbone
 from vif.config import VIFConfig
 from vif.errors import InputError
+from vif.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -64,8 +66,14 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
         traces = (vif.trace_steps, vif.trace_questions, output / "traces")
         callbacks.append(Tracer(model, shown, *traces))
     trainer = VIFTrainer(model, vif, args, data, evaluated, callbacks)
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir))
-    trainer.save_model()
+    try:
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir))
+        trainer.save_model()
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"Something could not be read or written while training ({error}): mend that and run "
+            "the same command again to go on from the last checkpoint."
+        ) from error
     return trainer
 
 
@@ -86,7 +94,7 @@ def open_data(
     encoder, found = Encoder(backbone), []
     for name in (vif.data_path, *filter(None, vif.eval_data_path.split(","))):
         folder = vif.image_folder or Path(name).parent
-        records = Records(name, folder, skipped, text_only=vif.tune != "adapter")
+        records = Records(name, folder, skipped, vif.tune != "adapter", vif.records_together)
         found.append(Conversations(records, encoder))
     if skipped.count:
         _log.warning("%d records were skipped: see %s.", skipped.count, path)
@@ -108,9 +116,20 @@ def make_adapter(vif: VIFArguments, backbone: Backbone) -> VIFAdapter:
 
 
 def adapter_config(vif: VIFArguments, backbone: Backbone) -> VIFConfig:
-    """The adapter that the arguments describe for a backbone."""
+    """The adapter that the arguments describe for a backbone.
+
+    Raises:
+        InputError: If there can be none such.
+    """
     settings = vif.settings
     settings.check(backbone.num_layers)
+    try:
+        return _config(vif, settings, backbone)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _config(vif: VIFArguments, settings: Settings, backbone: Backbone) -> VIFConfig:
     return VIFConfig(
         hidden_size=backbone.text_config.hidden_size,
         num_layers=backbone.num_layers,

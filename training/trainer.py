@@ -24,7 +24,7 @@ from training.arguments import VIFArguments, VIFTrainingArguments
 from training.batches import BOXED, QUESTIONS, READ, ROWS, TOKENS, Collator
 from training.callbacks import LogFile, write_line
 from training.encoding import Conversations
-from training.model import VIFModel
+from training.model import NOTHING, VIFModel
 from training.optim import make_optimizer
 from training.tuning import restore, save
 from training.validation import gather, validate
@@ -52,6 +52,7 @@ class VIFTrainer(Trainer):
         eval_datasets: dict[str, Conversations],
         callbacks: list[TrainerCallback],
     ) -> None:
+        _check(args)
         self.vif, self.eval_datasets = vif, eval_datasets
         self.sums: dict[str, float] = defaultdict(float)
         self.seen, self.since = torch.zeros(5), time.monotonic()
@@ -96,7 +97,7 @@ class VIFTrainer(Trainer):
         )
         parts, weights = model(inputs, plan), self.vif.loss_weights
         counts = num_items_in_batch.clamp_min(1)
-        loss = sum(
+        loss = parts.pop(NOTHING, 0.0) + sum(
             weights[name] * parts[name] / counts[COUNT_OF.get(name, QUESTIONS)]
             for name in weights
             if name in parts
@@ -104,9 +105,6 @@ class VIFTrainer(Trainer):
         for name, value in parts.items():
             self.sums[name] += float(value.detach())
             self.sums[f"{name}/count"] += float(inputs["counts"][COUNT_OF.get(name, QUESTIONS)])
-        if not isinstance(loss, torch.Tensor) or not loss.requires_grad:  # nothing to learn from
-            trained = (p for p in self.unwrapped.parameters() if p.requires_grad)
-            loss = loss + sum(0.0 * parameter.sum() for parameter in trained)
         return loss * self.args.world_size
 
     @override
@@ -210,6 +208,20 @@ class VIFTrainer(Trainer):
     ) -> None:
         """Reads back what `_save` wrote."""
         restore(self.unwrapped, Path(resume_from_checkpoint))
+
+
+def _check(args: VIFTrainingArguments) -> None:
+    """Raises `InputError` for what Trainer offers and this training cannot do."""
+    if args.load_best_model_at_end:
+        raise InputError(
+            "load_best_model_at_end is not supported: leave it out and choose among the "
+            "checkpoints by their validation in log.jsonl."
+        )
+    if args.n_gpu > 1:
+        raise InputError(
+            f"{args.n_gpu} GPUs are visible to one process: start it with torchrun "
+            "--nproc_per_node, or show it one with CUDA_VISIBLE_DEVICES=0."
+        )
 
 
 class ByLength(Sampler):

@@ -48,6 +48,10 @@ def thaw(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float)
     vlm.add_adapter(
         LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
     )
+    # They are made in the backbone's precision, in which small steps of training are lost.
+    for parameter in vlm.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def save(

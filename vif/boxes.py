@@ -6,7 +6,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vif.errors import InputError
+
 Box = tuple[float, float, float, float]
+
+
+def check_boxes(boxes: Sequence[Box]) -> None:
+    """Raises `InputError` unless every box has a size and lies on the image."""
+    for box in boxes:
+        x0, y0, x1, y1 = map(float, box)
+        if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+            shown = ", ".join(f"{side:g}" for side in (x0, y0, x1, y1))
+            raise InputError(
+                f"A box is ({shown}): expected x0, y0, x1, y1 in parts of the image from 0 to 1, "
+                "x0 under x1 and y0 under y1."
+            )
 
 
 def box_shares(cells: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.backbone import Backbone, Prompt
-from vif.boxes import Box, box_shares, mask_shares
+from vif.boxes import Box, box_shares, check_boxes, mask_shares
 from vif.errors import InputError
 from vif.images import open_image
 from vif.lens import Batch, run
@@ -209,7 +209,9 @@ class Session:
 def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> np.ndarray:
     """A place as weights of token cells, (N,)."""
     if not isinstance(place, np.ndarray) or place.shape[1:] == (4,):
-        return box_shares(cells, () if place is None else place)
+        boxes = () if place is None else place
+        check_boxes(boxes)
+        return box_shares(cells, boxes)
     if place.ndim == 2:
         return mask_shares(cells, place)
     if place.shape != (len(cells),):
@@ -221,14 +223,15 @@ def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> 
 
 
 def check_options(methods: Sequence[str | registry.Method], settings: Settings) -> None:
-    """Raises `InputError` if a setting was given for a method that is not asked."""
-    asked = [method.name for method in _find_methods(methods)]
-    for name in settings.options:
+    """Raises `InputError` for a setting of a method that is not asked or that has none such."""
+    asked = {method.name: method for method in _find_methods(methods)}
+    for name, changed in settings.options.items():
         if name not in asked:
             raise InputError(
                 f"A setting was given for {name!r}, which is not among the methods asked: "
                 f"{', '.join(asked)}."
             )
+        asked[name].resolve(changed)
 
 
 def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Method]:

@@ -19,6 +19,7 @@ from vif import attention
 from vif import methods as registry
 from vif.attention import Tap
 from vif.backbone import Backbone
+from vif.boxes import Box
 from vif.errors import InputError
 from vif.generation import generate
 from vif.images import open_image
@@ -87,6 +88,9 @@ def measure(
     repetitions: int = 9,
     tokens: int = 8,
     progress: Progress | None = None,
+    *,
+    context: str = "",
+    boxes: Sequence[Box] | None = None,
 ) -> list[Ratio]:
     """Times every case in turn, again and again.
 
@@ -101,8 +105,11 @@ def measure(
         repetitions: How often every case is timed, after one unmeasured turn.
         tokens: Generated tokens, exactly so many in the cases of plain SDPA, at most in the others.
         progress: Called with (repetitions done, repetitions in all).
+        context: Unrelated text before the question.
+        boxes: For methods that need a place.
     """
-    cases = _cases(session, image, question, methods, tokens)
+    item = (open_image(image), question, context, boxes)
+    cases = _cases(session, item, methods, tokens)
     times: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     for turn in range(repetitions + 1):
@@ -143,12 +150,14 @@ def table(found: Sequence[Ratio]) -> str:
 
 
 def _cases(
-    session: Session, image: Any, question: str, methods: Sequence[str], tokens: int
+    session: Session, item: tuple[Any, str, str, Any], methods: Sequence[str], tokens: int
 ) -> dict[str, tuple[str, Callable[[], object]]]:
     """Every case by name: what it is divided by, and what is timed."""
-    model, picture = session.backbone.model, open_image(image)
+    model = session.backbone.model
+    picture, question, context, boxes = item
+    place = {"context": context, "boxes": boxes, "look": boxes}
     vif = "vif" if session.adapter is not None else "vif-free"
-    request = session.request([(picture, question, "", None)], session.defaults)
+    request = session.request([item], session.defaults)
     # Exactly so many tokens in every case, wherever a method would stop.
     inputs = request.batch.inputs | {"min_new_tokens": tokens}
 
@@ -165,7 +174,7 @@ def _cases(
         return lambda: generate(model, dict(inputs), make_tap(), tokens)
 
     def ask(names: Sequence[str]) -> Callable[[], object]:
-        return lambda: session.ask(picture, question, names, max_new_tokens=tokens)
+        return lambda: session.ask(picture, question, names, max_new_tokens=tokens, **place)
 
     weights = {"output_attentions": True, "return_dict_in_generate": True}
     layers = session.num_layers
@@ -179,7 +188,7 @@ def _cases(
         f"{len(methods)} methods compared": (ANSWER, ask(methods)),
         f"sweep of {layers * (layers + 1) // 2} injection ranges": (
             ANSWER,
-            lambda: sweep(session, picture, question, method=vif),
+            lambda: sweep(session, picture, question, method=vif, **place),
         ),
     }
 

@@ -25,7 +25,7 @@ from vif.methods.mixing import InjectingTap, MixingTap
 from vif.probes.base import Result
 from vif.reread import Progress, Reading
 from vif.rows import Mix
-from vif.session import Session
+from vif.session import Session, check_options
 from vif.settings import Range, Settings
 
 
@@ -85,8 +85,11 @@ def sweep(
         InputError: If the method does not inject a map or lacks what it needs.
         Cancelled: If `cancel` was set.
     """
-    settings = settings or session.defaults
+    last = session.num_layers - 1
+    settings = replace(settings or session.defaults, injection=(last, last))
+    check_options([method], settings)
     item = (open_image(image), question, context, boxes)
+    # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
     request = session.request([item], settings, cancel, [] if look is None else [look])
     reading = Reading(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)

@@ -7,22 +7,21 @@ anywhere. What the method does beyond them is owed to its place.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from typing_extensions import override
 
 from vif.methods import Method, Request
+from vif.methods.maps import MAPS
 from vif.methods.mixing import InjectingTap
-from vif.mixture import MixtureParameters, render
 from vif.rows import Mix
 
 # What is too little to be matched: in a layer, and on the mean of all layers.
 LEAST_STRENGTH = LEAST_GAIN = 0.005
-# Of the random control, in image widths: about a quarter of the image lies within two of them.
-SIGMA = 0.14
+# The maps that need nothing but the image, out of `vif.methods.maps`.
+CONTROLS = ("uniform", "random")
 
 
 def matched_strength(share: Sequence[float], base: Sequence[float]) -> np.ndarray:
@@ -46,31 +45,6 @@ def matched_strength(share: Sequence[float], base: Sequence[float]) -> np.ndarra
 def gives_more_image(share: Sequence[float], base: Sequence[float]) -> bool:
     """Whether a method gives the image more attention in all, on the mean of layers."""
     return float(np.mean(share) - np.mean(base)) >= LEAST_GAIN
-
-
-def uniform_map(request: Request) -> torch.Tensor:
-    """The same weight on every token that lies on the image, (B, N)."""
-    visible = (~request.batch.centres.isnan().any(-1)).float()
-    return visible / visible.sum(1, keepdim=True)
-
-
-def random_map(request: Request) -> torch.Tensor:
-    """One Gaussian anywhere, (B, N), drawn by the seed, the picture and the question."""
-    seed, prompts = request.settings.seed, request.batch.prompts
-    places = [
-        np.random.default_rng([seed, zlib.crc32(image.tobytes()), zlib.crc32(p.text.encode())])
-        for image, p in zip(request.images, prompts, strict=True)
-    ]
-    centres = request.batch.centres
-    means = torch.tensor(np.stack([rng.random((1, 2)) for rng in places])).to(centres)
-    ones = centres.new_ones(len(prompts), 1)
-    return render(MixtureParameters(means, SIGMA * ones, ones), centres)
-
-
-MAPS: dict[str, Callable[[Request], torch.Tensor]] = {
-    "uniform": uniform_map,
-    "random": random_map,
-}
 
 
 class MatchedTap(InjectingTap):
@@ -100,7 +74,7 @@ class Matched(Method):
 
     def __init__(self, method: str, control: str, strength: np.ndarray) -> None:
         self.name = f"{method}/{control}"
-        self.strength, self.map = strength, MAPS[control]
+        self.strength, self.map = strength, MAPS[control].make
 
     @override
     def tap(self, request: Request) -> MatchedTap:

@@ -10,7 +10,6 @@ import numpy as np
 
 from vif import metrics
 from vif.bench.questions import Item, members
-from vif.boxes import box_shares
 from vif.scenes import GROUP_OF, is_correct
 from vif.trace import Trace
 
@@ -41,12 +40,12 @@ class Outcome:
 
 def outcome(trace: Trace, item: Item) -> Outcome:
     """What became of one question."""
-    truth = box_shares(trace.cells, item.boxes)
-    covered = (truth > 0).astype(float)
+    covered = metrics.box_coverage(trace.cells, item.boxes)
     pointing = None
     if item.boxes and trace.mixtures:
         injected = np.mean([mixture.map for mixture in trace.mixtures], 0)
-        pointing = metrics.points_into(injected, truth)
+        # A method that found nothing to inject pointed nowhere.
+        pointing = metrics.points_into(injected, covered) if injected.any() else None
     return Outcome(
         answer=trace.answer,
         right=is_correct(trace.answer, item.question.answer),

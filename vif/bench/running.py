@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vif import methods as registry
-from vif.bench.controls import MAPS, Matched, gives_more_image, matched_strength
+from vif.bench.controls import CONTROLS, Matched, gives_more_image, matched_strength
 from vif.bench.outcomes import Outcome, by_group, outcome, summary
 from vif.bench.questions import Item
 from vif.errors import InputError
@@ -75,10 +75,15 @@ def run(
     """
     outcomes = _answers(session, questions, methods, settings, progress)
     base = outcomes[methods[0]]
-    return {
-        name: summary(found, base, questions) | {"cost": _cost(registry.find(name), found, base)}
-        for name, found in outcomes.items()
-    }
+    results = {}
+    for name, found in outcomes.items():
+        method = registry.find(name)
+        passes = {
+            "extra_passes": method.passes(session.adapter is not None),
+            "branches": method.branches,
+        }
+        results[name] = summary(found, base, questions) | {"cost": _times(found, base) | passes}
+    return results
 
 
 def run_controls(
@@ -117,14 +122,16 @@ def run_controls(
     if not strengths:
         return {}
     matched = [
-        Matched(name, control, strength) for name, strength in strengths.items() for control in MAPS
+        Matched(name, control, strength)
+        for name, strength in strengths.items()
+        for control in CONTROLS
     ]
     outcomes = _answers(session, questions, [base_name, *matched], settings, progress)
     base = outcomes.pop(base_name)
     results: dict[str, dict[str, Any]] = {}
     for name, strength in strengths.items():
         results[name] = {"strength": [round(float(s), 5) for s in strength]}
-        for control in MAPS:
+        for control in CONTROLS:
             answers = outcomes[f"{name}/{control}"]
             gain = _right(found[name]) - np.array([float(o.right) for o in answers])
             beyond, spans = by_group(gain, questions)
@@ -162,13 +169,11 @@ def _answers(
     return outcomes
 
 
-def _cost(method: Method, found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]:
+def _times(found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]:
     ratios = [ours / theirs for ours, theirs in zip(_seconds(found), _seconds(base), strict=True)]
     return {
         "seconds": round(float(np.mean([o.seconds for o in found])), 5),
         "ratio": round(float(np.median(ratios)), 3),
-        "extra_passes": method.extra_passes,
-        "branches": method.branches,
     }
 
 

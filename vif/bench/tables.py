@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from vif.bench.controls import MAPS
+from vif.bench.controls import CONTROLS
 from vif.bench.questions import ALL, HARD
 from vif.scenes import GROUP_OF, GROUPS
 
@@ -63,7 +63,7 @@ def _controls(methods: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
     rows = []
     for name, found in controls.items():
         lifted = [layer for layer, strength in enumerate(found["strength"]) if strength > 0]
-        for control in MAPS:
+        for control in CONTROLS:
             made = found[control]
             shares = [_mean_share(some, lifted) for some in (methods[name], made)]
             beyond = [signed(made, "beyond", group) for group in SHOWN if group in made["beyond"]]

@@ -8,26 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vif import report
+import numpy as np
+
+from vif import metrics, report
 from vif.commands.common import (
     add_methods_flag,
     add_model_flags,
+    add_question_flags,
     add_setting_flags,
+    asked,
     chosen_settings,
     load_session,
 )
+from vif.commands.tables import grid
+from vif.probes.base import plain
 from vif.settings import Settings
 
 
 def add(commands: Any) -> None:
     """Flags of ``ask``."""
     parser = commands.add_parser("ask", help="answer one question about one image")
-    parser.add_argument("--image-file", required=True, help="image to ask about")
-    parser.add_argument("--query", required=True, help="the question")
-    parser.add_argument("--context", default="", help="unrelated text to put before it")
+    add_question_flags(parser)
     parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
     parser.add_argument("--save", type=Path, help="folder that gets one .npz trace per method")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.add_argument("--metrics", action="store_true", help="all metrics by layer as well")
     add_methods_flag(parser, ["plain", "vif"])
     add_model_flags(parser)
     add_setting_flags(parser)
@@ -36,19 +41,38 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Answers the question by every method."""
+    item = asked(args)
+    boxes = item.boxes or None
     session = load_session(args)
     settings = replace(chosen_settings(args, session.defaults), max_new_tokens=args.max_new_tokens)
     traces = session.ask(
-        args.image_file, args.query, args.methods, context=args.context, **vars(settings)
+        item.image,
+        item.text,
+        args.methods,
+        context=item.context,
+        boxes=boxes,
+        look=boxes,
+        **vars(settings),
     )
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
         for name, trace in traces.items():
             trace.save(args.save / f"{name}.npz")
     found = report.as_json(traces)
+    curves = {n: metrics.by_layer(t, boxes=item.boxes) for n, t in traces.items()}
+    if args.metrics:
+        found["metrics"] = {name: by_name(values) for name, values in curves.items()}
     if args.json:
         print(json.dumps(found))
         return
     for name, trace in traces.items():
         print(f"{name:<10} {trace.answer}")
         print(f"{'':<10} share on the image by layer:", *found["attenuation"][name])
+        if args.metrics:
+            values = np.stack(list(curves[name].values()))
+            print(grid(list(curves[name]), range(values.shape[1]), values, ".3f", "layer"), "\n")
+
+
+def by_name(curves: dict[str, np.ndarray]) -> dict[str, list[float | None]]:
+    """Curves of metrics as JSON values."""
+    return {key: plain(values) for key, values in curves.items()}

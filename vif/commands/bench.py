@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,15 @@ from vif.commands.common import (
     add_methods_flag,
     add_model_flags,
     add_setting_flags,
+    check_output,
     chosen_settings,
     load_session,
     progress_of,
+    write_json,
 )
 from vif.errors import InputError
 from vif.scenes import SPLITS
-from vif.session import Session
+from vif.session import Session, check_options
 from vif.settings import Settings
 
 ALL = "all"
@@ -49,15 +50,13 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     session = load_session(args)
     settings = chosen_settings(args, session.defaults)
-    for name, changed in settings.options.items():
-        methods.find(name).resolve(changed)
+    settings.check(session.num_layers)
+    check_options(_asked(args), settings)
     runs = []
     for text in args.text:
         runs.append(_run(args, session, settings, text))
         print(bench.table(runs[-1]), flush=True)
-        if args.json is not None:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            args.json.write_text(json.dumps(runs, indent=1) + "\n")
+        write_json(args.json, runs)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -67,8 +66,16 @@ def _check(args: argparse.Namespace) -> None:
         if name != ALL:
             methods.find(name)
     for name in args.controls or ():
-        if name not in args.methods and ALL not in args.methods:
+        if name not in _asked(args):
             raise InputError(f"--controls names {name!r}, which --methods does not: name it there.")
+    check_output(args.json)
+
+
+def _asked(args: argparse.Namespace) -> list[str]:
+    """Names of the methods, the baseline first."""
+    known = methods.names() if ALL in args.methods else []
+    named = [name for name in args.methods if name != ALL]
+    return list(dict.fromkeys([bench.BASELINE, *known, *named]))
 
 
 def _run(
@@ -76,10 +83,8 @@ def _run(
 ) -> dict[str, Any]:
     """One entry of the JSON file."""
     questions = bench.items(args.split, args.n, args.seed, text)
-    settings.check(session.num_layers)
-    names, skipped = list(dict.fromkeys([bench.BASELINE, *args.methods])), {}
-    if ALL in names:
-        names = list(dict.fromkeys([bench.BASELINE, *methods.names()]))
+    names, skipped = _asked(args), {}
+    if ALL in args.methods:
         names, skipped = bench.supported(session, questions, names, settings)
     found = bench.run(session, questions, names, settings, progress_of("questions"))
     head = {"text": text, "n": args.n, "seed": args.seed, "split": args.split}

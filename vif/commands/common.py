@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vif.boxes import Box
+from vif.boxes import Box, check_boxes
 from vif.errors import InputError
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
@@ -18,11 +18,13 @@ from vif.settings import Settings
 
 DEMO_MODEL, DEMO_ADAPTER = "assets/demo-vlm", "assets/demo-vif"
 # Published names of the ranges and the strength, and the setting each one changes.
+INJECTION_FLAGS = (
+    ("--latent-apply-start", int, "first layer the map is injected into"),
+    ("--latent-apply-end", int, "last layer the map is injected into"),
+)
 SETTING_FLAGS = (
     ("--latent-learning-start", int, "first layer the latent is read from"),
     ("--latent-learning-end", int, "last layer the latent is read from"),
-    ("--latent-apply-start", int, "first layer the map is injected into"),
-    ("--latent-apply-end", int, "last layer the map is injected into"),
     ("--latent-layer-stride", int, "every how many layers in both ranges"),
     ("--latent-bias-alpha", float, "strength of the injection, 0 to 1"),
     ("--samples", int, "0 for the latent's mean, n for the average of n samples"),
@@ -39,9 +41,11 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
 
 
-def add_setting_flags(parser: argparse.ArgumentParser) -> None:
-    """The settings of `Settings`."""
-    for flag, kind, text in SETTING_FLAGS:
+def add_setting_flags(parser: argparse.ArgumentParser, sets_injection: bool = True) -> None:
+    """The settings of `Settings`, its injection range only where that is not the question."""
+    if not sets_injection:
+        parser.set_defaults(latent_apply_start=None, latent_apply_end=None)
+    for flag, kind, text in (*SETTING_FLAGS, *(INJECTION_FLAGS if sets_injection else ())):
         parser.add_argument(flag, type=kind, help=text)
     parser.add_argument(
         "--set",
@@ -77,20 +81,20 @@ class Asked:
     truth: str | None = None
 
 
-def add_question_flags(parser: argparse.ArgumentParser) -> None:
+def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True) -> None:
     """An image and a question, or a generated scene that brings both and the truth."""
     parser.add_argument("--image-file", help="image to ask about")
     parser.add_argument("--query", help="the question")
     parser.add_argument("--context", default="", help="unrelated text to put before it")
-    parser.add_argument(
-        "--box",
-        type=float,
-        nargs=4,
-        action="append",
-        default=[],
-        metavar=("X0", "Y0", "X1", "Y1"),
-        help="where the answer is, each from 0 to 1; may be given several times",
-    )
+    if takes_boxes:
+        parser.add_argument(
+            "--box",
+            type=float,
+            nargs=4,
+            action="append",
+            metavar=("X0", "Y0", "X1", "Y1"),
+            help="where the answer is, each from 0 to 1; may be given several times",
+        )
     parser.add_argument("--scene", type=int, help="number of a generated scene, instead of these")
     parser.add_argument("--question", type=int, default=0, help="which of the scene's questions")
 
@@ -101,19 +105,19 @@ def asked(args: argparse.Namespace) -> Asked:
     Raises:
         InputError: If there is neither an image with a question nor a scene, or both.
     """
-    own = args.image_file is not None or args.query is not None
+    boxes = getattr(args, "box", None) or []
+    own = args.image_file is not None or args.query is not None or boxes
     if own and args.scene is not None:
-        raise InputError("Give either --scene or --image-file with --query, not both.")
+        raise InputError(
+            "Give either --scene, which brings its own question and boxes, or --image-file with "
+            "--query, not both."
+        )
     if args.scene is not None:
         return _asked_of_scene(args)
     if args.image_file is None or args.query is None:
         raise InputError("Give --image-file and --query, or --scene for a generated picture.")
-    for box in args.box:
-        if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-            raise InputError(
-                f"The box is {box}: expected x0 y0 x1 y1 from 0 to 1, x0 under x1 and y0 under y1."
-            )
-    return Asked(args.image_file, args.query, args.context, tuple(map(tuple, args.box)))
+    check_boxes(boxes)
+    return Asked(args.image_file, args.query, args.context, tuple(map(tuple, boxes)))
 
 
 def _asked_of_scene(args: argparse.Namespace) -> Asked:
@@ -132,10 +136,27 @@ def _asked_of_scene(args: argparse.Namespace) -> Asked:
     return Asked(scene.image, question.text, args.context, boxes, question.answer)
 
 
+def check_output(path: Path | None) -> None:
+    """Makes sure that a file can be written before the work it is to hold is done.
+
+    Raises:
+        InputError: If it cannot; the message says why.
+    """
+    if path is None:
+        return
+    is_new = not path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+    if is_new:
+        path.unlink()
+
+
 def write_json(path: Path | None, found: Any) -> None:
     """Writes numbers to a file, if one was named."""
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found, indent=1) + "\n")
 
 

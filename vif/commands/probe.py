@@ -14,6 +14,7 @@ from vif.commands.common import (
     add_model_flags,
     add_question_flags,
     asked,
+    check_output,
     load_session,
     progress_of,
     write_json,
@@ -36,7 +37,7 @@ def add(commands: Any) -> None:
     one.add_argument("--flows", nargs="+", help=f"which of {flows}")
     one.add_argument("--answer", help="watch its first token; the model's own answer by default")
 
-    one = _kind(kinds, "exit", leave, "drop the image after a layer")
+    one = _kind(kinds, "exit", leave, "drop the image after a layer", takes_boxes=False)
     one.add_argument("--answer", help="answer to watch; the model's own by default")
 
     one = _kind(kinds, "deletion", deletion, "hide the tokens that a map marks, or random ones")
@@ -48,13 +49,16 @@ def add(commands: Any) -> None:
     )
     one.add_argument("--draws", type=int, default=8, help="random orders")
 
-    one = _kind(kinds, "heads", heads, "compare head outputs with and without the image")
+    text = "compare head outputs with and without the image"
+    one = _kind(kinds, "heads", heads, text, takes_boxes=False)
     one.add_argument("--top", type=int, help="heads per layer in the sum")
 
 
-def _kind(kinds: Any, name: str, show: Any, text: str) -> argparse.ArgumentParser:
+def _kind(
+    kinds: Any, name: str, show: Any, text: str, takes_boxes: bool = True
+) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=text)
-    add_question_flags(parser)
+    add_question_flags(parser, takes_boxes)
     parser.add_argument("--json", type=Path, help="file that gets the numbers")
     add_model_flags(parser)
     parser.set_defaults(run=run, show=show)
@@ -64,6 +68,7 @@ def _kind(kinds: Any, name: str, show: Any, text: str) -> argparse.ArgumentParse
 def run(args: argparse.Namespace) -> None:
     """Runs one probe and prints its table."""
     item = asked(args)
+    check_output(args.json)
     session = load_session(args)
     found, table = args.show(session, item, args)
     print(f"question: {item.text}")

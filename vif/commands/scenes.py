@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vif.errors import InputError
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
 
@@ -23,5 +24,10 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes them."""
+    if args.n < 1 or args.text < 0 or args.seed < 0:
+        raise InputError(
+            f"--n is {args.n}, --text {args.text} and --seed {args.seed}: expected at least 1, 0 "
+            "and 0."
+        )
     path = export_scenes(args.out, args.split, args.n, args.seed, args.text)
     print(f"{args.n} scenes in {path}")

@@ -12,6 +12,7 @@ from vif.commands.common import (
     add_model_flags,
     add_question_flags,
     asked,
+    check_output,
     load_session,
     progress_of,
     write_json,
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> None:
     item = asked(args)
     for name in args.methods or ():
         methods.find(name)
+    check_output(args.json)
     session = load_session(args)
     if args.wide:
         session = speed.widened(session, args.seed)
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
         args.repetitions,
         args.tokens,
         progress_of("repetitions"),
+        context=item.context,
+        boxes=item.boxes or None,
     )
     print(speed.table(found))
     write_json(args.json, [one.as_json() for one in found])

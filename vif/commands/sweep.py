@@ -11,6 +11,7 @@ from vif.commands.common import (
     add_question_flags,
     add_setting_flags,
     asked,
+    check_output,
     chosen_settings,
     load_session,
     progress_of,
@@ -30,13 +31,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--method", help="whose map; vif, or vif-free without an adapter")
     parser.add_argument("--json", type=Path, help="file that gets the numbers")
     add_model_flags(parser)
-    add_setting_flags(parser)
+    add_setting_flags(parser, sets_injection=False)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prints the grid of changes."""
     item = asked(args)
+    check_output(args.json)
     session = load_session(args)
     found = sweep(
         session,

@@ -13,7 +13,7 @@ from vif.errors import InputError
 from vif.lmms_eval.brief import Brief
 from vif.lmms_eval.forced import Forced
 from vif.methods import Method
-from vif.session import Session
+from vif.session import Session, check_options
 from vif.settings import Settings
 from vif.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.trace import Trace
@@ -90,8 +90,7 @@ class Asker:
         self.session, self.method = session, methods.find(method)
         self.settings, self.batch_size = settings, batch_size
         settings.check(session.num_layers)
-        for name, changed in settings.options.items():
-            methods.find(name).resolve(changed)
+        check_options([self.method], settings)
         self._num_tokens: dict[tuple[int, int], int] = {}
 
     def answers(self, questions: Iterable[Asked], done: Callable[[int], None]) -> list[str]:

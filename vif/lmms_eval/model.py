@@ -16,6 +16,7 @@ from vif.session import load
 from vif.settings import Range, Settings
 
 RANGES, NUMBERS = ("learning", "injection"), ("alpha", "stride", "samples", "seed", "phase")
+WHOLE = ("stride", "samples", "seed")
 
 
 class VIFLens(lmms):
@@ -117,6 +118,8 @@ def chosen_settings(given: dict[str, Any], defaults: Settings) -> Settings:
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{name} is {value!r}, expected a number.")
+    if name in WHOLE and not isinstance(value, int):
+        raise InputError(f"{name} is {value!r}, expected a whole number.")
     return value
 
 

@@ -11,8 +11,9 @@ from vif.errors import InputError
 from vif.lens import Recorder
 from vif.methods.base import Method, Option, Request, register
 from vif.methods.how import cut_tokens
-from vif.methods.maps import layer_entropy, normalised, visible_tokens
+from vif.methods.maps import normalised, visible_tokens
 from vif.methods.reading import token_dynamics
+from vif.metrics import token_entropy
 
 STEP = 0.1
 
@@ -83,7 +84,7 @@ class AIF(Method):
             )
         found = token_dynamics(request)
         visible = visible_tokens(request)
-        mean, spread = found.mean(1), layer_entropy(found)
+        mean, spread = found.mean(1), token_entropy(found)
         ratios, dropped = [], np.zeros(visible.shape, bool)
         for i, on_image in enumerate(visible):
             ratio, cut = search(mean[i, on_image], spread[i, on_image], least, most)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -54,6 +56,23 @@ class Request:
         prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]
         return Batch.make(self.backbone, prompts, like=self.batch)
 
+    def generators(self, *key: int) -> list[np.random.Generator]:
+        """A source of chance per prompt: by the seed, what is asked about which image, and a key.
+
+        Hence a question gets the same draws alone and in any batch, and another one gets others.
+        """
+        return [
+            np.random.default_rng(
+                [
+                    self.settings.seed,
+                    zlib.crc32(image.tobytes()),
+                    zlib.crc32(f"{prompt.context}\n{prompt.text}".encode()),
+                    *key,
+                ]
+            )
+            for image, prompt in zip(self.images, self.batch.prompts, strict=True)
+        ]
+
     def without_image(self) -> dict[str, Any]:
         """The prompts without their images, as ``generate`` takes them; see `without_image`."""
         return self.backbone.collate([without_image(prompt) for prompt in self.batch.prompts])
@@ -87,6 +106,7 @@ class Method(ABC):
         name: How it is called on the command line and in results.
         summary: One line for a person.
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
+        is_saved: Whether an adapter saves these passes.
         branches: Further forward passes per generated token.
         options: Settings of the method's own.
         identity: Values of `options` under which a method must equal plain; None where there are
@@ -96,6 +116,7 @@ class Method(ABC):
     name: str
     summary: str
     extra_passes: int = 0
+    is_saved: bool = False
     branches: int = 0
     options: tuple[Option, ...] = ()
     identity: Mapping[str, float] | None = None
@@ -117,6 +138,10 @@ class Method(ABC):
                     f"{self.name}.{name} is {value:g}, expected a number from {low:g} to {high:g}."
                 )
         return {name: changed.get(name, option.default) for name, option in known.items()}
+
+    def passes(self, has_adapter: bool) -> int:
+        """Passes over the prompt besides the answer's own."""
+        return 0 if has_adapter and self.is_saved else self.extra_passes
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:

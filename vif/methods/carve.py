@@ -108,7 +108,7 @@ class CARVE(Method):
         """Two answers, then a plain answer about the refined picture."""
         options = request.options
         layers = published_layers(*CONTRAST_LAYERS, request.backbone.num_layers)
-        steps = min(int(options["steps"]), request.settings.max_new_tokens)
+        steps = int(options["steps"])
         asked = answer_rows(request, request.batch, layers, steps)
         # Steps that only one of the answers has are not compared: no need to make them.
         steps = max(len(rows) for rows in asked)

@@ -5,6 +5,7 @@ Without an adapter they share the edit of the training-free VIF: alpha itself on
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from typing_extensions import override
 
@@ -26,15 +27,10 @@ def given(name: str) -> Choose:
 
 
 def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParameters, torch.Tensor]:
-    """The draw's own sigmas and weights, means drawn by (seed, position in the batch)."""
-    seed, own = request.settings.seed, draw.mixture
-    means = torch.stack(
-        [
-            torch.rand(own.means.shape[1:], generator=torch.Generator().manual_seed(s))
-            for s in (1_000_003 * (seed + 1) + 8191 * index + i for i in range(len(draw.map)))
-        ]
-    )
-    moved = MixtureParameters(means.to(own.means), own.sigmas, own.weights)
+    """The draw's own sigmas and weights at random places; see `Request.generators`."""
+    own = draw.mixture
+    means = np.stack([rng.random(own.means.shape[1:]) for rng in request.generators(index)])
+    moved = MixtureParameters(torch.from_numpy(means).to(own.means), own.sigmas, own.weights)
     return moved, render(moved, request.batch.centres, draw.renderer)
 
 
@@ -96,6 +92,7 @@ class Random(Control):
     summary = "Control: the same mixture at random places."
     choose = staticmethod(scattered)
     extra_passes = VIFFree.extra_passes
+    is_saved = True
 
     @override
     def without_adapter(self, request: Request) -> InjectingTap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +17,11 @@ from vif.methods.editing import PUBLISHED_DEPTH, published_layers
 from vif.methods.free import GENERIC, fitted
 from vif.methods.mixing import MixingTap
 from vif.methods.reading import Enough, last_rows, token_dynamics
+from vif.metrics import token_entropy
 from vif.mixture import MixtureParameters, render
 
-RANDOM_SIGMA = 0.15
+# Of the random control, in image widths: about a quarter of the image lies within two of them.
+RANDOM_SIGMA = 0.14
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,8 @@ def free(request: Request) -> torch.Tensor:
 def dynamics(request: Request) -> torch.Tensor:
     """1 - Ent_i / ln L: a token counts the more, the fewer layers look at it."""
     found = token_dynamics(request)
-    importance = 1 - layer_entropy(found) / np.log(max(found.shape[1], 2))
+    importance = 1 - token_entropy(found) / np.log(max(found.shape[1], 2))
     return normalised(request, importance.clip(0) * visible_tokens(request))
-
-
-def layer_entropy(found: np.ndarray) -> np.ndarray:
-    """Ent_i of AIF (arXiv 2604.15809): how evenly layers look at a token, in nats.
-
-    Args:
-        found: Token dynamics d_i^l, (B, L, N).
-
-    Returns:
-        (B, N), from 0 (one layer only) to ln L (all alike); ln L for a token nothing looks at.
-    """
-    total = found.sum(1, keepdims=True)
-    shares = np.where(total > 0, found / np.where(total > 0, total, 1), 1 / found.shape[1])
-    return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(1)
 
 
 @where(
@@ -207,16 +194,11 @@ def uniform(request: Request) -> torch.Tensor:
 
 @where("random", "Control: one place, but any.")
 def scattered(request: Request) -> torch.Tensor:
-    """One Gaussian at a random place, drawn by the seed and the question's words."""
-    means = []
-    for prompt in request.batch.prompts:
-        # By its words, so that a question gets the same place alone and in any batch.
-        words = zlib.crc32(f"{prompt.context}\n{prompt.text}".encode())
-        generator = torch.Generator().manual_seed(1_000_003 * request.settings.seed + words)
-        means.append(torch.rand(1, 2, generator=generator))
+    """One Gaussian at a random place; see `Request.generators`."""
     centres = request.batch.centres
+    means = np.stack([rng.random((1, 2)) for rng in request.generators()])
     sigmas = centres.new_full((len(means), 1), RANDOM_SIGMA)
-    places = torch.stack(means).to(centres)
+    places = torch.from_numpy(means).to(centres)
     return render(MixtureParameters(places, sigmas, torch.ones_like(sigmas)), centres)
 
 

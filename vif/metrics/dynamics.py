@@ -18,16 +18,16 @@ def token_dynamics(trace: Trace) -> np.ndarray:
 
 
 def token_entropy(dynamics: np.ndarray) -> np.ndarray:
-    """Ent_j = -sum_l q_j^l ln q_j^l with q_j^l = d_j^l / sum_l d_j^l, (N,), 0 to ln L.
+    """Ent_j = -sum_l q_j^l ln q_j^l with q_j^l = d_j^l / sum_l d_j^l, (..., N), 0 to ln L.
 
     High: attended in every layer alike, which AIF calls unimportant; low: only in some.
 
     Args:
-        dynamics: d, (L, N), >= 0. A token that no layer attends to counts as even.
+        dynamics: d, (..., L, N), >= 0. A token that no layer attends to counts as even.
     """
-    total = dynamics.sum(0)
-    q = np.where(total > 0, dynamics / np.maximum(total, TINY), 1 / len(dynamics))
-    return 0.0 - (q * np.log(np.maximum(q, TINY))).sum(0)
+    total = dynamics.sum(-2, keepdims=True)
+    q = np.where(total > 0, dynamics / np.maximum(total, TINY), 1 / dynamics.shape[-2])
+    return 0.0 - (q * np.log(np.maximum(q, TINY))).sum(-2)
 
 
 def low_entropy_recall(entropy: np.ndarray, truth: np.ndarray, share: float = 0.2) -> float:

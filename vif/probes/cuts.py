@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from vif.attention import Tap
 from vif.edits import Edit, Rows
+from vif.reread import Reading
 
 _NEVER = torch.iinfo(torch.long).max
 
@@ -28,6 +29,17 @@ class Cut:
     layers: Collection[int]
     queries: torch.Tensor
     keys: torch.Tensor
+
+
+def whole_image(reading: Reading) -> torch.Tensor:
+    """Everything from the image's first token to its last, (S,) bool.
+
+    Between them some models have row breaks, tile marks or words. They have read what stands
+    before them, so who hides the image hides them as well.
+    """
+    columns = reading.batch.columns[0].cpu()
+    positions = torch.arange(reading.length)
+    return (positions >= columns.min()) & (positions <= columns.max())
 
 
 class CutTap(Tap):

@@ -13,7 +13,7 @@ import torch
 from vif.errors import InputError
 from vif.metrics import image_weights
 from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap
+from vif.probes.cuts import Cut, CutTap, whole_image
 from vif.reread import Progress
 from vif.session import Session
 from vif.trace import Trace
@@ -64,7 +64,8 @@ def deletion_curve(
 
     Deletion (RISE, arXiv 1806.07421) with attention instead of pixels: a hidden token is invisible
     to every row after the image in every layer, so nothing out of distribution is painted in. What
-    other image tokens took over from it before stays.
+    other image tokens took over from it before stays. With all of them hidden the row breaks and
+    other marks between them are hidden too.
 
     Args:
         session: The model.
@@ -105,10 +106,11 @@ def deletion_curve(
     ]
     # Nothing and everything are the same in every order.
     distinct = list(dict.fromkeys(hidden))
-    cuts = [
-        Cut(range(session.num_layers), rows, _marked(reading.length, positions))
+    keys = [
+        whole_image(reading) if len(positions) == number else _marked(reading.length, positions)
         for positions in distinct
     ]
+    cuts = [Cut(range(session.num_layers), rows, hidden_keys) for hidden_keys in keys]
     watched = reading.answer(answer)
     device = reading.batch.columns.device
     found = reading.logprobs(

@@ -11,7 +11,7 @@ import torch
 
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap
+from vif.probes.cuts import Cut, CutTap, whole_image
 from vif.reread import Progress
 from vif.session import Session
 
@@ -49,7 +49,7 @@ def exit_sweep(
 ) -> ExitSweep:
     """Drops the image after every layer in turn, as batch rows of few short passes.
 
-    In layers over l no row after the image sees an image token; what the text has read by then is
+    In layers over l no row after the image sees any of it; what the text has read by then is
     all it has. DyVTE (arXiv 2411.19628) trains routers to find such a layer; this asks the model
     itself.
 
@@ -69,8 +69,7 @@ def exit_sweep(
     reading = open_reading(session, image, question, context)
     watched = reading.answer(answer)
     rows = torch.arange(reading.length) >= reading.first_row
-    keys = torch.zeros(reading.length, dtype=torch.bool)
-    keys[reading.batch.columns[0].cpu()] = True
+    keys = whole_image(reading)
     after = range(-1, num_layers)
     cuts = [Cut(range(layer + 1, num_layers), rows, keys) for layer in after]
     device = reading.batch.columns.device

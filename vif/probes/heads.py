@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from vif.attention import Tap
 from vif.edits import Edit
+from vif.errors import InputError
 from vif.generation import Cancelled, open_stream
 from vif.images import open_image
 from vif.lens import Batch
@@ -67,9 +68,15 @@ def head_divergence(
         progress: Called with (passes done, 2).
 
     Raises:
+        InputError: If a layer does not have so many heads.
         Cancelled: If `cancel` was set.
     """
     backbone = session.backbone
+    top = max(1, round(_TOP * backbone.num_heads)) if top is None else top
+    if not 1 <= top <= backbone.num_heads:
+        raise InputError(
+            f"{top} heads per layer are to be summed, expected 1 to {backbone.num_heads}."
+        )
     prompt = backbone.encode(open_image(image), question, context)
     prompts = (Batch.make(backbone, [prompt]).inputs, backbone.collate([without_image(prompt)]))
     outputs = []
@@ -82,7 +89,6 @@ def head_divergence(
         if progress is not None:
             progress(done, len(prompts))
     divergence = sensitivity(*outputs)
-    top = top or max(1, round(_TOP * backbone.num_heads))
     return HeadDivergence(
         divergence=divergence,
         relative=sensitivity(*outputs, relative=True),

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vif.boxes import Box
+from vif.boxes import Box, check_boxes
 from vif.errors import InputError
 from vif.metrics import box_coverage
 from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap
+from vif.probes.cuts import Cut, CutTap, whole_image
 from vif.reread import Progress, Reading
 from vif.session import Session
 
@@ -71,9 +71,11 @@ def knockout(
 
     Edges from a set of keys to a set of rows get -inf before the softmax in layers l - floor(k/2)
     to l + ceil(k/2) - 1, clipped (arXiv 2411.18620), and the rest of the row shares what is free.
-    "question" is the question's own tokens and the chat format between it and the last row, which
-    would otherwise pass on what they saw; "last" is the row that predicts the first answer token;
-    "object" is every image token that touches a box, "non-object" every other image token.
+    "question" is everything between the image and the last row, with the unrelated text and the
+    chat format, which would otherwise pass on what they saw; "last" is the row that predicts the
+    first answer token; "image" is everything from its first token to its last, as the row breaks
+    between them have read it too; "object" is every image token that touches a box, "non-object"
+    the rest of the image.
 
     Args:
         session: The model.
@@ -93,7 +95,8 @@ def knockout(
     """
     flows = tuple(flows or (FLOWS + (BOX_FLOWS if len(boxes) else ())))
     num_layers = session.num_layers
-    window = window or max(1, round(_WINDOW * num_layers))
+    window = max(1, round(_WINDOW * num_layers)) if window is None else window
+    check_boxes(boxes)
     _check(flows, boxes, window, num_layers)
     reading = open_reading(session, image, question, context)
     watched = reading.answer(answer, max_new_tokens=1).ids[0]
@@ -146,9 +149,8 @@ def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Ten
     columns = reading.batch.columns[0].cpu()
     last = torch.zeros(reading.length, dtype=torch.bool)
     last[-1] = True
-    asked = reading.batch.question[0].cpu() & ~last
-    seen = torch.zeros_like(last)
-    seen[columns] = True
+    asked = (torch.arange(reading.length) >= reading.first_row) & ~last
+    seen = whole_image(reading)
     target = torch.zeros_like(last)
     target[columns] = torch.from_numpy(box_coverage(reading.prompt.layout.cells, boxes) > 0)
     sets = {

@@ -76,7 +76,7 @@ class Result:
         """Which share of each token's cell lies on what was asked about, (N,); None if unknown."""
         if self.truth is None or not self.truth.boxes:
             return None
-        return coverage(self.traces[name].cells, self.truth.boxes)
+        return metrics.box_coverage(self.traces[name].cells, self.truth.boxes)
 
     def sinks(self, name: str, view: View) -> np.ndarray:
         """Which image tokens are sinks of the model for the chosen token, (N,) bool.
@@ -206,19 +206,3 @@ class Curves:
                 if asked[name] is not None
             },
         )
-
-
-def coverage(cells: np.ndarray, boxes: tuple[tuple[float, float, float, float], ...]) -> np.ndarray:
-    """Returns the largest share of each cell that one of the boxes covers, (N,), in [0, 1].
-
-    Args:
-        cells: Rectangles (x0, y0, x1, y1), (N, 4); NaN rows are covered by nothing.
-        boxes: Rectangles in the same coordinates.
-    """
-    # Off the image: a cell that no box reaches and whose area is not 0.
-    cells = np.where(np.isnan(cells), [-2.0, -2.0, -1.0, -1.0], cells)[:, None]
-    given = np.asarray(boxes, float).reshape(1, -1, 4)
-    low = np.maximum(cells[..., :2], given[..., :2])
-    high = np.minimum(cells[..., 2:], given[..., 2:])
-    area = (cells[..., 2:] - cells[..., :2]).prod(-1)
-    return ((high - low).clip(0).prod(-1) / area).max(1, initial=0)
