@@ -20,6 +20,8 @@ from vif.settings import Settings
         ({"stride": 0}, "stride is 0"),
         ({"samples": -1}, "samples is -1"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"max_new_tokens": 4097}, "max_new_tokens is 4097, expected at most 4096"),
+        ({"seed": 10**20}, "seed is 1.*, expected at most 9223372036854775807"),
     ],
 )
 def test_a_bad_setting_is_named(changes, words):

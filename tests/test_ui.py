@@ -12,11 +12,11 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from tests.fake_page import PICTURE, QUESTION, ask, clicked, form, run_of
+from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form, run_of
 from tests.fake_session import BREAKING, LAYERS, FakeSession
 from vif.errors import InputError
 from vif.trace import Trace
-from vif.ui import build_demo, filling, handlers, launch_options
+from vif.ui import build_demo, events, filling, handlers, inputs, launch_options, redraw
 from vif.ui.cards import answer_cards
 from vif.ui.controls import build_controls
 from vif.ui.events import Wiring
@@ -114,6 +114,27 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
         app.main(["--model-path", str(tmp_path / "nothing")])
 
 
+@pytest.mark.parametrize(("typed", "heard"), [(None, 1), (9999, 8), (-3, 1), (2.5, 2.5)])
+def test_a_slider_hears_what_its_box_will_show(typed, heard):
+    assert inputs.Slider(1, 8, 4).preprocess(typed) == heard
+
+
+def test_the_page_has_no_slider_that_fails_on_an_empty_box(tmp_path):
+    blocks = build_demo(FakeSession(), assets=tmp_path, model_box=True).blocks.values()
+    sliders = [block for block in blocks if isinstance(block, gr.Slider)]
+    assert sliders
+    assert all(isinstance(slider, inputs.Slider) for slider in sliders)
+
+
+def test_a_click_on_run_says_that_it_waits_before_it_joins_the_queue(tmp_path):
+    demo = build_demo(FakeSession(), assets=tmp_path)
+    button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "run")
+    listeners = [fn for fn in demo.fns.values() if (button._id, "click") in fn.targets]
+    first, second = listeners
+    assert "Waiting for the model" in first.js
+    assert (first.queue, second.concurrency_id) == (False, "model")
+
+
 # --- asking -----------------------------------------------------------------------------------
 
 
@@ -133,14 +154,13 @@ def test_one_method_alone_is_one_card_and_one_map():
         ({"question": "  "}, "no question"),
         ({"learning_start": None}, "learning start' is empty"),
         ({"stride": 1.5}, "stride' holds 1.5"),
-        ({"alpha": None}, "strength is empty"),
+        ({"max_new_tokens": 513}, "at most 512"),
         ({"injection_start": 7, "injection_end": 5}, "injection range"),
         ({"learning_end": 99}, "layers 0 to 7"),
         ({"chosen": []}, "No method is chosen"),
         ({"chosen": ["plain", "vif", "pai", "vcd", "act"]}, "5 methods are chosen"),
         ({"chosen": ["look"]}, "Nothing is marked"),
         ({"chosen": ["oracle"]}, "whose place is known"),
-        ({"chosen": ["pai"], "own": {"pai": {"alpha": None}}}, "'alpha' of PAI is empty"),
     ],
 )
 def test_every_problem_is_one_sentence(changes, words):
@@ -153,6 +173,16 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     path.write_text("not a picture")
     with pytest.raises(InputError, match=r"notes\.png"):
         ask(image=str(path))
+
+
+def test_what_stands_in_hidden_fields_is_not_read():
+    session = FakeSession()
+    hidden = {"learning_start": None, "injection_end": 99, "stride": 0, "alpha": 0.9}
+    result = ask(session, chosen=["plain", "pai"], **hidden)
+    assert result.first.meta["injection"] == list(session.defaults.injection)
+    assert result.form.settings()["alpha"] == session.defaults.alpha
+    with pytest.raises(InputError, match="learning start"):
+        ask(session, chosen=["plain", "uniform"], **hidden)
 
 
 def test_a_stopped_run_gives_no_result():
@@ -191,11 +221,11 @@ def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
     assert "asked to break" in caplog.text
 
 
-def test_stop_reaches_the_running_model(wiring):
+def test_stop_reaches_the_running_model():
     cancel = threading.Event()
-    assert "Stopping" in wiring.stop(cancel)
+    events.stop(cancel)
     assert cancel.is_set()
-    wiring.stop(None)
+    events.stop(None)
 
 
 def test_a_scene_offers_questions_with_known_places():
@@ -220,8 +250,9 @@ def test_a_suggestion_of_another_scene_is_ignored():
 # --- files ------------------------------------------------------------------------------------
 
 
-def test_the_saved_files_draw_the_map_again(result, monkeypatch):
-    paths = {Path(p).name: Path(p) for p in handlers.save_files(result, View(layer=5))}
+def test_the_saved_files_draw_the_map_again(result, monkeypatch, tmp_path):
+    saved = handlers.save_files(result, View(layer=5), tmp_path)
+    paths = {Path(p).name: Path(p) for p in saved}
     assert set(paths) == {"plain.npz", "vif.npz", "answers.json", "picture.png", "redraw.py"}
     again = Trace.load(paths["vif.npz"])
     np.testing.assert_array_equal(again.rows, result.traces["vif"].rows)
@@ -229,6 +260,23 @@ def test_the_saved_files_draw_the_map_again(result, monkeypatch):
     monkeypatch.chdir(paths["redraw.py"].parent)
     runpy.run_path("redraw.py")
     assert Image.open(paths["redraw.py"].with_name("map.png")).size == (420, 315)
+
+
+def test_saved_files_go_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    steps = redraw.save(result, 0, *VIEW)
+    next(steps)
+    assert len(list(tmp_path.glob("vif-lens-*/*"))) == 5
+    assert list(steps) == []
+    assert not list(tmp_path.glob("vif-lens-*"))
+
+
+def test_a_new_result_and_another_model_take_old_files_away(wiring):
+    r = wiring.results
+    *_, done = run_of(wiring)
+    assert {r.files, r.script} <= set(wiring.shown_outputs)
+    assert not done[r.files].visible
+    assert not done[r.script].visible
 
 
 def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):

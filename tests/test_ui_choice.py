@@ -1,8 +1,10 @@
 import re
 
 import gradio as gr
+import numpy as np
 import pytest
 
+from tests.asking import one, session_of
 from tests.fake_page import QUESTION, ask, form, run_of
 from tests.fake_session import FakeSession
 from vif import methods
@@ -50,10 +52,19 @@ def test_every_setting_starts_at_its_published_default(wiring):
 def test_only_panels_of_chosen_methods_are_shown(wiring):
     own = wiring.controls.own
     _, shared, *panels = choice.follow(own, ["plain", "pai"])
-    assert shared.visible
+    assert not shared.visible
     shown = [name for name, panel in zip(own.panels, panels, strict=True) if panel.visible]
     assert shown == ["pai"]
-    assert not choice.follow(own, ["plain"])[1].visible
+    assert choice.follow(own, ["plain", "uniform"])[1].visible
+
+
+@pytest.mark.parametrize("name", [*methods.names(), "free+cut", "look+bias", "look+cut"])
+def test_ranges_and_strength_are_offered_exactly_where_they_do_something(name):
+    options = {"carve": {"steps": 3}} if name == "carve" else {}
+    session = session_of("llava")
+    other = {"learning": (0, 0), "injection": (1, 2), "stride": 2, "alpha": 0.9}
+    rows = [one(session, name, options=options, **given).rows for given in ({}, other)]
+    assert methods.find(name).uses_ranges is not np.array_equal(*rows)
 
 
 @pytest.mark.parametrize("chosen", [[], [*FOUR, "vcd"]])

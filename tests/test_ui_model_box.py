@@ -114,6 +114,8 @@ def test_everything_follows_the_loaded_model(page):
     assert last[c.plan].count('<i class="vl-cell') == 32
     assert last[wiring.result] is None
     assert last[r.body].visible is False
+    assert not last[r.files].visible
+    assert not last[r.script].visible
 
 
 def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):

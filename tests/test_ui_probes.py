@@ -121,6 +121,20 @@ def test_the_menu_of_maps_is_there_only_for_probes_of_a_map():
     assert [value for _, value in probing.whose("sweep", result, "plain").choices] == ["vif"]
 
 
+def test_an_answer_about_a_crop_is_not_probed_with_the_full_picture_s_tokens(session, image):
+    defaults = session.defaults
+    form = Form(
+        image, "what colour", "", ["vicrop"], *defaults.learning, *defaults.injection,
+        1, 0.5, 0, 0, 2,
+    )  # fmt: skip
+    result = answer(session, form, [], threading.Event())
+    assert result.reads_part("vicrop")
+    assert probing.whose("deletion", result, None).choices == []
+    call = Call(session, result, "vicrop", threading.Event(), lambda *_: None)
+    with pytest.raises(InputError, match="read a part of the picture"):
+        PROBES["deletion"].run(call)
+
+
 def test_a_click_on_the_grid_takes_the_range():
     start, end, note = probing.take_range(clicked(2 * 4 + 3), 4)
     assert (start, end) == (2, 3)

@@ -163,7 +163,7 @@ def test_before_a_result_no_control_fails():
     assert redraw.draw_maps(None, 0, *VIEW) == (gr.skip(), gr.skip())
     assert mixing.draw_mixture(None, 0, *VIEW, "", 0, 4, None, {}) == gr.skip()
     assert redraw.take_layer(clicked(0), None, 0, *VIEW)[0] == gr.skip()
-    assert redraw.save(None, 0, *VIEW) == (gr.skip(), gr.skip())
+    assert list(redraw.save(None, 0, *VIEW)) == []
 
 
 @pytest.mark.parametrize("token", [" ", "\n", "", "a b"])
@@ -176,6 +176,12 @@ def test_the_plan_marks_both_ranges_and_survives_empty_fields():
     assert html.count("vl-is-learning") == 2
     assert html.count("vl-is-injection") == 3
     assert "vl-is" not in plan_strip(8, (None, 4), (7, 5), 0)
+
+
+def test_the_plan_looks_at_no_more_than_the_model_s_layers():
+    html = plan_strip(8, (-(10**12), 10**12), (5, 10**12), 2)
+    assert html.count("vl-is-learning") == 4
+    assert html.count("vl-is-injection") == 2
 
 
 def with_sink(result, token=5, share=0.6):
@@ -213,6 +219,16 @@ def test_sinks_taken_out_leave_the_rest_and_print_what_was_removed(result):
         plain, 6, result.sinks("plain", view)
     )
     assert shares.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("show", ["marked", "removed"])
+def test_the_largest_of_several_heads_is_no_share_of_a_row(result, show):
+    view = View(layer=6, head="max", show=show)
+    html = heatmaps(with_sink(result), view) + contact_sheet(with_sink(result), view)
+    assert "largest share of any head per image token" in html
+    assert "1 sink, crossed" in html
+    assert " %" not in html
+    assert "of the row" not in html
 
 
 def test_without_sinks_the_page_says_so(result):

@@ -15,6 +15,7 @@ from typing_extensions import override
 from training.encoding import Conversations
 from training.model import VIFModel
 from training.records import Turn
+from training.tuning import gathered
 from vif.images import open_image
 from vif.session import Session
 from vif.text import MAX_CHARACTERS
@@ -85,24 +86,28 @@ class Tracer(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Traces of the adapter as it begins."""
-        if state.is_world_process_zero:
-            self._write(state.global_step)
+        self._write(state)
 
     @override
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Traces now and then."""
-        if state.is_world_process_zero and state.global_step % self.steps == 0:
-            self._write(state.global_step)
+        if state.global_step % self.steps == 0:
+            self._write(state)
 
-    def _write(self, step: int) -> None:
+    def _write(self, state: TrainerState) -> None:
+        with gathered(self.model):
+            if state.is_world_process_zero:
+                self._ask(state.global_step)
+
+    def _ask(self, step: int) -> None:
         place = self.folder / f"step-{step:06d}"
         place.mkdir(parents=True, exist_ok=True)
         was_training = self.model.training
         self.model.eval()
-        # A session makes its adapter its own.
-        session = Session(self.model.backbone, copy.deepcopy(self.model.adapter))
+        # A session makes its adapter its own, and computes with it in full precision.
+        session = Session(self.model.backbone, copy.deepcopy(self.model.adapter).float())
         methods = TRACED if self.model.has_adapter else TRACED[:1]
         files: dict[str, list[str]] = {name: [] for name in methods}
         for i, (path, turn) in enumerate(self.questions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -103,4 +104,8 @@ class VIFModel(nn.Module):
                 return Outcome({}, {}, None)
             plan = replace(plan, source="plain")
         run = run_whole if self.whole else run_shared
-        return run(self.vlm, self.adapter, shard, plan)
+        # DeepSpeed makes all weights bfloat16, the adapter's too, and leaves the rest to the model;
+        # otherwise Trainer sees to it.
+        dtype, device = next(self.adapter.parameters()).dtype, shard["columns"].device.type
+        with nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype):
+            return run(self.vlm, self.adapter, shard, plan)

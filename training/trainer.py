@@ -26,7 +26,7 @@ from training.callbacks import LogFile, write_line
 from training.encoding import Conversations
 from training.model import NOTHING, VIFModel
 from training.optim import make_optimizer
-from training.tuning import restore, save
+from training.tuning import gathered, restore, save
 from training.validation import gather, validate
 from vif.errors import InputError
 
@@ -156,7 +156,7 @@ class VIFTrainer(Trainer):
             number = min(len(data), self.vif.eval_images)
             mine = Subset(data, range(rank, number, world))
             loader = DataLoader(mine, self.args.eval_batch_size, collate_fn=self.data_collator)
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), gathered(self.unwrapped):
                 tables = gather(validate(model, loader, self.vif.settings, self.args.device))
             metrics |= {f"eval_{name}_{measure}": of["all"] for measure, of in tables.items()}
             if self.is_world_process_zero():
@@ -197,6 +197,8 @@ class VIFTrainer(Trainer):
     @override
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Adapter, in full precision where training may go on from it, and what else is tuned."""
+        if not self.args.should_save:  # FSDP asks every process, and gives all of it to the first
+            return
         folder = Path(output_dir or self.args.output_dir)
         is_checkpoint = folder.name.startswith("checkpoint-")
         dtype = None if is_checkpoint else torch.float16

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, set_peft_model_state_dict
 from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.fsdp import FSDPModule
 
 from training.model import VIFModel
 from training.optim import PROJECTORS
@@ -88,6 +93,17 @@ def _part(state: dict[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]
     return {name.removeprefix(start): t for name, t in state.items() if name.startswith(start)}
 
 
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Has every process hold all weights, where FSDP spreads them; all of them have to enter."""
+    is_spread = isinstance(model, FSDPModule)
+    if is_spread:
+        model.unshard()
+    yield
+    if is_spread:
+        model.reshard()
+
+
 def restore(model: VIFModel, folder: Path) -> None:
     """Reads `save` back.
 
@@ -108,7 +124,7 @@ def restore(model: VIFModel, folder: Path) -> None:
         set_peft_model_state_dict(model.vlm, state)
     else:
         saved = type(model.vlm).from_pretrained(inner, dtype=model.vlm.dtype)
-        model.vlm.load_state_dict(saved.state_dict())
+        _load(model.vlm, saved.state_dict())
 
 
 def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) -> None:
@@ -120,13 +136,19 @@ def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) ->
     saved = VIFAdapter.from_pretrained(folder)
     _check_fit(saved.config, folder, backbone)
     try:
-        adapter.load_state_dict(saved.state_dict())
+        _load(adapter, saved.state_dict())
     except RuntimeError as error:
         raise InputError(
             f"The adapter in {folder} has another shape than the flags ask for: give the "
             "--latent_num_components, --latent_num_layers, --latent_hidden_size and "
             "--latent_ffn_dim that it was trained with."
         ) from error
+
+
+def _load(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """As `load_state_dict`, into parameters that FSDP may have spread over processes as well."""
+    options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(module, state, options=options)
 
 
 def _check_fit(config: VIFConfig, folder: str | Path, backbone: Backbone) -> None:

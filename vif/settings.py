@@ -9,6 +9,8 @@ from vif.errors import InputError
 
 Range = tuple[int, int]
 PHASES = ("both", "prefill")
+# An answer holds its place in the queue until it ends; a seed has to fit PyTorch's 64 bits.
+MOST_NEW_TOKENS, MOST_SEED = 4096, 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Settings:
         for name, least in (("stride", 1), ("samples", 0), ("max_new_tokens", 1), ("seed", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least {least}.")
+        for name, most in (("max_new_tokens", MOST_NEW_TOKENS), ("seed", MOST_SEED)):
+            if getattr(self, name) > most:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at most {most}.")
         for name, chosen in (("learning", self.learning), ("injection", self.injection)):
             _check_range(name, chosen, num_layers)
         if self.learning_layers[-1] >= self.injection_layers[0]:

@@ -99,6 +99,9 @@ def test_everything_can_be_saved(answered):
     page.locator("#prepare").click()
     expect(page.locator("#files")).to_contain_text("answers")
     expect(page.locator("#script")).to_contain_text("Trace")
+    run(page)
+    expect(page.locator("#files")).to_be_hidden()
+    expect(page.locator("#script")).to_be_hidden()
 
 
 def test_a_problem_is_one_sentence_and_changes_nothing_else(answered, tmp_path):
@@ -153,6 +156,34 @@ def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("The model stopped with an error")
     expect(page.locator("#run")).to_be_enabled()
+
+
+def test_a_run_that_waits_its_turn_says_so(open_page, slow_url):
+    first, second = open_page(slow_url), open_page(slow_url)
+    first.locator("#run").click()
+    expect(first.locator("#message")).to_contain_text("The model is answering")
+    second.locator("#run").click()
+    expect(second.locator("#message")).to_contain_text("Waiting for the model")
+    expect(second.locator("#run")).to_be_disabled()
+    first.locator("#stop").click()
+    expect(second.locator("#message")).to_contain_text("The model is answering")
+    second.locator("#stop").click()
+    for page in (first, second):
+        expect(page.locator("#message")).to_contain_text("Stopped.")
+        expect(page.locator("#run")).to_be_enabled()
+
+
+def test_an_emptied_number_is_no_error(open_page, url):
+    page = open_page(url)
+    for label, empty in (("Unrelated text, tokens", "0"), ("Layer", "0")):
+        if label == "Layer":
+            run(page)
+        box = page.get_by_label(f"number input for {label}", exact=True)
+        for value in ("", "9999", ""):
+            box.fill(value)
+        box.press("Tab")
+        expect(box).to_have_value(empty)
+    expect(caption(page)).to_contain_text("Layer 0, ")
 
 
 def test_the_ruler_draws_every_token(answered):

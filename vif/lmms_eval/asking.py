@@ -14,7 +14,7 @@ from vif.lmms_eval.brief import Brief
 from vif.lmms_eval.forced import Forced
 from vif.methods import Method
 from vif.session import Session, check_options
-from vif.settings import Settings
+from vif.settings import MOST_NEW_TOKENS, Settings
 from vif.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.trace import Trace
 
@@ -66,8 +66,8 @@ class Asked:
 
     @property
     def max_new_tokens(self) -> int:
-        """Longest answer."""
-        return int(self.options.get("max_new_tokens") or MAX_NEW_TOKENS)
+        """Longest answer; a task that allows more than can be asked for gets that."""
+        return min(int(self.options.get("max_new_tokens") or MAX_NEW_TOKENS), MOST_NEW_TOKENS)
 
     @property
     def until(self) -> list[str]:

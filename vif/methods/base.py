@@ -108,6 +108,8 @@ class Method(ABC):
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
         is_saved: Whether an adapter saves these passes.
         branches: Further forward passes per generated token.
+        uses_ranges: Whether the layer ranges, the stride or the strength of the settings change
+            what it does.
         options: Settings of the method's own.
         identity: Values of `options` under which a method must equal plain; None where there are
             none.
@@ -118,6 +120,7 @@ class Method(ABC):
     extra_passes: int = 0
     is_saved: bool = False
     branches: int = 0
+    uses_ranges: bool = False
     options: tuple[Option, ...] = ()
     identity: Mapping[str, float] | None = None
 

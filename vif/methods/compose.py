@@ -31,6 +31,7 @@ class Composite(Method):
         self.name = f"{where.name}{PLUS}{how.name}"
         self.summary = f"{where.summary} {how.summary}"
         self.extra_passes = where.extra_passes
+        self.uses_ranges = where.uses_ranges or how.uses_ranges
         self.options = where.options + how.options
         self.identity = how.identity
         self.where, self.how = where, how

@@ -62,6 +62,7 @@ class Control(Method):
     """
 
     choose: Choose
+    uses_ranges = True
 
     @override
     def tap(self, request: Request) -> InjectingTap:

@@ -120,6 +120,7 @@ class VIFFree(Method):
     name = "vif-free"
     summary = "No adapter: a mixture fitted to where the middle layers look (one extra pass)."
     extra_passes = 1
+    uses_ranges = True
 
     @override
     def tap(self, request: Request) -> FreeTap:

@@ -35,6 +35,7 @@ class How:
         make: From a request and a map (B, N) to the tap that carries it out.
         options: As in `vif.methods.Method`.
         identity: As in `vif.methods.Method`.
+        uses_ranges: As in `vif.methods.Method`.
     """
 
     name: str
@@ -42,18 +43,23 @@ class How:
     make: Make
     options: tuple[Option, ...] = ()
     identity: Mapping[str, float] | None = None
+    uses_ranges: bool = False
 
 
 EDITS: dict[str, How] = {}
 
 
 def how(
-    name: str, summary: str, *options: Option, identity: Mapping[str, float] | None = None
+    name: str,
+    summary: str,
+    *options: Option,
+    identity: Mapping[str, float] | None = None,
+    uses_ranges: bool = False,
 ) -> Callable[[Make], Make]:
     """Function decorator that enters an edit; see `How`."""
 
     def enter(make: Make) -> Make:
-        EDITS[name] = How(name, summary, make, options, identity)
+        EDITS[name] = How(name, summary, make, options, identity, uses_ranges)
         return make
 
     return enter
@@ -76,7 +82,7 @@ class MapEdit(Edit):
         return rows.spread(self.values.to(rows.key.device), self.columns)
 
 
-@how("mix", "A share alpha of deep attention is replaced by the map (VIF).")
+@how("mix", "A share alpha of deep attention is replaced by the map (VIF).", uses_ranges=True)
 def mix(request: Request, weights: torch.Tensor) -> Recorder:
     """VIF's edit, at alpha itself on all heads of the injection layers."""
     nothing = weights[:, :0]
@@ -97,6 +103,7 @@ class Bias(MapEdit):
     "Logits of deep layers are raised by the map.",
     Option("beta", 2, 0, 10, 0.1, "What is added where the map is highest; chosen, not published."),
     identity={"beta": 0},
+    uses_ranges=True,
 )
 def bias(request: Request, weights: torch.Tensor) -> Recorder:
     """b_j = beta * map_j / max_k map_k, at the injection layers.
@@ -122,6 +129,7 @@ class Scale(MapEdit):
     "Attention of deep layers to the image is multiplied by the map.",
     Option("gamma", 1, 0, 10, 0.1, "1 doubles attention under a flat map; chosen, not published."),
     identity={"gamma": 0},
+    uses_ranges=True,
 )
 def scale(request: Request, weights: torch.Tensor) -> Recorder:
     """a_j <- a_j (1 + gamma N map_j), rows renormalised, at the injection layers.

@@ -35,6 +35,7 @@ class Map:
             are 0 for tokens that are not on the image. Raises `InputError` if something is missing.
         extra_passes: As in `vif.methods.Method`.
         options: As in `vif.methods.Method`.
+        uses_ranges: As in `vif.methods.Method`.
     """
 
     name: str
@@ -42,18 +43,23 @@ class Map:
     make: Callable[[Request], torch.Tensor]
     extra_passes: int = 0
     options: tuple[Option, ...] = ()
+    uses_ranges: bool = False
 
 
 MAPS: dict[str, Map] = {}
 
 
 def where(
-    name: str, summary: str, extra_passes: int = 0, options: tuple[Option, ...] = ()
+    name: str,
+    summary: str,
+    extra_passes: int = 0,
+    options: tuple[Option, ...] = (),
+    uses_ranges: bool = False,
 ) -> Callable[[Callable[[Request], torch.Tensor]], Callable[[Request], torch.Tensor]]:
     """Function decorator that enters a map; see `Map`."""
 
     def enter(make: Callable[[Request], torch.Tensor]) -> Callable[[Request], torch.Tensor]:
-        MAPS[name] = Map(name, summary, make, extra_passes, options)
+        MAPS[name] = Map(name, summary, make, extra_passes, options, uses_ranges)
         return make
 
     return enter
@@ -81,7 +87,7 @@ class _Read(MixingTap):
             raise Enough
 
 
-@where("vif", "The learned mixture, averaged over the learning layers.", extra_passes=1)
+@where("vif", "The learned mixture, averaged over the learning layers.", 1, uses_ranges=True)
 def learned(request: Request) -> torch.Tensor:
     """VIF's own map, read in a pass that stops after the learning layers."""
     if request.adapter is None:
@@ -96,7 +102,9 @@ def learned(request: Request) -> torch.Tensor:
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
 
-@where("free", "A mixture fitted to where the question moves the middle layers.", extra_passes=2)
+@where(
+    "free", "A mixture fitted to where the question moves the middle layers.", 2, uses_ranges=True
+)
 def free(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
     layers = request.settings.learning_layers

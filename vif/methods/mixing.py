@@ -136,6 +136,7 @@ class VIF(Method):
 
     name = "vif"
     summary = "A learned Gaussian mixture steers deep layers back to the image."
+    uses_ranges = True
 
     @override
     def tap(self, request: Request) -> MixingTap:

@@ -12,8 +12,9 @@ from vif import methods
 from vif.charts import method_label
 from vif.errors import InputError
 from vif.methods import Method, Option
+from vif.ui import inputs
 from vif.ui.cards import SUBTITLES
-from vif.ui.form import check_methods
+from vif.ui.form import check_methods, uses_ranges
 from vif.ui.handlers import Session, steering_method
 from vif.ui.markup import text, tones
 from vif.ui.theme import html_block
@@ -90,7 +91,7 @@ def build_own_settings() -> OwnSettings:
 
 def _slider(option: Option) -> gr.Slider:
     """One setting; its reset button brings the default back."""
-    return gr.Slider(
+    return inputs.Slider(
         option.low,
         option.high,
         option.default,
@@ -140,9 +141,8 @@ def _plural(count: int, words: str, ending: str) -> str:
 
 def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:
     """Updates of the lines, the shared settings and every own panel."""
-    is_steered = any(name != "plain" for name in chosen)
     return [
         method_lines(chosen),
-        gr.Accordion(visible=is_steered),
+        gr.Accordion(visible=uses_ranges(chosen)),
         *(gr.Accordion(visible=name in chosen) for name in own.panels),
     ]

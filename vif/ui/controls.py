@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from vif.ui import examples as strips
+from vif.ui import inputs
 from vif.ui.choice import OwnSettings, build_menu, build_own_settings
 from vif.ui.examples import Example
 from vif.ui.form import Truth
@@ -20,23 +20,6 @@ from vif.ui.theme import html_block
 MAX_TEXT_TOKENS = 384
 BUNDLED_MODEL = "demo-vlm"
 FIRST_SCENE = 7
-
-
-def image_file(value: Any = None, **options: Any) -> gr.Image:
-    """Returns an image component that hands over the path of whatever was uploaded.
-
-    `gr.Image` opens the file first and, if it is no image, fails with a message of its own. It is
-    replaced on the object, because for every subclass Gradio writes a stub file into the sources.
-    """
-    image = gr.Image(value, type="filepath", **options)
-    opened = image.preprocess
-
-    def path_of(payload: Any) -> str | None:
-        # Pasted pictures come as data and are written to a file by the original.
-        return payload.path if payload is not None and payload.path else opened(payload)
-
-    image.preprocess = path_of
-    return image
 
 
 @dataclass(frozen=True)
@@ -72,8 +55,9 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
     suggested = questions_of(truths)
     question_value = examples[0].question if examples else suggested[0]
     with gr.Group(elem_classes="vl-group"):
-        image = image_file(
+        image = inputs.Image(
             image_value,
+            type="filepath",
             label="Picture",
             alt_text="The picture that is asked about",
             format="png",
@@ -102,10 +86,9 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
     message = html_block(elem_id="message", elem_classes="vl-message")
     look = build_look(image_value)
     text_length, context_note, context = _text_box()
-    settings, plan, numbers, longest = _settings(session)
+    settings, plan, numbers = _settings(session)
     own = build_own_settings()
-    longest.render()
-    form = [image, question, context, menu, *numbers, longest]
+    form = [image, question, context, menu, *numbers, *_for_all_methods(session)]
     return Controls(
         image, draw, example_html, question, suggestions, run, stop, message, text_length,
         context, context_note, menu, lines, look, settings, own, plan, form, truths,
@@ -133,7 +116,7 @@ def header(session: Session) -> str:
 def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     """Unrelated text before the question: the more, the less the model looks at the image."""
     with gr.Group(elem_classes="vl-group"):
-        length = gr.Slider(
+        length = inputs.Slider(
             0,
             MAX_TEXT_TOKENS,
             0,
@@ -155,10 +138,8 @@ def _text_box() -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     return length, note, context
 
 
-def _settings(
-    session: Session,
-) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component], gr.Number]:
-    """What methods share: where they read and write, how strongly; and the longest answer."""
+def _settings(session: Session) -> tuple[gr.Accordion, gr.HTML, list[gr.components.Component]]:
+    """What methods that inject share: where they read and write, and how strongly."""
     defaults = session.defaults
     with gr.Accordion("Layers and strength", open=True, elem_id="settings") as settings:
         plan = html_block(
@@ -169,19 +150,12 @@ def _settings(
         )
         learning = _range("learning", defaults.learning)
         injection = _range("injection", defaults.injection)
-        alpha = gr.Slider(
+        alpha = inputs.Slider(
             0, 1, defaults.alpha, step=0.05, label="Strength (alpha)", elem_id="alpha"
         )
         with gr.Accordion("More", open=False):
-            stride, samples, seed = _rarely_changed(session)
-    longest = gr.Number(
-        defaults.max_new_tokens,
-        label="Longest answer, tokens",
-        precision=0,
-        elem_id="longest",
-        render=False,
-    )
-    return settings, plan, [*learning, *injection, stride, alpha, samples, seed], longest
+            stride, samples = _rarely_changed(session)
+    return settings, plan, [*learning, *injection, stride, alpha, samples]
 
 
 def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
@@ -207,10 +181,10 @@ def _range(name: str, bounds: tuple[int, int]) -> list[gr.Number]:
 
 
 def _rarely_changed(session: Session) -> list[gr.components.Component]:
-    """Stride, sampling and its seed; only an adapter has a latent to sample."""
+    """Stride and sampling; only an adapter has a latent to sample."""
     defaults = session.defaults
     stride = gr.Number(defaults.stride, label="Use every n-th layer", precision=0)
-    samples = gr.Slider(
+    samples = inputs.Slider(
         0,
         16,
         defaults.samples,
@@ -220,5 +194,16 @@ def _rarely_changed(session: Session) -> list[gr.components.Component]:
         visible=session.adapter is not None,
         elem_id="samples",
     )
-    seed = gr.Number(defaults.seed, label="Seed", precision=0, elem_id="seed")
-    return [stride, samples, seed]
+    return [stride, samples]
+
+
+def _for_all_methods(session: Session) -> list[gr.Number]:
+    """Seed of whatever is drawn by chance, and the longest answer."""
+    defaults = session.defaults
+    with gr.Row():
+        longest = gr.Number(
+            defaults.max_new_tokens, label="Longest answer, tokens", precision=0, scale=2,
+            min_width=160, elem_id="longest",
+        )  # fmt: skip
+        seed = gr.Number(defaults.seed, label="Seed", precision=0, min_width=80, elem_id="seed")
+    return [seed, longest]

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui.controls import image_file
+from vif.ui import inputs
 from vif.ui.drawing import read_boxes
 from vif.ui.handlers import Session, answer_as_json
 
@@ -15,7 +15,7 @@ from vif.ui.handlers import Session, answer_as_json
 def add_endpoint(session: Session) -> None:
     """Adds ``/ask`` to the page that is being built; its components are never shown."""
     with gr.Row(visible=False):
-        inputs = _inputs(session)
+        asked = _inputs(session)
         output = gr.JSON(label="answers")
         button = gr.Button("ask")
 
@@ -55,14 +55,14 @@ def add_endpoint(session: Session) -> None:
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    button.click(ask, inputs, output, api_name="ask", concurrency_limit=1, concurrency_id="model")
+    button.click(ask, asked, output, api_name="ask", concurrency_limit=1, concurrency_id="model")
 
 
 def _inputs(session: Session) -> list[gr.components.Component]:
     """The parameters of the endpoint; labels are their names, values their defaults."""
     defaults = session.defaults
     return [
-        image_file(label="image"),
+        inputs.Image(label="image", type="filepath"),
         gr.Textbox(label="question"),
         gr.Textbox("", label="context"),
         gr.JSON(["plain", "vif"] if session.adapter else ["plain"], label="methods"),

@@ -18,7 +18,7 @@ from vif.ui.drawing import Drawing
 from vif.ui.examples import Example, plan_strip
 from vif.ui.form import Form
 from vif.ui.handlers import Session, view_of
-from vif.ui.kinds import LATEST, QUICK, SLOW
+from vif.ui.kinds import LATEST, QUICK, SLOW, STOPPING, WAITING
 from vif.ui.redraw import notice
 from vif.ui.results import Results
 from vif.ui.shelf import Key, Shelf
@@ -117,8 +117,10 @@ class Wiring:
         c, r = self.controls, self.results
         outputs = [c.run, c.stop, c.message, self.cancel, *self.shown_outputs]
         inputs = [self.key, self.truths, *self.form_inputs, *r.view, r.shown]
-        asked = gr.on([c.run.click, c.question.submit], self.run, inputs, outputs, **SLOW)
-        self.settle(asked)
+        clicks = [c.run.click, c.question.submit]
+        every = [*clicks, c.look.ask.click, r.change.ask.click]
+        gr.on(every, None, None, [c.run, c.message], **WAITING)
+        self.settle(gr.on(clicks, self.run, inputs, outputs, **SLOW))
         placed = [*outputs, c.methods, c.look.note]
         self.settle(c.look.ask.click(self.run_with_place, inputs, placed, **SLOW))
         again = r.change.ask.click(
@@ -127,7 +129,8 @@ class Wiring:
         self.settle(again)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **QUICK)
-        c.stop.click(self.stop, [self.cancel], [c.message], **QUICK)
+        c.stop.click(None, None, [c.message], **STOPPING)
+        c.stop.click(stop, [self.cancel], None, **QUICK)
 
     @property
     def shown_outputs(self) -> list[gr.components.Component]:
@@ -136,7 +139,7 @@ class Wiring:
         return [
             self.result, self.token, self.chosen, self.changes, r.body, r.cards, r.maps, r.sheet,
             r.curves, r.mixture, r.ruler, r.head, r.scale, r.whose, r.injected, r.shown, r.layer,
-            r.change.panel, *r.change.numbers,
+            r.change.panel, *r.change.numbers, r.files, r.script,
         ]  # fmt: skip
 
     def settle(self, event: gr.events.Dependency) -> None:
@@ -198,11 +201,11 @@ class Wiring:
     def run_with_place(self, *values: Any) -> Iterator[dict[Any, Any]]:
         """Asks the model with the marked place among the methods."""
         key, truths, drawing, *filled = values
-        note = self.controls.look.note
+        note, message = self.controls.look.note, self.controls.message
         try:
             filled[_CHOSEN] = look.with_place(drawing, filled[_CHOSEN])
         except InputError as error:
-            yield {note: notice(str(error), is_problem=True)}
+            yield {note: notice(str(error), is_problem=True), message: ""}
             return
         yield {self.controls.methods: filled[_CHOSEN]}
         yield from self.run(key, truths, drawing, *filled)
@@ -242,14 +245,14 @@ class Wiring:
             self.cancel: cancel,
         }
 
-    def stop(self, cancel: threading.Event | None) -> str:
-        """Asks the running model to stop after its current token."""
-        if cancel is not None:
-            cancel.set()
-        return notice("Stopping…")
-
 
 _STOPPED = notice("Stopped. The earlier answers are still shown.")
+
+
+def stop(cancel: threading.Event | None) -> None:
+    """Asks what runs to stop after its current pass."""
+    if cancel is not None:
+        cancel.set()
 
 
 def rest() -> tuple[gr.Button, gr.Button]:

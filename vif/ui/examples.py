@@ -102,8 +102,7 @@ def plan_strip(
     stride: float | None,
 ) -> str:
     """The decoder as a row of cells: which layers are read and which are steered."""
-    reads = _layers(learning, stride)
-    writes = _layers(injection, stride)
+    reads, writes = (_layers(num_layers, b, stride) for b in (learning, injection))
     cells = []
     for layer in range(num_layers):
         roles = [name for name, hit in (("learning", reads), ("injection", writes)) if layer in hit]
@@ -117,9 +116,12 @@ def plan_strip(
     )
 
 
-def _layers(bounds: tuple[float | None, float | None], stride: float | None) -> set[int]:
-    """The layers of a range; none while a field is empty or out of order."""
+def _layers(
+    num_layers: int, bounds: tuple[float | None, float | None], stride: float | None
+) -> set[int]:
+    """The model's layers in a range; none while a field is empty or out of order."""
     low, high = bounds
     if low is None or high is None or not stride or stride < 1:
         return set()
-    return set(range(int(low), int(high) + 1, int(stride)))
+    # Whatever is being typed, no more than the model's layers are looked at.
+    return {i for i in range(num_layers) if low <= i <= high and (i - low) % stride == 0}

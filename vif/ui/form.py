@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vif import methods
 from vif.boxes import Box
 from vif.charts import method_label
 from vif.errors import InputError
+from vif.settings import Settings
 from vif.ui.drawing import Drawing
 
 MOST_METHODS = 4
+# Of one answer on the page, where others wait for their turn; `vif.settings` allows more.
+MOST_TOKENS = 512
 # Whole numbers among the fields, under the names that a session knows.
 _WHOLE = ("stride", "samples", "seed", "max_new_tokens")
 
@@ -57,11 +60,11 @@ class Form:
     injection_start: float | None
     injection_end: float | None
     stride: float | None
-    alpha: float | None
-    samples: float | None
+    alpha: float
+    samples: float
     seed: float | None
     max_new_tokens: float | None
-    own: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     drawing: Drawing = field(default_factory=Drawing)
 
     def check(self) -> None:
@@ -70,6 +73,22 @@ class Form:
             raise InputError("There is no picture: upload one, or draw a new scene.")
         if not (self.question or "").strip():
             raise InputError("There is no question: type one, or click a suggestion.")
+
+    def shown(self, defaults: Settings) -> Form:
+        """Returns the form with defaults in the fields that the page hides for what is chosen."""
+        if uses_ranges(self.chosen):
+            return self
+        (first, last), (start, end) = defaults.learning, defaults.injection
+        return replace(
+            self,
+            learning_start=first,
+            learning_end=last,
+            injection_start=start,
+            injection_end=end,
+            stride=defaults.stride,
+            alpha=defaults.alpha,
+            samples=defaults.samples,
+        )
 
     def truth_in(self, truths: Sequence[Truth]) -> Truth | None:
         """Returns the known answer to the question, if it is among those of the picture."""
@@ -83,8 +102,11 @@ class Form:
         """
         ranges = ("learning_start", "learning_end", "injection_start", "injection_end")
         whole = {name: _whole(getattr(self, name), name) for name in (*ranges, *_WHOLE)}
-        if self.alpha is None:
-            raise InputError("The strength is empty: type a number between 0 and 1.")
+        if whole["max_new_tokens"] > MOST_TOKENS:
+            raise InputError(
+                f"The longest answer is {whole['max_new_tokens']} tokens, but this page makes at "
+                f"most {MOST_TOKENS}: type a smaller number."
+            )
         return {
             "context": self.context or "",
             "learning": (whole["learning_start"], whole["learning_end"]),
@@ -121,23 +143,14 @@ class Form:
         return asked
 
     def options(self) -> dict[str, dict[str, float]]:
-        """Returns the settings of the chosen methods' own.
+        """Returns the settings of the chosen methods' own."""
+        given = ((name, self.own.get(name)) for name in self.chosen)
+        return {name: methods.find(name).resolve(changed) for name, changed in given if changed}
 
-        Raises:
-            InputError: If a field is empty or out of range.
-        """
-        found = {}
-        for name in self.chosen:
-            changed = self.own.get(name, {})
-            for option, value in changed.items():
-                if value is None:
-                    raise InputError(
-                        f"The setting '{option}' of {method_label(name)} is empty: type a number, "
-                        "or reset it."
-                    )
-            if changed:
-                found[name] = methods.find(name).resolve(changed)
-        return found
+
+def uses_ranges(chosen: Sequence[str]) -> bool:
+    """Returns whether layer ranges or strength change what any of the methods does."""
+    return any(methods.find(name).uses_ranges for name in chosen)
 
 
 def check_methods(chosen: Sequence[str]) -> None:

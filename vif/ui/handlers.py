@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +76,7 @@ def answer(
         InputError: What was given cannot be used; the message is fit to be shown.
     """
     form.check()
+    form = form.shown(session.defaults)
     image = open_image(form.image)
     truth = form.truth_in(truths)
     options = form.asked(truth)
@@ -145,13 +145,12 @@ def view_of(
     )
 
 
-def save_files(result: Result, view: View) -> list[str]:
-    """Writes everything needed to look at a result again without the model.
+def save_files(result: Result, view: View, folder: Path) -> list[str]:
+    """Writes everything needed to look at a result again without the model into a folder.
 
     Returns:
         Paths: one ``.npz`` per answer, ``answers.json``, ``picture.png`` and ``redraw.py``.
     """
-    folder = Path(tempfile.mkdtemp(prefix="vif-lens-"))
     paths = []
     for name, trace in result.traces.items():
         paths.append(folder / f"{name}.npz")

@@ -41,6 +41,8 @@ def head_words(view: View) -> str:
 def quantity(view: View) -> str:
     """Returns what the colours stand for."""
     share = "share of the image part" if view.normalised else "share of the row"
+    if not view.adds_up:
+        share = "largest share of any head" + (", scaled to sum 1" if view.normalised else "")
     if view.scale == "all":
         return f"{share} per area of a whole-image token, all scales added"
     return share if view.normalised else f"{share} per image token"
@@ -100,8 +102,8 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     told = caption(trace, view)
     spoken = f"Heatmap of the {method_label(name)} answer over the image"
     sinks = result.sinks(name, view)
-    share = float(view.values(trace, view.layer, sinks).sum())
-    total = "" if view.normalised else f" In all <b>{percent(share)}</b> of the row."
+    share = _share(trace, view, view.layer, sinks)
+    total = f" In all <b>{share}</b> of the row." if share else ""
     words = f"{told}, {quantity(view)}, 0 – {number(top)}.{total}{named}{unseen_words(field)}"
     if view.marks_sinks:
         boxes += crosses(trace.cells[sinks & view.is_drawn(trace)], image.shape)
@@ -117,14 +119,23 @@ def _map(name: str, result: Result, view: View, field: np.ndarray, top: float) -
     )
 
 
+def _share(trace: Trace, view: View, layer: int | None, sinks: np.ndarray) -> str:
+    """Which part of the row a map shows, in percent; empty where its values add up to none."""
+    if view.normalised or not view.adds_up:
+        return ""
+    return percent(float(view.values(trace, layer, sinks).sum()))
+
+
 def _sink_words(row: np.ndarray, is_sink: np.ndarray, view: View) -> str:
     """How many sinks there are and how much they hold, or how much was taken out with them."""
     if not is_sink.any():
         return "No token of the image is a sink."
+    count = f"{is_sink.sum()} sink{'s' if is_sink.sum() > 1 else ''}, crossed"
+    if not view.adds_up:
+        return f"{count}{' and taken out' if view.show == 'removed' else ''}."
     held, share = float(row[is_sink].sum()), float(row[is_sink].sum() / max(row.sum(), 1e-12))
-    count = f"{is_sink.sum()} sink{'s' if is_sink.sum() > 1 else ''}, crossed,"
     amount = f"<b>{percent(held)}</b> of the row, {percent(share)} of its image part"
-    return f"{count} {'taken out' if view.show == 'removed' else 'hold'}: {amount}."
+    return f"{count}, {'taken out' if view.show == 'removed' else 'hold'}: {amount}."
 
 
 def _difference(name: str, result: Result, view: View, field: np.ndarray, limit: float) -> str:
@@ -209,16 +220,13 @@ def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], to
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)
         # Ranges belong to the methods that inject; others borrow them for comparison.
         roles = role_of(trace, layer) if result.injecting else []
-        share = (
-            f"<small>{percent(float(view.values(trace, layer, sinks).sum()))}</small>"
-            if not view.normalised
-            else ""
-        )
+        share = _share(trace, view, layer, sinks)
         badges = "".join(f'<em class="vl-key vl-{role}">{role}</em>' for role in roles)
         thumbs.append(
             chip(
                 layer,
-                f'<img src="{render.data_url(image, 80)}" alt=""><span>Layer {layer}{share}</span>'
+                f'<img src="{render.data_url(image, 80)}" alt=""><span>Layer {layer}'
+                f"{f'<small>{share}</small>' if share else ''}</span>"
                 f"{badges}",
                 pressed=layer == view.layer,
                 kind="layer",

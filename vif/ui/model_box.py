@@ -22,6 +22,7 @@ from vif.ui.examples import plan_strip
 from vif.ui.handlers import Session
 from vif.ui.kinds import QUICK
 from vif.ui.redraw import notice
+from vif.ui.showing import no_files
 from vif.ui.theme import html_block
 
 _log = logging.getLogger(__name__)
@@ -160,7 +161,8 @@ def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
     """The components that follow the model."""
     c, r = wiring.controls, wiring.results
     states = [wiring.result, wiring.token, wiring.chosen, wiring.changes]
-    return [title, c.methods, c.plan, *c.form[4:11], r.layer, r.body, r.cards, *states]
+    shown = [r.layer, r.body, r.cards, r.files, r.script]
+    return [title, c.methods, c.plan, *c.form[4:11], *shown, *states]
 
 
 def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]) -> dict[Any, Any]:
@@ -179,6 +181,7 @@ def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]
         gr.Slider(value=defaults.injection[1], maximum=session.num_layers - 1),
         gr.Column(visible=False),
         empty_cards(),
+        *no_files(wiring.results).values(),
         None,
         0,
         None,

@@ -15,6 +15,7 @@ from vif.errors import InputError
 from vif.images import open_image
 from vif.settings import Settings
 from vif.sweep import Sweep, sweep
+from vif.trace import Trace
 from vif.ui.changing import CHANGED
 from vif.ui.markup import percent, short_label, visible_token
 from vif.ui.state import Result
@@ -117,8 +118,8 @@ def _exit(call: Call) -> Found:
 
 
 def _deletion(call: Call) -> Found:
-    trace = call.result.traces[call.of]
-    found = probes.deletion_curve(call.session, *call.question, probes.map_of(trace), **call.shared)
+    weights = probes.map_of(_read_whole(call))
+    found = probes.deletion_curve(call.session, *call.question, weights, **call.shared)
     name = f"{short_label(call.of)}'s map"
     by_chance = float(found.areas.max())
     verdict = (
@@ -132,6 +133,23 @@ def _deletion(call: Call) -> Found:
         f"{_signed(by_chance, 3)}), {verdict}."
     )
     return Found(words, probe_charts.deletion(found.shares, found.top, found.random, name))
+
+
+def _read_whole(call: Call) -> Trace:
+    """The answer that is probed.
+
+    Raises:
+        InputError: If it read other tokens than those of the full picture, which are hidden.
+    """
+    trace = call.result.traces[call.of]
+    prompt = call.session.backbone.encode(*call.question, call.shared["context"])
+    cells = prompt.layout.cells.astype(trace.cells.dtype)
+    if not np.array_equal(trace.cells, cells, equal_nan=True):
+        raise InputError(
+            f"{short_label(call.of)} read a part of the picture, so its map does not fit the "
+            "tokens that are hidden, those of the full picture: choose another answer."
+        )
+    return trace
 
 
 def _heads(call: Call) -> Found:

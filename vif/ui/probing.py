@@ -14,14 +14,14 @@ import gradio as gr
 
 from vif.charts import method_label
 from vif.generation import Cancelled
-from vif.ui.events import Wiring
-from vif.ui.kinds import QUICK, SLOW
+from vif.ui.events import Wiring, stop
+from vif.ui.kinds import QUICK, SLOW, STOPPING, WAITING
 from vif.ui.markup import PICK_SCRIPT, text
 from vif.ui.probe_runs import PROBES, Call, Found
 from vif.ui.redraw import notice, picked
 from vif.ui.results import ProbeBox
 from vif.ui.shelf import Key
-from vif.ui.showing import attempt
+from vif.ui.showing import FAILED, attempt
 from vif.ui.state import Result
 from vif.ui.sweep_grid import range_of, sweep_grid
 from vif.ui.theme import html_block
@@ -55,10 +55,12 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     wiring.result.change(whose, [box.kind, wiring.result, box.whose], [box.whose], **QUICK)
     outputs = [box.run, box.stop, box.message, cancel, kept]
     inputs = [wiring.key, wiring.result, box.kind, box.whose, kept]
+    box.run.click(None, None, [box.run, box.message], **WAITING)
     running = box.run.click(partial(probe, box, wiring, cancel, kept), inputs, outputs, **SLOW)
     running.then(rest, None, [box.run, box.stop], **QUICK)
-    running.failure(rest, None, [box.run, box.stop], **QUICK)
-    box.stop.click(stop, [cancel], [box.message], **QUICK)
+    running.failure(fail, None, [box.run, box.stop, box.message], **QUICK)
+    box.stop.click(None, None, [box.message], **STOPPING)
+    box.stop.click(stop, [cancel], None, **QUICK)
     with box.place:
 
         @gr.render(inputs=[kept])
@@ -121,6 +123,8 @@ def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
     if result is None:
         return gr.Dropdown(visible=False)
     names = list(result.injecting if kind == "sweep" else result.traces)
+    if kind == "deletion":
+        names = [name for name in names if not result.reads_part(name)]
     choices = [(method_label(name), name) for name in names]
     preferred = [name for name in (old, *result.injecting, *names) if name in names]
     value = preferred[0] if preferred else None
@@ -140,6 +144,7 @@ def probe(
 ) -> Iterator[dict[Any, Any]]:
     """Runs a probe with news; a problem or a stop leaves all results in place."""
     if result is None or result.form is None:
+        yield {box.message: ""}
         return
     if len(kept) >= MOST_KEPT:
         words = f"{MOST_KEPT} results are kept: remove one first."
@@ -194,8 +199,6 @@ def rest() -> tuple[gr.Button, gr.Button]:
     return gr.Button("Run the probe", interactive=True), gr.Button(interactive=False)
 
 
-def stop(cancel: threading.Event | None) -> str:
-    """Asks the running probe to stop after its current pass."""
-    if cancel is not None:
-        cancel.set()
-    return notice("Stopping…")
+def fail() -> tuple[gr.Button, gr.Button, str]:
+    """The buttons and the message after an error that nobody foresaw."""
+    return *rest(), notice(FAILED, is_problem=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import gradio as gr
@@ -81,14 +84,16 @@ def take_layer(
     return index, False, *draw_layer(result, token, index, False, *view[2:])
 
 
-def save(result: Result | None, token: int, *view: Any) -> tuple[Any, Any]:
+def save(result: Result | None, token: int, *view: Any) -> Iterator[tuple[Any, Any]]:
     """The files, and the program that draws the shown map again."""
     if result is None:
-        return gr.skip(), gr.skip()
+        return
     shown = view_of(token, *view)
-    paths = handlers.save_files(result, shown)
     code = handlers.redraw_script(result, shown)
-    return gr.Files(paths, visible=True), gr.Code(code, visible=True)
+    # Gradio goes on after it has copied the files to its cache, which it empties by age.
+    with TemporaryDirectory(prefix="vif-lens-") as folder:
+        paths = handlers.save_files(result, shown, Path(folder))
+        yield gr.Files(paths, visible=True), gr.Code(code, visible=True)
 
 
 def picked(event: gr.EventData, count: int) -> int | None:

@@ -8,6 +8,7 @@ import gradio as gr
 
 from vif import render
 from vif.methods import free
+from vif.ui import inputs
 from vif.ui.cards import empty_cards
 from vif.ui.changing import ChangeBox, build_change
 from vif.ui.handlers import Session
@@ -112,7 +113,7 @@ def _view_controls(
     """Which map is shown, and how; none of them runs the model."""
     with gr.Row(elem_classes="vl-toolbar", elem_id="toolbar"):
         with gr.Column(scale=3, min_width=220, elem_classes="vl-tight"):
-            layer = gr.Slider(
+            layer = inputs.Slider(
                 0,
                 session.num_layers - 1,
                 session.defaults.injection[1],
@@ -144,7 +145,7 @@ def _view_controls(
                 visible=False,
                 elem_id="tiles",
             )
-        opacity = gr.Slider(
+        opacity = inputs.Slider(
             0, 1, 0.6, step=0.05, label="Opacity", buttons=[], scale=2, min_width=130,
             elem_id="opacity",
         )  # fmt: skip
@@ -170,7 +171,7 @@ def _mixture_controls(session: Session) -> tuple[gr.Dropdown, gr.Radio, gr.Slide
             [], label="Answer", visible=False, scale=2, min_width=160, elem_id="whose"
         )
         injected = gr.Radio([], label="Injection layer", scale=3, elem_id="injected")
-        shown = gr.Slider(
+        shown = inputs.Slider(
             1,
             max(2, most),
             min(DEFAULT_COMPONENTS, most),

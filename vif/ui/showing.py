@@ -82,7 +82,13 @@ def show_result(
         else gr.Slider(value=view.layer, maximum=last),
         r.scale: gr.Dropdown(value=view.scale, visible=result.has_tiles),
         **_show_mixture(r, Shown(result, view, choice, made or {})),
+        **no_files(r),
     }
+
+
+def no_files(r: Results) -> dict[Any, Any]:
+    """Updates that take away the files of an earlier result."""
+    return {r.files: gr.Files(None, visible=False), r.script: gr.Code(None, visible=False)}
 
 
 def _show_mixture(r: Results, shown: Shown) -> dict[Any, Any]:

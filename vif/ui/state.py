@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vif import metrics, render
+from vif.families.layout import WHOLE
 from vif.trace import Mixture, Trace
 from vif.ui.form import Form, Truth
 from vif.ui.sinks import sink_tokens
@@ -89,6 +90,10 @@ class Result:
         trace = trace if is_same else own
         return sink_tokens(trace, view.token_of(trace))
 
+    def reads_part(self, name: str) -> bool:
+        """Whether an answer comes from a look at a part of the picture, see `vif.methods.crops`."""
+        return tuple(self.traces[name].meta.get("notes", {}).get("box", WHOLE)) != WHOLE
+
     @property
     def has_tiles(self) -> bool:
         """Whether the image was also read in parts."""
@@ -151,6 +156,11 @@ class View:
     def raw(self, trace: Trace, layer: int | None) -> np.ndarray:
         """The map with its sinks as shares of the row, (N,)."""
         return render.pick_map(trace.rows, self.token_of(trace), layer, self.head)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the raw values of tokens add up to a share of the row; maxima do not."""
+        return self.head != "max"
 
     @property
     def marks_sinks(self) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from vif.charts import method_label
 from vif.errors import InputError
 from vif.scenes import is_correct
+from vif.ui import inputs
 from vif.ui.components import Changes
 from vif.ui.kinds import LATEST, QUICK
 from vif.ui.markup import PICK_SCRIPT, chip, text, tones
@@ -74,7 +75,7 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
             with gr.Row():
                 question = gr.Dropdown([], label="Question", scale=3, elem_id="training-question")
                 layer = gr.Dropdown([], label="Injection layer", scale=1, elem_id="training-layer")
-            step = gr.Slider(
+            step = inputs.Slider(
                 0,
                 1,
                 0,

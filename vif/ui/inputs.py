@@ -1,0 +1,40 @@
+"""Gradio's components that take whatever a browser sends, and never fail before a handler runs."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from typing import Any
+
+import gradio as gr
+from gradio.component_meta import ComponentMeta
+
+
+class _Stubless(ComponentMeta):
+    """Makes a component without the stub file that Gradio writes beside its source (6.31).
+
+    Replacing a method on the object instead is lost with the first update, which makes the object
+    anew from its class.
+    """
+
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any]) -> type:
+        return ABCMeta.__new__(cls, name, bases, attrs)
+
+
+class Slider(gr.Slider, metaclass=_Stubless):
+    """A slider whose number box may be empty or out of range while a person types."""
+
+    def preprocess(self, payload: float | None) -> float:
+        """Returns the value that the browser shows as soon as the box is left."""
+        value = self.minimum if payload is None else payload
+        return super().preprocess(min(max(value, self.minimum), self.maximum))
+
+
+class Image(gr.Image, metaclass=_Stubless):
+    """An image that hands over the path of whatever was uploaded.
+
+    `gr.Image` opens the file first and, if it is no image, fails with a message of its own.
+    """
+
+    def preprocess(self, payload: Any) -> str | None:
+        """Returns the path of the file; pasted data is written to one by the original."""
+        return payload.path if payload is not None and payload.path else super().preprocess(payload)
