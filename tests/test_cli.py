@@ -45,6 +45,39 @@ def test_ask_prints_the_promised_json(files, run):
     assert {m["layer"] for m in found["mixtures"]} == {3, 4, 5}
 
 
+def test_a_scene_brings_its_question_and_boxes_and_metrics_can_be_had(run):
+    flags = ["--scene", "3", "--methods", "plain", "oracle", "--json", "--metrics"]
+    status, shown = run("ask", *flags, "--max-new-tokens", "1")
+    assert status == 0
+    found = json.loads(shown.out)
+    assert found["question"].endswith("?") or found["question"].endswith(".")
+    curves = found["metrics"]["oracle"]
+    assert {"share", "gini", "in_box", "lift"} <= set(curves)
+    assert {len(values) for values in curves.values()} == {6}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--methods", "vif", "--set", "pai.alpha=0.5"], "'pai', which is not among"),
+        (["--methods", "vif", "--controls", "relative+cut"], "--controls names 'relative+cut'"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--json", "/dev/null/found.json"], "/dev/null/found.json cannot be written"),
+    ],
+)
+def test_a_mistake_in_a_benchmark_is_one_sentence_before_it_begins(run, flags, words):
+    status, shown = run("bench", "--n", "5", *flags)
+    assert status == 2
+    assert words in shown.err.splitlines()[-1]
+
+
+def test_a_sweep_needs_no_injection_range(run):
+    late = ["--latent-learning-start", "3", "--latent-learning-end", "4"]
+    status, shown = run("sweep", "--scene", "3", *late)
+    assert status == 0
+    assert "best: layers" in shown.out
+
+
 def test_underscores_and_published_names_work(files, run):
     flags = ["--image_file", str(files / "image.png"), "--query", "What?", "--json"]
     status, shown = run("ask", *flags, "--latent_apply_start", "5", "--max_new_tokens", "1")
