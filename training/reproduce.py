@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.variants import ABLATIONS, CONTROLS, Variant
+from training.variants import ABLATIONS, CONTROLS, SEED, Variant
 
 PROCESSES = min(2, os.cpu_count() or 1)
 TEXTS = (64, 128, 256, 384)
@@ -96,7 +96,7 @@ class Chain:
                 "scenes",
                 (*_module("training.make_scenes"), "--folder", str(self.scenes), *self.size.scenes),
             ),
-            *self.train("demo-vif", self.size.map_steps, self.size.joint_steps),
+            *self.train("demo-vif", self.size.map_steps, self.size.joint_steps, seed=SEED),
             self._bench("bench", model, adapter, self.size.questions[0]),
             self._bench("bench-text", model, adapter, self.size.questions[1], texts=TEXTS),
             self._bench(

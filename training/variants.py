@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+# Of the shipped adapter: of seeds 0, 1 and 2 the best on validation.
+SEED = 2
 # Controls are as long as the shipped adapter's training, ablations get this share of its steps.
 ABLATION_SHARE = 0.5
 COMPARED = ("vif", "uniform", "oracle")
@@ -47,16 +49,16 @@ ALL_LORA = ALL_JOINT / 1.36
 
 # The first of each list is what the others are compared with.
 CONTROLS = (
-    Variant("shipped", "the shipped adapter, seed 0", is_shipped=True),
+    Variant("shipped", f"the shipped adapter, seed {SEED}", is_shipped=True),
     # Its traces are what the page's training scrubber shows.
     Variant(
         "third",
-        "the shipped recipe, a third of the steps",
+        "seed 0, a third of the steps",
         ("--trace_steps", "50", "--trace_questions", "3"),
         share=1 / 3,
     ),
+    Variant("seed-0", "another seed", seed=0),
     Variant("seed-1", "another seed", seed=1),
-    Variant("seed-2", "another seed", seed=2),
     Variant(
         "uniform-maps",
         "same size and time, every map uniform",
