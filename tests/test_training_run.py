@@ -105,7 +105,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, model, data, t
 
 
 @pytest.mark.parametrize("tune", ["lora", "full"])
-def test_what_is_tuned_is_saved_read_back_and_loads(model, data, tmp_path, tune):
+def test_what_is_tuned_adapter_saves_read_back_and_loads(model, data, tmp_path, tune):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     changes = {"tune": tune, "lora_rank": 2, "max_steps": 3, "save_steps": 2, "lora_dropout": 0.0}
     changes["activation_checkpointing"] = tune == "full"

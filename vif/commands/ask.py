@@ -59,8 +59,9 @@ def run(args: argparse.Namespace) -> None:
         for name, trace in traces.items():
             trace.save(args.save / f"{name}.npz")
     found = report.as_json(traces)
-    curves = {n: metrics.by_layer(t, boxes=item.boxes) for n, t in traces.items()}
+    curves = {}
     if args.metrics:
+        curves = {n: metrics.by_layer(t, boxes=item.boxes) for n, t in traces.items()}
         found["metrics"] = {name: by_name(values) for name, values in curves.items()}
     if args.json:
         print(json.dumps(found))
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> None:
     for name, trace in traces.items():
         print(f"{name:<10} {trace.answer}")
         print(f"{'':<10} share on the image by layer:", *found["attenuation"][name])
-        if args.metrics:
+        if name in curves:
             values = np.stack(list(curves[name].values()))
             print(grid(list(curves[name]), range(values.shape[1]), values, ".3f", "layer"), "\n")
 

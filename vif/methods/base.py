@@ -106,7 +106,7 @@ class Method(ABC):
         name: How it is called on the command line and in results.
         summary: One line for a person.
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
-        is_saved: Whether an adapter saves these passes.
+        adapter_saves: Whether an adapter makes these passes needless.
         branches: Further forward passes per generated token.
         uses_ranges: Whether the layer ranges, the stride or the strength of the settings change
             what it does.
@@ -118,7 +118,7 @@ class Method(ABC):
     name: str
     summary: str
     extra_passes: int = 0
-    is_saved: bool = False
+    adapter_saves: bool = False
     branches: int = 0
     uses_ranges: bool = False
     options: tuple[Option, ...] = ()
@@ -144,7 +144,7 @@ class Method(ABC):
 
     def passes(self, has_adapter: bool) -> int:
         """Passes over the prompt besides the answer's own."""
-        return 0 if has_adapter and self.is_saved else self.extra_passes
+        return 0 if has_adapter and self.adapter_saves else self.extra_passes
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:

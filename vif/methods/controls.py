@@ -93,7 +93,7 @@ class Random(Control):
     summary = "Control: the same mixture at random places."
     choose = staticmethod(scattered)
     extra_passes = VIFFree.extra_passes
-    is_saved = True
+    adapter_saves = True
 
     @override
     def without_adapter(self, request: Request) -> InjectingTap:
