@@ -1,0 +1,61 @@
+"""Finds out what a person named, and reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from vif.data.example import Data
+from vif.data.folder import read_folder
+from vif.data.hub import read_hub
+from vif.data.jsonl import read_jsonl
+from vif.data.llava import read_json
+from vif.data.scenes import read_scenes
+from vif.errors import InputError
+
+SCENES = "scenes"
+_FILES = {".json": read_json, ".jsonl": read_jsonl}
+
+
+def read(
+    source: str | Path = SCENES,
+    *,
+    number: int = 500,
+    seed: int = 0,
+    image_folder: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
+    split: str = "test",
+) -> Data:
+    """Reads questions.
+
+    Args:
+        source: A folder of images, a ``.json`` (LLaVA) or ``.jsonl`` file, the name of a data set
+            on the Hugging Face Hub, or ``"scenes"`` for generated ones.
+        number: How many scenes' questions; other sources are read whole, see `sample`.
+        seed: Of the scenes.
+        image_folder: Where relative image paths begin, the file's own folder by default.
+        columns: A person's own names of fields, e.g. ``{"question": "query"}``.
+        question: Asked where the data have none.
+        split: Of scenes and of data sets from the Hub.
+
+    Raises:
+        InputError: If nothing can be read from there, or nothing of it can be used.
+    """
+    columns = columns or {}
+    path = Path(source)
+    if str(source) == SCENES:
+        return read_scenes(number, seed, split)
+    if path.is_dir():
+        return read_folder(path, question)
+    if path.suffix in _FILES:
+        if not path.is_file():
+            raise InputError(f"There is no file {str(path)!r}: check the path.")
+        folder = Path(image_folder) if image_folder else path.parent
+        data = _FILES[path.suffix](path, folder, columns, question)
+    else:
+        data = read_hub(str(source), split, columns, question)
+    if not data.examples:
+        reasons = "".join(f"; {s.where}: {s.why}" for s in data.skipped[:3])
+        raise InputError(f"{str(source)!r} holds no question that can be asked{reasons}.")
+    return data

@@ -1,0 +1,44 @@
+"""Generated scenes as a data set: what is measured when nothing else is given."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from vif.data.example import Data, Example
+from vif.scenes import ask_scene, draw_scene
+from vif.scenes.draw import Scene
+
+QUESTIONS_PER_SCENE = 5
+
+
+def read_scenes(number: int, seed: int = 0, split: str = "test") -> Data:
+    """The first questions of the benchmark; the same arguments give the same ones.
+
+    Args:
+        number: How many.
+        seed: Every seed has scenes of its own, those of `vif bench`.
+        split: One of `vif.scenes.SPLITS`.
+    """
+    examples: list[Example] = []
+    scene_number = seed * 1_000_000
+    while len(examples) < number:
+        scene = draw_scene(scene_number, split)
+        size = scene.image.width
+        for k, question in enumerate(ask_scene(scene, scene_number, QUESTIONS_PER_SCENE)):
+            examples.append(
+                Example(
+                    name=f"scene {scene_number} question {k}",
+                    image=partial(_picture, scene),
+                    question=question.text,
+                    answers=(question.answer,),
+                    boxes=tuple(tuple(side / size for side in box) for box in question.boxes),
+                    group=question.family,
+                    source=f"scene {scene_number}",
+                )
+            )
+        scene_number += 1
+    return Data(f"scenes ({split}, seed {seed})", "scenes", examples[:number])
+
+
+def _picture(scene: Scene) -> object:
+    return scene.image
