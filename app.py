@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import vif
 from vif.ui import build_demo, launch_options
+from vif.ui.origin import is_loopback
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "demo-vlm"
@@ -45,11 +47,14 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--model-box",
         action=argparse.BooleanOptionalAction,
-        # Visitors of a public Space must not fill its disk.
-        default=not os.environ.get("SPACE_ID"),
-        help="let visitors load other models (default: yes, but not on a Space)",
+        default=None,
+        help="let visitors load other models and open folders of this machine (default: yes where "
+        "the page is for this machine only, and not on a Space)",
     )
     arguments = parser.parse_args(argv)
+    if arguments.model_box is None:
+        # Strangers must not fill the disk, nor learn what is on it.
+        arguments.model_box = is_loopback(arguments.host) and not os.environ.get("SPACE_ID")
     if arguments.adapter is None and arguments.model_path == str(DEFAULT_MODEL):
         arguments.adapter = str(DEFAULT_ADAPTER) if DEFAULT_ADAPTER.is_dir() else None
     return arguments
@@ -63,13 +68,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         session = vif.load(arguments.model_path, adapter=arguments.adapter)
     except vif.InputError as error:
         raise SystemExit(f"VIF Lens cannot start. {error}") from error
-    demo = build_demo(session, assets=ASSETS, model_box=arguments.model_box)
-    demo.launch(
-        server_name=arguments.host,
-        server_port=arguments.port,
-        max_file_size=MAX_UPLOAD,
-        **launch_options(),
-    )
+    # Uploads of this process alone: other Gradio apps share one folder, and each could be asked for
+    # what was uploaded to any of them.
+    with tempfile.TemporaryDirectory(prefix="vif-lens-", ignore_cleanup_errors=True) as uploads:
+        os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
+        demo = build_demo(session, assets=ASSETS, model_box=arguments.model_box)
+        demo.launch(
+            server_port=arguments.port,
+            max_file_size=MAX_UPLOAD,
+            **launch_options(arguments.host),
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """A model by name or folder: placed, quantised, measured, or refused in one sentence."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from huggingface_hub.errors import DryRunError
 from huggingface_hub.file_download import DryRunFileInfo
+from transformers import AutoConfig, dynamic_module_utils
 
 from vif import download_size, load, loading
 from vif.backbone import Backbone
@@ -123,3 +127,96 @@ def test_sizes_are_readable():
 
 def test_a_folder_needs_no_download(tmp_path):
     assert download_size(tmp_path) == 0
+
+
+# --- models that would like to run something ----------------------------------------------------
+
+CODE = """
+from pathlib import Path
+Path({trap!r}).write_text("ran")
+from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+class EvilConfig(LlavaConfig): pass
+class Evil(LlavaForConditionalGeneration): pass
+class EvilProcessor(LlavaProcessor): pass
+"""
+AUTO_MAP = {
+    "AutoConfig": "evil.EvilConfig",
+    "AutoModelForImageTextToText": "evil.Evil",
+    "AutoProcessor": "evil.EvilProcessor",
+    "AutoImageProcessor": "evil.EvilProcessor",
+    "AutoTokenizer": ["evil.EvilProcessor", "evil.EvilProcessor"],
+}
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A saved model, and a file that its code would write."""
+    folder, trap = tmp_path / "model", tmp_path / "trap"
+    model, processor = build("llava")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "evil.py").write_text(CODE.format(trap=str(trap)))
+    return folder, trap
+
+
+@pytest.mark.parametrize("model_type", ["llava", "evil"])
+def test_no_code_of_a_model_is_run(saved, model_type, monkeypatch):
+    folder, trap = saved
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(trap.with_name("modules")))
+    for name in ("config.json", "processor_config.json", "tokenizer_config.json"):
+        edit(folder / name, auto_map=AUTO_MAP)
+    edit(folder / "config.json", model_type=model_type)
+    if model_type == "llava":
+        # What the library knows itself is used instead.
+        assert Backbone.load(folder, device="cpu").num_layers
+    else:
+        with pytest.raises(InputError, match="No vision-language model"):
+            load(folder, device="cpu")
+    assert not trap.exists()
+    # The trap works: it is sprung by whoever trusts the model.
+    AutoConfig.from_pretrained(folder, trust_remote_code=True)
+    assert trap.exists()
+
+
+class Trap:
+    """What a pickle does when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_no_pickle_is_read(saved):
+    folder, trap = saved
+    for weights in folder.glob("*.safetensors"):
+        weights.unlink()
+    torch.save({"lm_head.weight": Trap(trap)}, folder / "pytorch_model.bin")
+    with pytest.raises(InputError, match="safetensors"):
+        load(folder, device="cpu")
+    assert not trap.exists()
+    torch.load(folder / "pytorch_model.bin", weights_only=False)
+    assert trap.exists()
+
+
+def test_no_pickle_of_low_rank_updates_is_read(saved, tmp_path):
+    folder, trap = saved
+    updates = tmp_path / "updates"
+    updates.mkdir()
+    (updates / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(folder)})
+    )
+    torch.save(Trap(trap), updates / "adapter_model.bin")
+    with pytest.raises(InputError, match=r"holds no adapter_model\.safetensors.*never read"):
+        load(updates, device="cpu")
+    (updates / "adapter_model.safetensors").touch()
+    (updates / "adapter_config.json").write_text("[]")
+    with pytest.raises(InputError, match="does not name the model"):
+        load(updates, device="cpu")
+    assert not trap.exists()

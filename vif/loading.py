@@ -19,9 +19,9 @@ from vif.errors import InputError
 from vif.processors import load_processor
 
 QUANTIZATIONS = ("8bit", "4bit")
-# What transformers reads; repositories often hold the same weights in other formats besides.
+# What is read; repositories often hold the same weights in other formats besides. Pickles can run
+# code when they are opened, so they are not read.
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
-_OLD_WEIGHTS = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
 _SMALL = re.compile(r"[^/]+\.(json|txt|model|jinja)")
 
 _LORA = "adapter_config.json"
@@ -53,7 +53,6 @@ def download_size(name_or_folder: str | Path) -> int:
             "'llava-hf/llava-1.5-7b-hf'."
         ) from error
     weights = [file for file in files if _WEIGHTS.fullmatch(file.filename)]
-    weights = weights or [file for file in files if _OLD_WEIGHTS.fullmatch(file.filename)]
     small = [file for file in files if _SMALL.fullmatch(file.filename)]
     return sum(file.file_size or 0 for file in [*weights, *small] if file.will_download)
 
@@ -87,11 +86,11 @@ def load_checkpoint(
     """
     name, lora = str(name_or_folder), None
     if (updates := Path(name) / _LORA).is_file():
-        name, lora = json.loads(updates.read_text())["base_model_name_or_path"], name
+        name, lora = _base_of(updates), name
     if size := download_size(name):
         _log.warning("Downloading %s: %s.", name, readable_size(size))
     options = _placement(device, dtype) | _quantized(quantization)
-    options["local_files_only"] = size == 0
+    options |= {"local_files_only": size == 0, "trust_remote_code": False, "use_safetensors": True}
     try:
         processor = load_processor(name, options["local_files_only"])
         model = AutoModelForImageTextToText.from_pretrained(name, **options)
@@ -103,6 +102,24 @@ def load_checkpoint(
             f"Hub name of an image-text-to-text model ({_first_line(error)})."
         ) from error
     return model, processor
+
+
+def _base_of(updates: Path) -> str:
+    """The model that low-rank updates belong to.
+
+    Raises:
+        InputError: If they do not say so, or are kept as a pickle.
+    """
+    weights = updates.with_name("adapter_model.safetensors")
+    if not weights.is_file():
+        raise InputError(
+            f"{updates.parent} holds no {weights.name}: save the updates in that format, since "
+            "pickles (.bin, .pt) are never read."
+        )
+    try:
+        return str(json.loads(updates.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{updates} does not name the model that it belongs to.") from error
 
 
 def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:

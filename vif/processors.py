@@ -71,10 +71,12 @@ def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
         ImportError: If it needs a library that is not installed; the message names it.
         OSError: If there is none.
     """
-    config = AutoConfig.from_pretrained(name, local_files_only=local_files_only)
+    # Never code of a model: asked of every part, which would each ask a person at the terminal.
+    options = {"local_files_only": local_files_only, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(name, **options)
     vision = getattr(config, "vision_config", None)
     made = processor_class(config.model_type, getattr(vision, "model_type", None)) or AutoProcessor
-    return made.from_pretrained(name, backend="pil", local_files_only=local_files_only)
+    return made.from_pretrained(name, backend="pil", **options)
 
 
 def processor_class(model_type: str, vision_type: str | None) -> type[ProcessorMixin] | None:

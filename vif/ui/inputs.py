@@ -30,11 +30,11 @@ class Slider(gr.Slider, metaclass=_Stubless):
 
 
 class Image(gr.Image, metaclass=_Stubless):
-    """An image that hands over the path of whatever was uploaded.
+    """An image that hands over the path of whatever was uploaded; `vif.ui.guard` checked it.
 
     `gr.Image` opens the file first and, if it is no image, fails with a message of its own.
     """
 
     def preprocess(self, payload: Any) -> str | None:
-        """Returns the path of the file; pasted data is written to one by the original."""
-        return payload.path if payload is not None and payload.path else super().preprocess(payload)
+        """Returns the path of the file, None if there is no picture."""
+        return None if payload is None else payload.path

@@ -10,6 +10,7 @@ from vif.ui.controls import Controls, build_controls, header
 from vif.ui.endpoint import add_endpoint
 from vif.ui.events import Wiring
 from vif.ui.examples import read_examples
+from vif.ui.guard import Page
 from vif.ui.handlers import Session
 from vif.ui.model_box import build_model_box, connect_model_box
 from vif.ui.probing import connect_probes
@@ -35,7 +36,7 @@ def build_demo(
     """
     examples = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
-    with gr.Blocks(
+    with Page(
         title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS)
     ) as demo:
         title = html_block(header(session))

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 
+from vif.ui.origin import request_guard
+
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
 _SLATE = gr.themes.Color(
     c50="#f7f8fa",
@@ -76,9 +78,15 @@ def theme() -> gr.themes.Base:
     )
 
 
-def launch_options() -> dict[str, Any]:
-    """Returns the part of ``launch()`` that belongs to the look and to staying offline."""
+def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
+    """Returns the part of ``launch()`` that belongs to the look, to safety and to staying offline.
+
+    Args:
+        host: Where the page is served.
+    """
     return {
+        **request_guard(host),
+        "server_name": host,
         "theme": theme(),
         "css_paths": [Path(__file__).with_name("style.css")],
         "ssr_mode": False,

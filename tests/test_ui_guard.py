@@ -1,0 +1,237 @@
+"""No file of the server leaves it, whoever asks, and no other site asks in a visitor's name."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from gradio.state_holder import SessionState
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from tests.fake_session import FakeSession
+from vif.ui import build_demo, launch_options
+from vif.ui.guard import NOT_UPLOADED
+from vif.ui.origin import is_loopback, request_guard
+
+PICTURE = Image.new("RGB", (40, 30), (200, 40, 40))
+STATES = {}
+META = {"_type": "gradio.FileData"}
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+    "awAAAABJRU5ErkJggg=="
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """The upload cache of the pages of this file."""
+    folder = tmp_path_factory.mktemp("uploads")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def secret(tmp_path_factory):
+    """A picture of the server that nobody uploaded."""
+    path = tmp_path_factory.mktemp("elsewhere") / "secret.png"
+    PICTURE.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(cache, tmp_path_factory):
+    """The page with everything that it can have."""
+    demo = build_demo(FakeSession(), assets=Path(__file__).parents[1] / "assets", model_box=True)
+    STATES[demo] = SessionState(demo)
+    return demo
+
+
+@pytest.fixture(scope="module")
+def url(demo):
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield url.rstrip("/")
+    demo.close()
+
+
+@pytest.fixture(scope="module")
+def foreign(cache, secret):
+    """Everything that names a file which was not uploaded, by what is tried."""
+    (cache / "link.png").symlink_to(secret)
+    (cache / "folder").symlink_to(secret.parent)
+    inside = cache / "inside.png"
+    PICTURE.save(inside)
+    named = {
+        "outside": secret,
+        "that does not exist": secret.with_name("none.png"),
+        "a folder": secret.parent,
+        "the cache itself": cache,
+        "a link": cache / "link.png",
+        "through a linked folder": cache / "folder" / "secret.png",
+        "dots": f"{cache}/../{secret.parent.name}/{secret.name}",
+        "relative": "app.py",
+        "a URL": "http://127.0.0.1:1/picture.png",
+        "a file URL": f"file://{secret}",
+        "a data URL": PIXEL,
+        "a zero byte": f"{inside}\0",
+        "far too long": "a" * 5000,
+        "empty": "",
+    }
+    files = {f"{words}, {kind}": {"path": str(path), **more}
+             for words, path in named.items()
+             for kind, more in (("bare", {}), ("marked", {"meta": META}))}  # fmt: skip
+    files["a URL alone"] = {"path": None, "url": "http://127.0.0.1:1/a.png", "meta": META}
+    files["a data URL alone"] = {"path": None, "url": PIXEL, "meta": META}
+    files["no path at all"] = {"meta": META}
+    files["a number"] = {"path": 5, "meta": META}
+    files["a good URL beside"] = {"path": str(secret), "url": str(inside), "meta": META}
+    return files
+
+
+def answer_of(demo, fn, inputs, event=None):
+    """What a request gets: the words of its error, else what the function gave."""
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(demo.process_api(fn, inputs, state=STATES[demo], event_data=event))
+        except gr.Error as error:
+            return error.message
+
+
+def takes_pictures(component):
+    return isinstance(component, gr.Image)
+
+
+def test_every_function_refuses_every_file_that_was_not_uploaded(demo, foreign):
+    tried = set()
+    for fn in demo.fns.values():
+        for at, component in enumerate(fn.inputs):
+            for words, file in foreign.items():
+                # Without a mark only a picture's place is one where "" stands for a file.
+                if not takes_pictures(component) and file == {"path": ""}:
+                    continue
+                inputs = [None] * len(fn.inputs)
+                inputs[at] = file if takes_pictures(component) else [{"deep": [file]}]
+                assert answer_of(demo, fn, inputs) == NOT_UPLOADED, (fn.name, component, words)
+                tried.add(fn._id)
+    assert tried == {fn._id for fn in demo.fns.values() if fn.inputs}
+
+
+def test_every_event_refuses_them_in_what_it_brings(demo, foreign):
+    for fn in demo.fns.values():
+        for words, file in foreign.items():
+            if file == {"path": ""}:
+                continue
+            event = gr.EventData(None, {"index": 0, "value": file})
+            found = answer_of(demo, fn, [None] * len(fn.inputs), event)
+            assert found == NOT_UPLOADED, (fn.name, words)
+
+
+def test_a_picture_is_no_plain_text(demo, secret):
+    inputs = [(fn, at) for fn in demo.fns.values() for at, c in enumerate(fn.inputs)
+              if takes_pictures(c)]  # fmt: skip
+    assert len(inputs) >= 3
+    for fn, at in inputs:
+        for value in (str(secret), PIXEL, 5, True):
+            given = [None] * len(fn.inputs)
+            given[at] = value
+            assert answer_of(demo, fn, given) == NOT_UPLOADED
+
+
+def call(url, image):
+    """The last message of `/ask`, as a program without Gradio's client gets it."""
+    data = [image, "What colour is the star?", "", ["plain"], 3, 4, 5, 7, 1, 0.5, 4, 0, {}, []]
+    address = f"{url}/gradio_api/call/ask"
+    event = httpx.post(address, json={"data": data}).json()["event_id"]
+    return httpx.get(f"{address}/{event}", timeout=60).text
+
+
+def test_over_http_what_exists_elsewhere_looks_like_what_does_not(url, foreign):
+    answers = {call(url, file) for words, file in foreign.items() if file.get("path") != ""}
+    assert len(answers) == 1
+    (words,) = answers
+    assert words.startswith("event: error")
+    assert json.loads(words.split("data: ")[1])["error"] == NOT_UPLOADED
+
+
+def test_the_page_s_own_run_gives_no_picture_away(demo, url, secret):
+    """The reproduction: a heatmap of opacity 0 over the picture is the picture."""
+    run = next(fn for fn in demo.fns.values() if fn.name == "run")
+    inputs = [None if isinstance(c, gr.State) else c.value for c in run.inputs]
+    inputs[next(i for i, c in enumerate(run.inputs) if takes_pictures(c))] = {"path": str(secret)}
+    joined = httpx.post(
+        f"{url}/gradio_api/queue/join",
+        json={"data": inputs, "fn_index": run._id, "session_hash": "stranger"},
+    )
+    assert joined.status_code == 200
+    with httpx.stream("GET", f"{url}/gradio_api/queue/data?session_hash=stranger") as lines:
+        for line in filter(None, lines.iter_lines()):
+            message = json.loads(line.removeprefix("data: "))
+            if message["msg"] == "process_completed":
+                break
+    assert message["success"] is False
+    assert message["output"]["error"] == NOT_UPLOADED
+
+
+def test_what_was_uploaded_is_answered_about(url, cache, secret):
+    """Uploading is the one way in, and a file that was uploaded needs no mark."""
+    found = Client(url, verbose=False).predict(
+        handle_file(str(secret)), "What colour is the star?", methods=["plain"], api_name="/ask"
+    )
+    assert "plain" in found["answers"]
+    with secret.open("rb") as file:
+        (path,) = httpx.post(f"{url}/gradio_api/upload", files={"files": file}).json()
+    assert Path(path).is_relative_to(cache)
+    assert call(url, {"path": path}).startswith("event: complete")
+    with pytest.raises(AppError, match=r"[Ii]mage"):
+        Client(url, verbose=False).predict(None, "What?", api_name="/ask")
+
+
+# --- who asks ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "192.168.0.7", "", "[::1"])
+def test_a_foreign_name_for_this_machine_is_refused(url, host):
+    for path in ("/", "/config", "/gradio_api/info"):
+        answer = httpx.get(url + path, headers={"Host": host})
+        assert answer.status_code in (400, 421)
+        assert "components" not in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:80", "LOCALHOST"])
+def test_every_name_of_this_machine_is_served(url, host):
+    assert httpx.get(f"{url}/config", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({"Origin": "http://[broken"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://behind.a.proxy"}, 200),
+        ({"Origin": "http://behind.a.proxy", "X-Forwarded-Host": "behind.a.proxy"}, 200),
+    ],
+)
+def test_another_site_may_not_post(url, headers, status):
+    body = {"data": [None] * 14}
+    answer = httpx.post(f"{url}/gradio_api/call/ask", json=body, headers=headers)
+    assert answer.status_code == status
+    own = httpx.post(f"{url}/gradio_api/call/ask", json=body, headers={"Origin": url})
+    assert own.status_code == 200
+
+
+def test_the_host_is_checked_only_where_the_page_is_for_this_machine():
+    def is_local(host):
+        return request_guard(host)["app_kwargs"]["middleware"][0].kwargs["is_local"]
+
+    assert all(map(is_local, ("127.0.0.1", "localhost", "::1")))
+    assert not any(map(is_local, ("0.0.0.0", "192.168.0.7", "::")))
+    assert not is_loopback("localhost.evil.example")

@@ -1,0 +1,92 @@
+"""What stands between a request and the page's functions, for every event and endpoint alike."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.utils import get_upload_folder
+
+# One sentence for all, so that nobody learns what exists outside the upload cache.
+NOT_UPLOADED = "This is not a file that was uploaded here: upload it, then try again."
+
+
+class Page(gr.Blocks):
+    """Blocks whose functions see no file but those in the upload cache.
+
+    Gradio 6.31 checks files that say that they are one (``meta``), and follows links and URLs.
+    """
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Runs a function for a request after what it brings was checked.
+
+        Raises:
+            gr.Error: If it names a file that is not in the upload cache.
+        """
+        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        # The later steps of a generator come from the server itself.
+        if options.get("iterator") is None and not options.get("explicit_call"):
+            check_files(fn, inputs, options.get("event_data"))
+        return await super().process_api(fn, inputs, *args, **options)
+
+
+def check_files(fn: BlockFunction, inputs: list[Any], event: gr.EventData | None = None) -> None:
+    """Raises `gr.Error` if anything that a request brings names a file that was not uploaded."""
+    folder = Path(get_upload_folder()).resolve()
+    for component, value in zip(fn.inputs, inputs, strict=False):
+        takes_files = _takes_files(getattr(component, "data_model", None))
+        if takes_files and not isinstance(value, dict | list | None):
+            _refuse()
+        _check(value, folder, takes_files)
+    if event is not None:
+        _check(event._data, folder)
+
+
+def is_uploaded(path: Any, folder: Path) -> bool:
+    """Whether a path is a file in a folder; where links lead counts, not where they lie.
+
+    Args:
+        path: Anything that a request holds.
+        folder: The upload cache, resolved.
+    """
+    try:
+        found = Path(path).resolve(strict=True)
+        return found.is_file() and found.is_relative_to(folder)
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return False
+
+
+def _check(value: Any, folder: Path, takes_files: bool = False) -> None:
+    """Refuses every file in nested lists and dictionaries that was not uploaded."""
+    left = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            if _names_file(one, takes_files) and not is_uploaded(one.get("path"), folder):
+                _refuse()
+            left += one.values()
+        elif isinstance(one, list | tuple):
+            left += one
+
+
+def _names_file(value: dict[Any, Any], takes_files: bool) -> bool:
+    """Whether a dictionary stands for a file, to Gradio or to the component that it is for."""
+    meta = value.get("meta")
+    is_marked = isinstance(meta, dict) and meta.get("_type") == "gradio.FileData"
+    is_file = value.get("path") is not None or value.get("url") is not None
+    return is_marked or (takes_files and is_file) or isinstance(value.get("path"), str)
+
+
+@cache
+def _takes_files(model: Any) -> bool:
+    """Whether what a component expects has a path somewhere."""
+    return model is not None and '"path"' in str(model.model_json_schema()).replace("'", '"')
+
+
+def _refuse() -> None:
+    raise gr.Error(NOT_UPLOADED, print_exception=False)
