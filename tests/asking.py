@@ -7,7 +7,7 @@ from PIL import Image
 
 from vif import methods
 from vif.check.models import tiny_adapter, tiny_backbone
-from vif.lens import Batch
+from vif.model.batch import Batch
 from vif.session import Session
 
 FAMILIES = ("llava", "llava_next", "qwen2_5_vl")

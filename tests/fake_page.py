@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from PIL import Image
 
 from tests.fake_session import FakeSession
-from vif.ui import handlers
-from vif.ui.drawing import Drawing
-from vif.ui.form import Form
+from vif.ui.actions import handlers
+from vif.ui.state.drawing import Drawing
+from vif.ui.state.form import Form
 
 PICTURE = Image.new("RGB", (128, 96), (90, 120, 90))
 QUESTION = "What colour is the star?"

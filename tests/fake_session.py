@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.errors import InputError
-from vif.families import Layout, grid_cells
-from vif.families.layout import Block, make_layout
-from vif.generation import Cancelled
+from vif.model.families import Layout, grid_cells
+from vif.model.families.layout import Block, make_layout
+from vif.model.generation import Cancelled
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
 

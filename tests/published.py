@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from tests.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS
-from vif.adapter_files import build
-from vif.config import VIFConfig
+from vif.adapter import build
+from vif.adapter.config import VIFConfig
 
 FIXTURE = Path(__file__).parent / "fixtures" / "reference_vif_tiny.safetensors"
 PREFIX = "model.attention_bias_generator."

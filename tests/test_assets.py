@@ -8,7 +8,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForConditionalGeneration
 
 import vif
-from training import make_report
+from training.reproduce import make_report
 from vif.scenes import ask_scene, draw_scene, is_correct
 
 ROOT = Path(__file__).parent.parent

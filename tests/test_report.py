@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from training import make_report
-from training.method_table import NOTHING, method_section, method_table
-from training.variant_tables import variant_table
-from training.variants import Variant
+from training.reproduce import make_report
+from training.reproduce.method_table import NOTHING, method_section, method_table
+from training.reproduce.variant_tables import variant_table
+from training.reproduce.variants import Variant
 
 ALL, HARD = "all", "fine-grained + grounding"
 

@@ -1,6 +1,7 @@
 """What holds for the repository as a whole: sizes, direction of imports, promises of the README."""
 
 import ast
+import graphlib
 import os
 import re
 import shutil
@@ -79,6 +80,46 @@ def test_no_import_is_relative():
         if name.startswith(".")
     }
     assert not relative
+
+
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def import_graph():
+    """Every module of the project and the modules of the project that it imports anywhere."""
+    paths = [*sources("vif"), *sources("training"), ROOT / "app.py"]
+    known = {module_name(path): path for path in paths}
+    graph = {}
+    for name, path in known.items():
+        found = graph.setdefault(name, set())
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                dotted = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= {one if one in known else node.module for one in dotted}
+        graph[name] = {one for one in found if one in known and one != name}
+    return graph
+
+
+def test_no_module_is_imported_in_a_circle():
+    # TopologicalSorter raises CycleError, which names the circle.
+    assert list(graphlib.TopologicalSorter(import_graph()).static_order())
+
+
+def test_no_import_of_the_project_is_hidden_inside_a_function():
+    hidden = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in [*sources("vif"), *sources("training"), ROOT / "app.py"]
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom) and node.module
+        and node.module.split(".")[0] in ("vif", "training")
+    ]  # fmt: skip
+    assert not hidden
 
 
 def makefile_targets():

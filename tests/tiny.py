@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen3Config, SiglipVisionConfig
 
-from training.processor import END, IMAGE, PAD, build_processor
+from training.pretrain.processor import END, IMAGE, PAD, build_processor
 from vif.adapter import VIFAdapter, VIFConfig
-from vif.backbone import Backbone
+from vif.model.backbone import Backbone
 from vif.session import Session
 
 NUM_LAYERS, NUM_HEADS, HIDDEN = 6, 4, 32

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.tiny import tiny_model
-from training.arguments import VIFArguments, VIFTrainingArguments
-from training.processor import build_processor
+from training.adapter.arguments import VIFArguments, VIFTrainingArguments
+from training.pretrain.processor import build_processor
 from vif.scenes.export import Diet, export_scenes
 
 FLAGS = {

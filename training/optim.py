@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from training.arguments import VIFTrainingArguments
+from training.adapter.arguments import VIFTrainingArguments
 from vif.errors import InputError
 
 PROJECTORS = ("projector", "connector", "merger")
@@ -70,7 +70,7 @@ def make_optimizer(model: nn.Module, args: VIFTrainingArguments) -> torch.optim.
     """AdamW as published, or Muon for the matrices of the adapter and AdamW for the rest.
 
     Args:
-        model: A `training.model.VIFModel`; frozen parameters are left out.
+        model: A `training.adapter.model.VIFModel`; frozen parameters are left out.
         args: Its learning rates.
     """
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
@@ -110,7 +110,7 @@ def _groups(
 
 
 def kind_of(name: str) -> str:
-    """Which learning rate a parameter of `training.model.VIFModel` has."""
+    """Which learning rate a parameter of `training.adapter.model.VIFModel` has."""
     if name.startswith("adapter."):
         return "gate" if "gate_head" in name else "adapter"
     return "projector" if any(part in name for part in PROJECTORS) else "decoder"

@@ -18,18 +18,17 @@ from safetensors import SafetensorError
 from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from training.arguments import VIFArguments, VIFTrainingArguments
-from training.callbacks import Tracer
-from training.encoding import Conversations, Encoder
-from training.model import VIFModel
-from training.records import Records, Skipped
-from training.trainer import VIFTrainer
-from training.tuning import read_adapter, thaw
-from vif.adapter import VIFAdapter
-from vif.adapter_files import build
-from vif.backbone import Backbone
-from vif.config import VIFConfig
+from training.adapter.arguments import VIFArguments, VIFTrainingArguments
+from training.adapter.callbacks import Tracer
+from training.adapter.model import VIFModel
+from training.adapter.trainer import VIFTrainer
+from training.adapter.tuning import read_adapter, thaw
+from training.data.encoding import Conversations, Encoder
+from training.data.records import Records, Skipped
+from vif.adapter import VIFAdapter, build
+from vif.adapter.config import VIFConfig
 from vif.errors import InputError
+from vif.model.backbone import Backbone
 from vif.settings import Settings
 
 _log = logging.getLogger(__name__)

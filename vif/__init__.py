@@ -1,9 +1,10 @@
 """VIF Lens: see where a vision-language model looks, and steer it back to the image."""
 
-from vif import images, metrics, report, scenes
+from vif import metrics, report, scenes
 from vif.errors import InputError
-from vif.generation import Cancelled
-from vif.loading import download_size
+from vif.inputs import images
+from vif.model.generation import Cancelled
+from vif.model.loading import download_size
 from vif.session import Session, load
 from vif.settings import Settings
 from vif.trace import Mixture, Trace

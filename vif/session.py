@@ -14,11 +14,12 @@ import torch
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
-from vif.backbone import Backbone, Prompt
-from vif.boxes import Box, box_shares, check_boxes, mask_shares
 from vif.errors import InputError
-from vif.images import open_image
-from vif.lens import Batch, run
+from vif.inputs.boxes import Box, box_shares, check_boxes, mask_shares
+from vif.inputs.images import open_image
+from vif.model.backbone import Backbone, Prompt
+from vif.model.batch import Batch
+from vif.recording import run
 from vif.settings import Range, Settings
 from vif.trace import Trace
 

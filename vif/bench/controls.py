@@ -14,13 +14,13 @@ import torch
 from typing_extensions import override
 
 from vif.methods import Method, Request
-from vif.methods.maps import MAPS
-from vif.methods.mixing import InjectingTap
-from vif.rows import Mix
+from vif.methods.maps.base import MAPS
+from vif.methods.vif import InjectingTap
+from vif.model.rows import Mix
 
 # What is too little to be matched: in a layer, and on the mean of all layers.
 LEAST_STRENGTH = LEAST_GAIN = 0.005
-# The maps that need nothing but the image, out of `vif.methods.maps`.
+# The maps that need nothing but the image, out of `vif.methods.maps.base`.
 CONTROLS = ("uniform", "random")
 
 

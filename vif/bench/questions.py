@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vif.boxes import Box
+from vif.inputs.boxes import Box
 from vif.scenes import GROUPS, Question, Scene, ask_scene, draw_scene
 from vif.scenes.text import unrelated_text
 

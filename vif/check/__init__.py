@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
-from vif.backbone import Backbone
 from vif.check import parity, ramp
 from vif.check.models import build, tiny_adapter, tiny_backbone
 from vif.check.recipes import TINY
+from vif.model.backbone import Backbone
 
 __all__ = [
     "CHECKS",

@@ -16,11 +16,11 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast, ProcessorMixin
 
 from vif.adapter import VIFAdapter
-from vif.backbone import Backbone
+from vif.adapter.config import VIFConfig
 from vif.check.recipes import HIDDEN, NUM_HEADS, NUM_LAYERS, TINY, Tiny
-from vif.config import VIFConfig
 from vif.errors import InputError
-from vif.processors import processor_class
+from vif.model.backbone import Backbone
+from vif.model.processors import processor_class
 
 PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
     "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",

@@ -17,12 +17,13 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from typing_extensions import override
 
-from vif import attention
-from vif.attention import KEYWORD, Mix, Tap
-from vif.backbone import Backbone, Prompt
 from vif.check.ramp import ramp_image
-from vif.generation import Generated, generate
-from vif.lens import Batch, Recorder
+from vif.model import attention
+from vif.model.attention import KEYWORD, Mix, Tap
+from vif.model.backbone import Backbone, Prompt
+from vif.model.batch import Batch
+from vif.model.generation import Generated, generate
+from vif.recording import Recorder
 
 STEPS = 4
 QUESTION = "what colour is the star ?"
@@ -98,7 +99,7 @@ def reference(
     softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention as `vif.attention.attention` must be."""
+    """Attention as `vif.model.attention.attention` must be."""
     tap: Tap | None = kwargs.get(KEYWORD)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     p = probabilities(query, key, attention_mask, scaling, softcap)

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vif.backbone import Backbone, Prompt
+from vif.model.backbone import Backbone, Prompt
 
 # Tokens that see less of the image than this are too dark for their colour to be read.
 _LEAST_SHARE = 0.15

@@ -6,9 +6,9 @@ import argparse
 from typing import Any
 
 from vif import check as checks
-from vif.backbone import Backbone
 from vif.errors import InputError
-from vif.loading import QUANTIZATIONS
+from vif.model.backbone import Backbone
+from vif.model.loading import QUANTIZATIONS
 
 
 def add(commands: Any) -> None:

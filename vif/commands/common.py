@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vif.boxes import Box, check_boxes
 from vif.errors import InputError
+from vif.inputs.boxes import Box, check_boxes
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
 from vif.settings import Settings

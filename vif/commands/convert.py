@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vif import convert
+from vif.adapter import convert
 
 
 def add(commands: Any) -> None:

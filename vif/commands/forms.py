@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vif import forms
+from vif.bench import compare_forms as forms
 
 
 def add(commands: Any) -> None:

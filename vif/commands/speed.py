@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vif import methods, speed
+from vif import methods
+from vif.bench import speed
 from vif.commands.common import (
     add_methods_flag,
     add_model_flags,

@@ -18,7 +18,7 @@ from vif.commands.common import (
     write_json,
 )
 from vif.commands.tables import grid, span
-from vif.sweep import Sweep, sweep
+from vif.probes.sweep import Sweep, sweep
 
 
 def add(commands: Any) -> None:

@@ -10,12 +10,12 @@ from PIL import Image
 
 from vif import methods
 from vif.errors import InputError
+from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.lmms_eval.brief import Brief
 from vif.lmms_eval.forced import Forced
 from vif.methods import Method
 from vif.session import Session, check_options
 from vif.settings import MOST_NEW_TOKENS, Settings
-from vif.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.trace import Trace
 
 # lmms-eval's own models answer in at most so many tokens where a task says nothing.

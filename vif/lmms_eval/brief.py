@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing_extensions import override
 
-from vif.lens import Recorder
 from vif.methods import Method, Request
+from vif.recording import Recorder
 
 
 class Brief(Method):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from typing_extensions import override
 
-from vif.lens import Recorder
 from vif.lmms_eval.brief import Brief
 from vif.methods import Method, Request
+from vif.recording import Recorder
 
 
 class Forced(Brief):

@@ -1,51 +1,12 @@
-"""Ways to answer a question; importing the package registers them."""
+"""Ways to answer a question: a method, a map or an edit is one file that registers itself."""
 
-from vif.methods import (
-    act,
-    aif,
-    carve,
-    cmai,
-    compose,
-    controls,
-    free,
-    inter,
-    mixing,
-    pai,
-    paint,
-    plain,
-    sparc,
-    tame,
-    vaf,
-    var,
-    vcd,
-    vhr,
-    vicrop,
-)
-from vif.methods.base import Method, Option, Request, find, names
+import importlib
+import pkgutil
 
-__all__ = [
-    "Method",
-    "Option",
-    "Request",
-    "act",
-    "aif",
-    "carve",
-    "cmai",
-    "compose",
-    "controls",
-    "find",
-    "free",
-    "inter",
-    "mixing",
-    "names",
-    "pai",
-    "paint",
-    "plain",
-    "sparc",
-    "tame",
-    "vaf",
-    "var",
-    "vcd",
-    "vhr",
-    "vicrop",
-]
+from vif.methods.base import Method, Option, Request
+from vif.methods.registry import find, names
+
+for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
+    importlib.import_module(_module.name)
+
+__all__ = ["Method", "Option", "Request", "find", "names"]

@@ -1,4 +1,4 @@
-"""What a method is, and the registry that every method enters itself."""
+"""What a method is; every method enters itself into `METHODS`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from vif.adapter import VIFAdapter
-from vif.backbone import Backbone
 from vif.errors import InputError
-from vif.lens import Batch, Recorder
 from vif.methods.prompts import without_image
+from vif.model.backbone import Backbone
+from vif.model.batch import Batch
+from vif.recording import Recorder
 from vif.settings import Settings
 
 
@@ -155,7 +156,7 @@ class Method(ABC):
         """
 
 
-_METHODS: dict[str, Method] = {}
+METHODS: dict[str, Method] = {}
 
 
 def register(method: type[Method]) -> type[Method]:
@@ -164,31 +165,7 @@ def register(method: type[Method]) -> type[Method]:
     Raises:
         ValueError: If the name is taken.
     """
-    if method.name in _METHODS:
+    if method.name in METHODS:
         raise ValueError(f"A method called {method.name!r} is already registered.")
-    _METHODS[method.name] = method()
+    METHODS[method.name] = method()
     return method
-
-
-def find(name: str) -> Method:
-    """The method of that name; ``"map+edit"`` names a composite, see `vif.methods.compose`.
-
-    Raises:
-        InputError: If there is none.
-    """
-    if "+" in name:
-        # It knows all maps and edits, which are made of what this file defines.
-        from vif.methods.compose import compose
-
-        return compose(name)
-    if name not in _METHODS:
-        raise InputError(
-            f"Unknown method {name!r}: expected one of {', '.join(_METHODS)}, or a map and an edit "
-            "such as 'relative+cut'."
-        )
-    return _METHODS[name]
-
-
-def names() -> list[str]:
-    """Names of all methods, in order of registration."""
-    return list(_METHODS)

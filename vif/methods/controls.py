@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Method, Request, register
-from vif.methods.free import FreeTap, VIFFree, constant_gate
-from vif.methods.maps import MAPS
-from vif.methods.mixing import Choose, Draw, InjectingTap, MixingTap
-from vif.mixture import MixtureParameters, render
+from vif.methods.maps.base import MAPS
+from vif.methods.vif import Choose, Draw, InjectingTap, MixingTap
+from vif.methods.vif_free import FreeTap, VIFFree, constant_gate
 
 
 def given(name: str) -> Choose:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from vif.boxes import Box
-from vif.families import Layout
-from vif.families.layout import WHOLE
-from vif.lens import Batch, Recorder
+from vif.inputs.boxes import Box
 from vif.methods.base import Request
+from vif.model.batch import Batch
+from vif.model.families import Layout
+from vif.model.families.layout import WHOLE
+from vif.recording import Recorder
 
 MOST_CELLS = 128
 

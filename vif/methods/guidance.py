@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from typing_extensions import override
 
-from vif.edits import Edit
-from vif.generation import open_stream
 from vif.methods.base import Option, Request
-from vif.methods.editing import EditingTap
+from vif.methods.edits.tap import EditingTap
+from vif.model.edits import Edit
+from vif.model.generation import open_stream
 
 # Taken off the logits of tokens that are not plausible. Not infinity: where generation suppresses
 # every plausible token, the others must keep their order.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vif.lens import Recorder
 from vif.methods.base import Method, Request, register
+from vif.recording import Recorder
 
 
 @register

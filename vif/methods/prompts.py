@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from vif.backbone import TEXT_INPUTS, Prompt
+from vif.model.backbone import TEXT_INPUTS, Prompt
 
 
 def without_image(prompt: Prompt) -> Prompt:

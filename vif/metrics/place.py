@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vif.boxes import Box, box_overlap
+from vif.inputs.boxes import Box, box_overlap
 from vif.metrics.amount import TINY, image_weights
 from vif.metrics.grid import base_grid
 from vif.trace import Trace

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vif.boxes import Box
+from vif.inputs.boxes import Box
 from vif.metrics import amount, place, sinks, spread
 from vif.trace import Trace
 

@@ -1,8 +1,8 @@
 """Probes: why a model answers as it does, by what happens when something is taken away.
 
 Functions of a session, an image and a question; each gives a frozen dataclass of arrays with
-`as_json`. All but `look_inside` work without attention weights. They steer through `vif.edits`,
-many variants in one pass (`vif.reread`), and know nothing about pages or commands.
+`as_json`. All but `look_inside` work without attention weights. They edit by `vif.model.edits`,
+many variants in one pass (`vif.probes.prefix`), and know nothing about pages or commands.
 """
 
 from __future__ import annotations

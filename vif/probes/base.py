@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vif.images import open_image
-from vif.lens import Batch
-from vif.reread import Reading
+from vif.inputs.images import open_image
+from vif.model.batch import Batch
+from vif.probes.prefix import Reading
 from vif.session import Session
 
 

@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import pad
 from typing_extensions import override
 
-from vif.attention import Tap
-from vif.edits import Edit, Rows
-from vif.reread import Reading
+from vif.model.attention import Tap
+from vif.model.edits import Edit, Rows
+from vif.probes.prefix import Reading
 
 _NEVER = torch.iinfo(torch.long).max
 

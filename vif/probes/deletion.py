@@ -14,7 +14,7 @@ from vif.errors import InputError
 from vif.metrics import image_weights
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
-from vif.reread import Progress
+from vif.probes.prefix import Progress
 from vif.session import Session
 from vif.trace import Trace
 

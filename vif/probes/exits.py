@@ -12,7 +12,7 @@ import torch
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
-from vif.reread import Progress
+from vif.probes.prefix import Progress
 from vif.session import Session
 
 

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from vif.attention import Tap
-from vif.edits import Edit
 from vif.errors import InputError
-from vif.generation import Cancelled, open_stream
-from vif.images import open_image
-from vif.lens import Batch
+from vif.inputs.images import open_image
 from vif.methods.prompts import without_image
 from vif.metrics import sensitivity, total_sensitivity
+from vif.model.attention import Tap
+from vif.model.batch import Batch
+from vif.model.edits import Edit
+from vif.model.generation import Cancelled, open_stream
 from vif.probes.base import Result
-from vif.reread import Progress
+from vif.probes.prefix import Progress
 from vif.session import Session
 
 # 4 of 32 heads of a 7B model.

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from vif.attention import Tap
-from vif.edits import Edit, Rows
 from vif.errors import InputError
-from vif.generation import open_stream
+from vif.model.attention import Tap
+from vif.model.edits import Edit, Rows
+from vif.model.generation import open_stream
 from vif.probes.base import Result, open_reading
 from vif.session import Session
 

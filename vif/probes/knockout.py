@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vif.boxes import Box, check_boxes
 from vif.errors import InputError
+from vif.inputs.boxes import Box, check_boxes
 from vif.metrics import box_coverage
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
-from vif.reread import Progress, Reading
+from vif.probes.prefix import Progress, Reading
 from vif.session import Session
 
 FLOWS = ("question->last", "image->last", "image->question")

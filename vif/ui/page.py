@@ -6,18 +6,18 @@ from pathlib import Path
 
 import gradio as gr
 
-from vif.ui.controls import Controls, build_controls, header
-from vif.ui.endpoint import add_endpoint
-from vif.ui.events import Wiring
-from vif.ui.examples import read_examples
 from vif.ui.guard import Page
-from vif.ui.handlers import Session
-from vif.ui.model_box import build_model_box, connect_model_box
-from vif.ui.probing import connect_probes
-from vif.ui.results import build_results
+from vif.ui.actions.endpoint import add_endpoint
+from vif.ui.actions.handlers import Session
+from vif.ui.actions.viewing import connect_files, connect_mixture, connect_view
+from vif.ui.panels.controls import Controls, build_controls, header
+from vif.ui.panels.model_box import build_model_box, connect_model_box
+from vif.ui.panels.probing import connect_probes
+from vif.ui.panels.results import build_results
+from vif.ui.panels.training import build_scrubber, connect_scrubber
+from vif.ui.state.examples import read_examples
 from vif.ui.theme import html_block
-from vif.ui.training import build_scrubber, connect_scrubber
-from vif.ui.viewing import connect_files, connect_mixture, connect_view
+from vif.ui.wiring import Wiring
 
 STATE_SECONDS = 6 * 3600
 

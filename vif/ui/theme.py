@@ -10,6 +10,8 @@ import gradio as gr
 from vif.ui.origin import request_guard
 
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
+STATIC = Path(__file__).with_name("static")
+
 _SLATE = gr.themes.Color(
     c50="#f7f8fa",
     c100="#eef1f5",
@@ -33,7 +35,7 @@ def html_block(value: str = "", **options: Any) -> gr.HTML:
 
 def script(name: str) -> str:
     """Returns a script that ships with the page, for ``js_on_load``."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return (STATIC / name).read_text(encoding="utf-8")
 
 
 def theme() -> gr.themes.Base:
@@ -88,7 +90,7 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
         **request_guard(host),
         "server_name": host,
         "theme": theme(),
-        "css_paths": [Path(__file__).with_name("style.css")],
+        "css_paths": [STATIC / "style.css"],
         "ssr_mode": False,
         "footer_links": ["api"],
         "share": False,

@@ -1,0 +1,228 @@
+"""The command line, on a tiny random model."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny import tiny_adapter, tiny_model
+from training.pretrain.processor import build_processor
+from vif.__main__ import main
+from vif.commands.common import parse_options
+from vif.scenes import ask_scene, draw_scene
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A model, an adapter and an image on disk."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny_model().save_pretrained(folder / "model")
+    build_processor().save_pretrained(folder / "model")
+    tiny_adapter().save_pretrained(folder / "adapter")
+    Image.new("RGB", (80, 60), "red").save(folder / "image.png")
+    return folder
+
+
+@pytest.fixture
+def run(files, capsys):
+    def call(command, *flags):
+        model = ["--model-path", str(files / "model"), "--adapter", str(files / "adapter")]
+        status = main([command, *model, *flags])
+        return status, capsys.readouterr()
+
+    return call
+
+
+def test_ask_prints_the_promised_json(files, run):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What is this?", "--json"]
+    status, shown = run("ask", *flags, "--max-new-tokens", "3")
+    assert status == 0
+    found = json.loads(shown.out)
+    assert {"model", "answers", "attenuation", "entropy", "mixtures"} <= set(found)
+    assert set(found["answers"]) == {"plain", "vif"}
+    assert len(found["answers"]["vif"]["tokens"]) == 3
+    assert {m["layer"] for m in found["mixtures"]} == {3, 4, 5}
+
+
+def test_a_scene_brings_its_question_and_boxes_and_metrics_can_be_had(run):
+    flags = ["--scene", "3", "--methods", "plain", "oracle", "--json", "--metrics"]
+    status, shown = run("ask", *flags, "--max-new-tokens", "1")
+    assert status == 0
+    found = json.loads(shown.out)
+    assert found["question"].endswith("?") or found["question"].endswith(".")
+    curves = found["metrics"]["oracle"]
+    assert {"share", "gini", "in_box", "lift"} <= set(curves)
+    assert {len(values) for values in curves.values()} == {6}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--methods", "vif", "--set", "pai.alpha=0.5"], "'pai', which is not among"),
+        (["--methods", "vif", "--controls", "relative+cut"], "--controls names 'relative+cut'"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--json", "/dev/null/found.json"], "/dev/null/found.json cannot be written"),
+    ],
+)
+def test_a_mistake_in_a_benchmark_is_one_sentence_before_it_begins(run, flags, words):
+    status, shown = run("bench", "--n", "5", *flags)
+    assert status == 2
+    assert words in shown.err.splitlines()[-1]
+
+
+def test_a_sweep_needs_no_injection_range(run):
+    late = ["--latent-learning-start", "3", "--latent-learning-end", "4"]
+    status, shown = run("sweep", "--scene", "3", *late)
+    assert status == 0
+    assert "best: layers" in shown.out
+
+
+def test_underscores_and_published_names_work(files, run):
+    flags = ["--image_file", str(files / "image.png"), "--query", "What?", "--json"]
+    status, shown = run("ask", *flags, "--latent_apply_start", "5", "--max_new_tokens", "1")
+    assert status == 0
+    assert {m["layer"] for m in json.loads(shown.out)["mixtures"]} == {5}
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--query", " "], "Type a question"),
+        (["--query", "x" * 10_000], "10,000 characters"),
+        (["--latent-bias-alpha", "2"], "Alpha is 2"),
+        (["--latent-apply-start", "1"], "before the injection range"),
+        (["--latent-apply-end", "99"], "layers 0 to 5"),
+        (["--methods", "magic"], "Unknown method 'magic'"),
+        (["--image-file", "missing.png"], "missing.png"),
+        (["--model-path", "no/such/folder"], "no/such/folder"),
+        (["--adapter", "no-such-folder"], "no-such-folder"),
+    ],
+)
+def test_a_mistake_is_one_sentence(files, run, monkeypatch, flags, words):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    good = ["--image-file", str(files / "image.png"), "--query", "What?"]
+    status, shown = run("ask", *good, *flags)
+    assert status == 2
+    # Before it there may be the progress bar of the weights.
+    message = shown.err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert words in message
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+
+
+def test_bench_writes_one_run_per_text_length(run, tmp_path):
+    path = tmp_path / "bench.json"
+    flags = ["--n", "12", "--text", "0", "16", "--json", str(path), "--seed", "3"]
+    status, shown = run("bench", *flags)
+    assert status == 0
+    runs = json.loads(path.read_text())
+    assert [r["text"] for r in runs] == [0, 16]
+    methods = runs[0]["methods"]
+    assert list(methods) == ["plain", "vif", "uniform", "random", "oracle"]
+    for found in methods.values():
+        for key in ("accuracy", "interval", "difference", "difference_interval"):
+            assert "all" in found[key]
+        assert len(found["share"]) == len(found["in_box"]) == 6
+    assert methods["plain"]["difference"]["all"] == 0
+    assert methods["plain"]["pointing"] is None
+    assert methods["oracle"]["pointing"] == 1.0
+    assert "oracle" in shown.out
+
+
+def test_settings_of_a_method_come_from_the_command_line():
+    given = ["pai.alpha=0.3", "pai.gamma=1.1", "vaf.beta=2", "pai.alpha=0.5"]
+    assert parse_options(given) == {"pai": {"alpha": 0.5, "gamma": 1.1}, "vaf": {"beta": 2.0}}
+
+
+@pytest.mark.parametrize("given", ["alpha=0.3", "pai.alpha", "pai.=1", ".alpha=1", "pai.alpha=x"])
+def test_a_setting_that_cannot_be_read_is_one_sentence(files, run, given):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", given]
+    status, shown = run("ask", *flags)
+    assert status == 2
+    assert "method.option=value" in shown.err.splitlines()[-1]
+
+
+def test_a_setting_that_the_method_lacks_is_one_sentence(files, run):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", "plain.x=1"]
+    status, shown = run("ask", *flags)
+    assert status == 2
+    assert "Method 'plain' has no setting 'x'" in shown.err.splitlines()[-1]
+
+
+def test_an_underscore_in_a_value_stays(files, run):
+    flags = [f"--image_file={files / 'image.png'}", "--query=a_b", "--json", "--max_new_tokens=1"]
+    status, shown = run("ask", *flags)
+    assert status == 0
+    assert json.loads(shown.out)["question"] == "a_b"
+
+
+def test_sweep_prints_the_grid_and_writes_it(files, run, tmp_path):
+    path = tmp_path / "sweep.json"
+    status, shown = run("sweep", "--scene", "3", "--json", str(path))
+    assert status == 0
+    found = json.loads(path.read_text())
+    scene = draw_scene(3, "test")
+    (question,) = [q for q in ask_scene(scene, 3) if q.text == found["question"]]
+    assert found["answer"] == question.answer
+    assert np.shape(found["change"]) == (6, 6)
+    start, end = found["best"]
+    assert f"{found['change'][start][end]:+.3f}" in shown.out
+    assert len([line for line in shown.out.splitlines() if line[:1].isdigit()]) == 6
+
+
+@pytest.mark.parametrize(
+    ("probe", "flags", "keys", "words"),
+    [
+        ("knockout", ["--window", "2"], {"flows", "spans", "change"}, "non-object->question"),
+        ("exit", [], {"after", "same", "kl", "first"}, "never seen"),
+        ("deletion", ["--draws", "2"], {"shares", "top", "random", "area"}, "top of vif"),
+        ("deletion", ["--draws", "2", "--map", "attention"], {"area"}, "top of attention"),
+        ("heads", ["--top", "2"], {"divergence", "relative", "total"}, "T-VHD"),
+    ],
+)
+def test_probes_print_a_table_and_write_numbers(files, capsys, tmp_path, probe, flags, keys, words):
+    path = tmp_path / "found.json"
+    model = ["--model-path", str(files / "model"), "--adapter", str(files / "adapter")]
+    status = main(["probe", probe, *model, "--scene", "3", "--json", str(path), *flags])
+    shown = capsys.readouterr()
+    assert status == 0
+    assert keys <= set(json.loads(path.read_text()))
+    assert words in shown.out
+
+
+def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
+    flags = ["--image-file", str(files / "image.png"), "--query", "What?"]
+    model = ["--model-path", str(files / "model")]
+    boxed = ["--box", "0.1", "0.1", "0.4", "0.4", "--flows", "object->last"]
+    assert main(["probe", "knockout", *model, *flags, *boxed]) == 0
+    assert "object->last" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ([], "Give --image-file and --query, or --scene"),
+        (["--query", "What?"], "Give --image-file and --query, or --scene"),
+        (["--scene", "3", "--query", "What?"], "not both"),
+        (["--scene", "-1"], "--scene is -1"),
+        (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
+        (["--scene", "3", "--method", "plain"], "injects no map"),
+        (["--image-file", "x.png", "--query", "a", "--box", "1", "0", "0", "1"], "A box is"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_one_sentence(run, flags, words):
+    status, shown = run("sweep", *flags)
+    assert status == 2
+    assert words in shown.err.splitlines()[-1]
+    assert shown.out == ""
+
+
+def test_speed_prints_ratios(run, tmp_path):
+    path = tmp_path / "speed.json"
+    flags = ["--repetitions", "1", "--tokens", "1", "--methods", "plain", "--json", str(path)]
+    status, shown = run("speed", *flags)
+    assert status == 0
+    assert len(json.loads(path.read_text())) == 8
+    assert "sweep of 21 injection ranges" in shown.out

@@ -1,0 +1,220 @@
+"""Training-free VIF and the controls, on a model without an adapter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import NUM_HEADS, tiny_model, tiny_session
+from training.pretrain.processor import build_processor
+from vif import methods
+from vif.errors import InputError
+from vif.methods.vif_free import GENERIC, NUM_COMPONENTS, relative_attention
+from vif.model.backbone import Backbone
+from vif.model.batch import Batch
+from vif.scenes import draw_scene
+from vif.session import Session
+
+QUESTION = "What colour is the star?"
+INJECTED = ["vif-free", "uniform", "random", "oracle"]
+BOXES = [(0.1, 0.2, 0.4, 0.5)]
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """A session without an adapter."""
+    return Session(Backbone(tiny_model(), build_processor(), "tiny"))
+
+
+def ask(session, image, names, **settings):
+    settings = {"learning": (1, 2), "injection": (4, 5), "max_new_tokens": 4} | settings
+    return session.ask(image, QUESTION, names, boxes=BOXES, **settings)
+
+
+# The map
+
+
+def rows(number=100, layers=3, heads=2):
+    return np.random.default_rng(0).uniform(0.5, 1.5, (layers, heads, number)) / (2 * number)
+
+
+VISIBLE = np.ones(100, bool)
+
+
+def test_the_place_that_the_question_favours_stands_out():
+    asked, generic = rows(), rows()
+    asked[..., 42] *= 10
+    found = relative_attention(asked, generic, VISIBLE)
+    assert found.argmax() == 42
+    assert found[42] > 0.99
+    assert np.isclose(found.sum(), 1)
+
+
+def test_a_question_that_favours_nothing_gives_nothing():
+    flat = np.full((3, 2, 100), 0.004)
+    assert relative_attention(flat, flat, VISIBLE).sum() == 0
+    assert relative_attention(np.zeros_like(flat), flat, VISIBLE).sum() == 0
+    assert relative_attention(flat, flat, np.zeros(100, bool)).sum() == 0
+    generic = rows()
+    assert relative_attention(generic * (1 + 1e-4 * rows()), generic, VISIBLE).sum() == 0
+
+
+def test_the_share_of_the_image_in_all_plays_no_part():
+    asked, generic = rows(), rows()[:, :, ::-1]
+    found = relative_attention(asked, generic, VISIBLE)
+    assert np.allclose(found, relative_attention(asked / 7, generic * 1.5, VISIBLE))
+
+
+def test_a_sink_is_left_out_and_what_the_question_adds_to_is_not():
+    asked, generic = rows(), rows()
+    for attention in (asked, generic):
+        attention[..., 7] = 0.2
+        attention[..., 8] = 0.05
+    asked[..., 8] *= 6
+    found = relative_attention(asked, generic, VISIBLE)
+    assert found[7] == 0
+    assert found.argmax() == 8
+
+
+def test_a_place_that_the_generic_question_ignores_does_not_blow_up():
+    asked, generic = rows(), rows()
+    generic[..., 3] = 0
+    asked[..., 42] *= 5
+    found = relative_attention(asked, generic, VISIBLE)
+    assert found.argmax() == 42
+    assert found[3] < 0.5 * found[42]
+
+
+def test_tokens_off_the_image_get_nothing():
+    asked, generic = rows(), rows()
+    asked[..., :20] *= 50
+    visible = VISIBLE.copy()
+    visible[:20] = False
+    found = relative_attention(asked, generic, visible)
+    assert (found[:20] == 0).all()
+    inside = relative_attention(asked[..., 20:], generic[..., 20:], visible[20:])
+    assert np.allclose(found[20:], inside)
+
+
+# The method
+
+
+def test_alpha_zero_is_bit_equal_to_the_plain_model(bare, image):
+    traces = ask(bare, image, ["plain", *INJECTED], alpha=0.0)
+    for name in INJECTED:
+        assert traces[name].tokens == traces["plain"].tokens
+        assert np.array_equal(traces[name].logprobs, traces["plain"].logprobs)
+        assert np.array_equal(traces[name].rows, traces["plain"].rows)
+
+
+def test_every_injection_layer_gets_the_map_at_strength_alpha(bare, image):
+    traces = ask(bare, image, INJECTED, alpha=0.3)
+    for name, trace in traces.items():
+        assert [m.layer for m in trace.mixtures] == [4, 5]
+        for mixture in trace.mixtures:
+            assert np.isclose(mixture.map.sum(), 1, atol=1e-5)
+            assert np.allclose(mixture.strength, np.full(NUM_HEADS, 0.3))
+            assert mixture.source == (1 if name in ("vif-free", "random") else -1)
+    free, scattered = (traces[name].mixtures[0] for name in ("vif-free", "random"))
+    assert free.means.shape == (NUM_COMPONENTS, 2)
+    assert np.isclose(free.weights.sum(), 1, atol=1e-5)
+    assert np.array_equal(free.sigmas, scattered.sigmas)
+    assert np.array_equal(free.weights, scattered.weights)
+    assert not np.allclose(free.means, scattered.means)
+    assert np.ptp(traces["uniform"].mixtures[0].map) < 1e-7
+
+
+def test_the_image_share_is_mixed_at_strength_alpha(bare, image):
+    """(1 - alpha) * before + alpha, at the first injection layer, where rows are still the same."""
+    traces = ask(bare, image, ["plain", *INJECTED], alpha=0.4)
+    before = traces["plain"].mass[0, 4, :, 0]
+    for name in INJECTED:
+        assert np.allclose(traces[name].mass[0, 4, :, 0], 0.6 * before + 0.4, atol=1e-5)
+
+
+def test_generated_rows_are_steered_unless_the_phase_is_prefill(bare, image):
+    for name in INJECTED:
+        both, prefill = (
+            ask(bare, image, [name], alpha=1.0, phase=phase)[name].mass[:, 4:, :, 0]
+            for phase in ("both", "prefill")
+        )
+        assert np.allclose(both, 1, atol=1e-5)
+        assert np.allclose(prefill[0], 1, atol=1e-5)
+        assert (prefill[1:] < 0.999).all()
+
+
+def test_earlier_layers_are_untouched(bare, image):
+    traces = ask(bare, image, ["plain", "vif-free"], alpha=1.0)
+    plain, free = (traces[name].rows[0] for name in ("plain", "vif-free"))
+    assert np.array_equal(plain[:4], free[:4])
+    assert not np.allclose(plain[4:], free[4:])
+
+
+def test_a_left_padded_batch_equals_single_runs(bare):
+    questions = [QUESTION, "Is there a red heart in the picture near the blue ring?"]
+    items = [(draw_scene(i).image, q, "", BOXES) for i, q in enumerate(questions)]
+    settings = replace(bare.defaults, max_new_tokens=4)
+    together = bare.ask_batch(items, INJECTED, settings)
+    for i, item in enumerate(items):
+        alone = bare.ask_batch([item], ["vif-free", "uniform", "oracle"], settings)
+        for name, traces in alone.items():
+            one, many = traces[0], together[name][i]
+            assert one.tokens == many.tokens
+            assert np.allclose(one.rows, many.rows, atol=1e-5)
+            assert np.allclose(one.mixtures[0].map, many.mixtures[0].map, atol=1e-5)
+
+
+def test_runs_repeat_and_leave_nothing_behind(bare, image):
+    before = ask(bare, image, ["plain"])["plain"]
+    first, again = (ask(bare, image, ["vif-free"], alpha=1.0)["vif-free"] for _ in range(2))
+    assert np.array_equal(first.rows, again.rows)
+    assert np.array_equal(before.rows, ask(bare, image, ["plain"])["plain"].rows)
+
+
+@pytest.mark.parametrize("name", ["plain", *INJECTED])
+def test_extra_passes_are_declared(bare, image, name):
+    prefills = []
+    handle = bare.backbone.model.get_decoder().register_forward_pre_hook(
+        lambda _, args, kwargs: prefills.append(kwargs["inputs_embeds"].shape[1]), with_kwargs=True
+    )
+    try:
+        ask(bare, image, [name], max_new_tokens=2)
+    finally:
+        handle.remove()
+    assert sum(length > 1 for length in prefills) == 1 + methods.find(name).extra_passes
+
+
+def test_an_adapter_changes_nothing_about_the_method(bare, image):
+    with_adapter = tiny_session()
+    one, two = (ask(s, image, ["vif-free"], alpha=0.5)["vif-free"] for s in (bare, with_adapter))
+    assert np.array_equal(one.rows, two.rows)
+
+
+def test_a_map_of_nothing_is_not_injected(bare, image, monkeypatch):
+    monkeypatch.setattr(
+        "vif.methods.vif_free.relative_attention", lambda asked, *_: np.zeros(asked.shape[-1])
+    )
+    traces = ask(bare, image, ["plain", "vif-free"], alpha=1.0)
+    assert np.array_equal(traces["plain"].rows, traces["vif-free"].rows)
+    assert (traces["vif-free"].mixtures[0].strength == 0).all()
+
+
+def test_the_generic_question_keeps_image_and_context(bare, image):
+    prompt = bare.backbone.encode(image, QUESTION, "An older picture.")
+    batch = Batch.make(bare.backbone, [prompt])
+    request = methods.Request(
+        batch, bare.defaults, NUM_HEADS, backbone=bare.backbone, images=[image]
+    )
+    other = request.instead(GENERIC)
+    assert other.prompts[0].context == prompt.context
+    assert other.prompts[0].text == GENERIC
+    features = [b.inputs["mm_encoder_outputs"]["image"] for b in (batch, other)]
+    assert torch.equal(*(f.pooler_output[0] for f in features))
+
+
+def test_the_learned_method_names_the_free_one(bare, image):
+    with pytest.raises(InputError, match="vif-free"):
+        bare.ask(image, QUESTION, ["vif"])
+    with pytest.raises(InputError, match="true boxes"):
+        bare.ask(image, QUESTION, ["oracle"])

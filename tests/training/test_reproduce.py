@@ -1,0 +1,65 @@
+"""The whole chain at toy size, from nothing to a README, in processes of its own."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from training.reproduce import Chain, Size, Stage, run
+from training.reproduce.variants import ABLATIONS, CONTROLS
+from vif.adapter import VIFAdapter
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def checksums(folder):
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def reproduce(work, *flags):
+    command = [sys.executable, "-m", "training.reproduce", "--smoke", "--work", str(work), *flags]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_whole_chain_runs_and_goes_on_where_it_stopped(tmp_path):
+    shipped = checksums(ROOT / "assets")
+    found = reproduce(tmp_path / "run")
+    logs = "\n".join(p.read_text()[-2000:] for p in (tmp_path / "run-smoke/logs").glob("*.log"))
+    assert found.returncode == 0, found.stderr + logs
+    work = tmp_path / "run-smoke"
+    VIFAdapter.from_pretrained(work / "assets/demo-vif")
+    (bench,) = json.loads((work / "assets/results/bench.json").read_text())
+    shown = f"{100 * bench['methods']['vif']['accuracy']['all']:.1f}"
+    assert shown in (work / "README.md").read_text()
+    assert checksums(ROOT / "assets") == shipped
+
+    again = reproduce(tmp_path / "run")
+    assert again.returncode == 0
+    lines = again.stdout.splitlines()
+    assert ["done before" in line for line in lines] == [True] * 8 + [False]
+    assert (work / "assets/results/logs/demo-vif.jsonl").stat().st_size > 0
+
+
+def test_a_stage_that_fails_names_its_log_and_is_run_again(tmp_path):
+    marker = tmp_path / "marker"
+    code = f"import pathlib, sys; sys.exit(not pathlib.Path({str(marker)!r}).exists())"
+    stages = [Stage("fragile", (sys.executable, "-c", code))]
+    with pytest.raises(SystemExit, match=r"fragile.*fragile\.log"):
+        run(stages, tmp_path)
+    marker.touch()
+    run(stages, tmp_path)
+    assert set(json.loads((tmp_path / "timings.json").read_text())) == {"fragile"}
+
+
+def test_every_variant_changes_something_and_has_a_name_of_its_own():
+    variants = (*CONTROLS, *ABLATIONS)
+    assert len({v.name for v in variants}) == len(variants)
+    chain = Chain(Path("w"), Path("a"), Path("r"), Size())
+    for variant in variants:
+        *training, bench = chain.variants((variant,))
+        assert all(flag in training[-1].command for flag in variant.flags)
+        assert bench.name == f"variants/{variant.name}"

@@ -1,0 +1,333 @@
+import json
+import re
+import runpy
+import threading
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import app
+from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form, run_of
+from tests.fake_session import BREAKING, LAYERS, FakeSession
+from vif.errors import InputError
+from vif.trace import Trace
+from vif.ui import build_demo, launch_options
+from vif.ui import wiring as events
+from vif.ui.actions import filling, handlers, inputs, redraw
+from vif.ui.html.cards import answer_cards
+from vif.ui.html.maps import heatmaps
+from vif.ui.html.mixtures import mixture_panel
+from vif.ui.panels.controls import build_controls
+from vif.ui.panels.results import build_results
+from vif.ui.state.examples import example_strip, read_examples
+from vif.ui.state.form import Truth
+from vif.ui.state.result import MixtureView, View
+from vif.ui.wiring import Wiring
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "picture.png"
+    PICTURE.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def result():
+    return ask()
+
+
+@pytest.fixture
+def wiring():
+    session = FakeSession()
+    with gr.Blocks():
+        controls, results = build_controls(session, []), build_results(session)
+        return Wiring(session, controls, results, [], 60)
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("adapter", "steering"), [(True, "vif"), (False, "vif-free")])
+def test_the_page_builds_with_and_without_an_adapter(adapter, steering, tmp_path):
+    demo = build_demo(FakeSession(adapter=adapter), assets=tmp_path)
+    menu = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "methods")
+    assert menu.value == ["plain", steering]
+
+
+def test_training_free_vif_is_told_from_vif():
+    session = FakeSession(adapter=False)
+    result = ask(session=session, chosen=["plain", "vif-free"])
+    assert list(result.traces) == ["plain", "vif-free"]
+    html = answer_cards(result, View())
+    assert "With training-free VIF" in html
+    assert "one extra pass" in html
+    assert html.count('class="vl-card vl-free"') == 1
+    assert "Injection layer 5" in mixture_panel(result, View(), MixtureView())
+
+
+def test_only_ask_is_public(tmp_path):
+    demo = build_demo(FakeSession(), assets=tmp_path)
+    public = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
+    assert public == ["ask"]
+
+
+def test_the_page_asks_for_nothing_outside():
+    options = launch_options()
+    sheets = options["theme"]._stylesheets
+    css = options["css_paths"][0].read_text(encoding="utf-8")
+    assert not [sheet for sheet in sheets if sheet.startswith("http")]
+    assert "http" not in css
+
+
+def test_building_writes_nothing_into_the_sources():
+    assert not list(Path(handlers.__file__).parent.glob("*.pyi"))
+
+
+def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
+    for name in ("HOST", "PORT", "SPACE_ID"):
+        monkeypatch.delenv(name, raising=False)
+    found = app.parse_arguments([])
+    assert (found.host, found.port, found.model_box) == ("127.0.0.1", 7860, True)
+    assert not app.parse_arguments(["--no-model-box"]).model_box
+    assert found.model_path == str(app.DEFAULT_MODEL)
+
+
+def test_a_space_and_the_environment_are_heard(monkeypatch):
+    monkeypatch.delenv("HOST", raising=False)
+    monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
+    monkeypatch.setenv("PORT", "8000")
+    found = app.parse_arguments([])
+    assert (found.host, found.port, found.model_box) == ("0.0.0.0", 8000, False)
+
+
+def test_the_bundled_adapter_is_for_the_bundled_model_only():
+    assert app.parse_arguments(["--model-path", "other"]).adapter is None
+    assert app.parse_arguments(["--model-path", "other", "--adapter", "x"]).adapter == "x"
+
+
+def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
+    with pytest.raises(SystemExit, match="VIF Lens cannot start"):
+        app.main(["--model-path", str(tmp_path / "nothing")])
+
+
+@pytest.mark.parametrize(("typed", "heard"), [(None, 1), (9999, 8), (-3, 1), (2.5, 2.5)])
+def test_a_slider_hears_what_its_box_will_show(typed, heard):
+    assert inputs.Slider(1, 8, 4).preprocess(typed) == heard
+
+
+def test_the_page_has_no_slider_that_fails_on_an_empty_box(tmp_path):
+    blocks = build_demo(FakeSession(), assets=tmp_path, model_box=True).blocks.values()
+    sliders = [block for block in blocks if isinstance(block, gr.Slider)]
+    assert sliders
+    assert all(isinstance(slider, inputs.Slider) for slider in sliders)
+
+
+def test_a_click_on_run_says_that_it_waits_before_it_joins_the_queue(tmp_path):
+    demo = build_demo(FakeSession(), assets=tmp_path)
+    button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "run")
+    listeners = [fn for fn in demo.fns.values() if (button._id, "click") in fn.targets]
+    first, second = listeners
+    assert "Waiting for the model" in first.js
+    assert (first.queue, second.concurrency_id) == (False, "model")
+
+
+# --- asking -----------------------------------------------------------------------------------
+
+
+def test_one_method_alone_is_one_card_and_one_map():
+    result = ask(chosen=["plain"])
+    assert list(result.traces) == ["plain"]
+    assert result.others == []
+    assert answer_cards(result, View()).count("<article") == 1
+    assert heatmaps(result, View()).count("<figure") == 1
+    assert "Nothing was injected" in mixture_panel(result, View(), MixtureView())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image": None}, "no picture"),
+        ({"question": "  "}, "no question"),
+        ({"learning_start": None}, "learning start' is empty"),
+        ({"stride": 1.5}, "stride' holds 1.5"),
+        ({"max_new_tokens": 513}, "at most 512"),
+        ({"injection_start": 7, "injection_end": 5}, "injection range"),
+        ({"learning_end": 99}, "layers 0 to 7"),
+        ({"chosen": []}, "No method is chosen"),
+        ({"chosen": ["plain", "vif", "pai", "vcd", "act"]}, "5 methods are chosen"),
+        ({"chosen": ["look"]}, "Nothing is marked"),
+        ({"chosen": ["oracle"]}, "whose place is known"),
+    ],
+)
+def test_every_problem_is_one_sentence(changes, words):
+    with pytest.raises(InputError, match=re.escape(words)):
+        ask(**changes)
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("not a picture")
+    with pytest.raises(InputError, match=r"notes\.png"):
+        ask(image=str(path))
+
+
+def test_what_stands_in_hidden_fields_is_not_read():
+    session = FakeSession()
+    hidden = {"learning_start": None, "injection_end": 99, "stride": 0, "alpha": 0.9}
+    result = ask(session, chosen=["plain", "pai"], **hidden)
+    assert result.first.meta["injection"] == list(session.defaults.injection)
+    assert result.form.settings()["alpha"] == session.defaults.alpha
+    with pytest.raises(InputError, match="learning start"):
+        ask(session, chosen=["plain", "uniform"], **hidden)
+
+
+def test_a_stopped_run_gives_no_result():
+    cancel = threading.Event()
+    cancel.set()
+    assert handlers.answer(FakeSession(delay=5), form(), [], cancel) is None
+
+
+def test_the_known_answer_belongs_to_its_question_only():
+    truths = [Truth(QUESTION, "red", ((0.1, 0.1, 0.2, 0.2),))]
+    assert ask(truths=truths).truth is truths[0]
+    assert ask(truths=truths, question="Something else?").truth is None
+
+
+def test_a_run_shows_busy_then_everything(wiring):
+    run = run_of(wiring)
+    busy, done = list(run)
+    assert busy[wiring.controls.run].interactive is False
+    assert busy[wiring.controls.stop].interactive is True
+    assert isinstance(busy[wiring.cancel], threading.Event)
+    assert list(done[wiring.result].traces) == ["plain", "vif"]
+    assert done[wiring.results.body].visible is True
+    assert done[wiring.controls.message] == ""
+
+
+def test_a_problem_changes_the_message_and_nothing_else(wiring):
+    *_, last = run_of(wiring, image=None)
+    assert list(last) == [wiring.controls.message]
+    assert 'role="alert"' in last[wiring.controls.message]
+
+
+def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
+    *_, last = run_of(wiring, question=BREAKING)
+    assert list(last) == [wiring.controls.message]
+    assert "asked to break" not in last[wiring.controls.message]
+    assert "asked to break" in caplog.text
+
+
+def test_stop_reaches_the_running_model():
+    cancel = threading.Event()
+    events.stop(cancel)
+    assert cancel.is_set()
+    events.stop(None)
+
+
+def test_a_scene_offers_questions_with_known_places():
+    filled = handlers.scene(11)
+    assert filled.image.size == (192, 192)
+    assert 1 <= len(filled.truths) <= handlers.SUGGESTIONS
+    assert all(0 <= value <= 1 for t in filled.truths for box in t.boxes for value in box)
+    assert handlers.scene(11).truths[0].question == filled.truths[0].question
+
+
+def test_unrelated_text_has_the_asked_length():
+    assert handlers.unrelated(0) == ""
+    assert len(handlers.unrelated(64).split()) > 30
+
+
+def test_a_suggestion_of_another_scene_is_ignored():
+    truths = [Truth("First?", "red"), Truth("Second?", "blue")]
+    assert filling.take_suggestion(clicked(1), truths) == "Second?"
+    assert filling.take_suggestion(clicked(2), truths) == gr.skip()
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+def test_the_saved_files_draw_the_map_again(result, monkeypatch, tmp_path):
+    saved = handlers.save_files(result, View(layer=5), tmp_path)
+    paths = {Path(p).name: Path(p) for p in saved}
+    assert set(paths) == {"plain.npz", "vif.npz", "answers.json", "picture.png", "redraw.py"}
+    again = Trace.load(paths["vif.npz"])
+    np.testing.assert_array_equal(again.rows, result.traces["vif"].rows)
+    assert set(json.loads(paths["answers.json"].read_text())["answers"]) == {"plain", "vif"}
+    monkeypatch.chdir(paths["redraw.py"].parent)
+    runpy.run_path("redraw.py")
+    assert Image.open(paths["redraw.py"].with_name("map.png")).size == (420, 315)
+
+
+def test_saved_files_go_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    steps = redraw.save(result, 0, *VIEW)
+    next(steps)
+    assert len(list(tmp_path.glob("vif-lens-*/*"))) == 5
+    assert list(steps) == []
+    assert not list(tmp_path.glob("vif-lens-*"))
+
+
+def test_a_new_result_and_another_model_take_old_files_away(wiring):
+    r = wiring.results
+    *_, done = run_of(wiring)
+    assert {r.files, r.script} <= set(wiring.shown_outputs)
+    assert not done[r.files].visible
+    assert not done[r.script].visible
+
+
+def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):
+    assert read_examples(tmp_path) == []
+    entries = [
+        {"image": picture, "question": "What is <b>this</b>?", "note": "Look"},
+        {"image": "gone.png", "question": "?", "note": ""},
+    ]
+    (tmp_path / "examples.json").write_text(json.dumps(entries))
+    found = read_examples(tmp_path)
+    assert [example.question for example in found] == ["What is <b>this</b>?"]
+    assert "<b>" not in example_strip(found)
+
+
+# --- the endpoint -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    demo = build_demo(FakeSession(), assets=tmp_path_factory.mktemp("assets"))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield Client(url, verbose=False)
+    demo.close()
+
+
+def test_the_endpoint_answers_with_defaults(client, picture):
+    answer = client.predict(image=handle_file(picture), question=QUESTION, api_name="/ask")
+    assert set(answer["answers"]) == {"plain", "vif"}
+    assert len(answer["attenuation"]["vif"]) == LAYERS
+    assert [m["layer"] for m in answer["mixtures"]] == [5, 6, 7]
+
+
+def test_the_endpoint_takes_every_setting_by_position(client, picture):
+    answer = client.predict(
+        handle_file(picture), QUESTION, "", ["plain"], 2, 3, 4, 5, 1, 0.3, 8, 0, api_name="/ask"
+    )
+    assert list(answer["answers"]) == ["plain"]
+    assert answer["mixtures"] == []
+
+
+def test_the_endpoint_tells_what_is_wrong_in_one_sentence(client, picture):
+    with pytest.raises(AppError, match="injection range"):
+        client.predict(
+            handle_file(picture), QUESTION, injection_start=7, injection_end=5, api_name="/ask"
+        )
+
+
+def test_the_endpoint_names_a_file_that_is_no_image(client, tmp_path):
+    path = tmp_path / "notes.png"
+    path.write_text("not a picture")
+    with pytest.raises(AppError, match=r"notes\.png"):
+        client.predict(handle_file(str(path)), QUESTION, api_name="/ask")

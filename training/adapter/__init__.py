@@ -1,0 +1,1 @@
+"""Training of a VIF adapter on any backbone."""

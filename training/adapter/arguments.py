@@ -1,0 +1,151 @@
+"""The command line of the adapter's training; published names keep their published meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from transformers import TrainingArguments
+
+from training.adapter.plan import Plan
+from vif.settings import Settings
+
+
+def _flag(default: object, text: str) -> object:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class VIFArguments:
+    """Model, data and VIF; names that start with latent_ are the published ones."""
+
+    model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
+    data_path: str = _flag("", "LLaVA-format data: a JSON list or JSON lines.")
+    records_together: int = _flag(
+        16, "Most records of an image that are one of a batch, and share it where they can."
+    )
+    image_folder: str = _flag("", "Folder of its images; by default that of the data.")
+    eval_data_path: str = _flag("", "Data to validate on; several with commas between them.")
+    eval_images: int = _flag(48, "Images of each that are looked at.")
+    weights: str = _flag("", "Adapter whose weights to begin with.")
+    tune: str = _flag("adapter", "What is trained: adapter, or lora or full besides it.")
+    lora_rank: int = _flag(128, "Rank of LoRA, as published.")
+    lora_alpha: float = _flag(256.0, "Scale of LoRA, as published.")
+    lora_dropout: float = _flag(0.05, "Dropout of LoRA, as published.")
+    trace_steps: int = _flag(0, "Steps between traces of a few fixed questions; 0 for none.")
+    trace_questions: int = _flag(4, "How many questions.")
+    use_latent_importance: bool = _flag(
+        True, "Published switch; off tunes the model alone, a control for what VIF adds to it."
+    )
+    latent_learning_start: int = _flag(0, "First layer the latent is read from.")
+    latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
+    latent_apply_start: int = _flag(2, "First layer the map is injected into.")
+    latent_apply_end: int = _flag(7, "Last layer the map is injected into.")
+    latent_layer_stride: int = _flag(1, "Every how many layers in both ranges.")
+    latent_kl_weight: float = _flag(0.1, "Weight of KL(posterior || prior).")
+    latent_sparsity_weight: float = _flag(0.02, "Weight of entropy and volume together.")
+    latent_entropy_weight: float = _flag(1.0, "Weight of the map's entropy within sparsity.")
+    latent_volume_weight: float = _flag(1.0, "Weight of mean squared sigma within sparsity.")
+    latent_num_components: int = _flag(8, "Mixture components K.")
+    latent_num_layers: int = _flag(4, "Blocks of the latent slots.")
+    latent_num_heads: int = _flag(4, "Attention heads of the adapter.")
+    latent_hidden_size: int = _flag(128, "Width of the adapter.")
+    latent_ffn_dim: int = _flag(256, "Inner width of its feed-forward parts.")
+    latent_min_sigma: float = _flag(0.035, "Least standard deviation, in image widths.")
+    latent_bias_alpha: float = _flag(0.5, "Strength at a gate of 1.")
+    renderer: str = _flag("density", "density, or softmax as published.")
+    phase: str = _flag("both", "both: answers are steered too; prefill: the prompt only.")
+    prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
+    range_mix: float = _flag(
+        0.25, "Share of steps with ranges drawn at random: the page lets people change them."
+    )
+    sample_learning_layer: bool = _flag(
+        True, "One learning layer per step, drawn at random, instead of all: half the cost."
+    )
+    box_weight: float = _flag(0.0, "Weight of the true-box loss (not part of the published one).")
+    map_steps: int = _flag(0, "First steps that train the map alone (needs box_weight).")
+    gate_steps: int = _flag(0, "Steps before the gate is freed.")
+    gap_share: float = _flag(0.3, "Share of rows whose positions start later, as after long text.")
+    gap_max: int = _flag(384, "Longest such gap in positions; 0 for none.")
+
+    @property
+    def settings(self) -> Settings:
+        """Ranges and strength as at inference."""
+        return Settings(
+            learning=(self.latent_learning_start, self.latent_learning_end),
+            injection=(self.latent_apply_start, self.latent_apply_end),
+            stride=self.latent_layer_stride,
+            alpha=self.latent_bias_alpha,
+            phase=self.phase,
+        )
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weight of every part of the loss."""
+        sparsity = self.latent_sparsity_weight
+        return {
+            "lm": 1.0,
+            "kl": self.latent_kl_weight,
+            "entropy": sparsity * self.latent_entropy_weight,
+            "volume": sparsity * self.latent_volume_weight,
+            "box": self.box_weight,
+        }
+
+    def plan(self, seed: int, step: int, num_layers: int) -> Plan:
+        """What a step does; it depends on (seed, step) alone."""
+        drawn = seed * 1_000_003 + step
+        generator = torch.Generator().manual_seed(drawn)
+        prior = float(torch.rand((), generator=generator)) < self.prior_mix
+        return Plan(
+            settings=self._draw_settings(generator, num_layers),
+            posterior=not prior,
+            noise=True,
+            fixed_gate=step < self.gate_steps,
+            map_only=step < self.map_steps,
+            seed=drawn,
+            gap_share=self.gap_share,
+            gap_max=self.gap_max,
+            source="vif" if self.use_latent_importance else "plain",
+        )
+
+    def _draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
+        """Ranges of one step.
+
+        One learning layer of its range, drawn anew every step, leaves an adapter that works from
+        any of them, which is what one generator for all layers is for.
+        """
+
+        def between(low: int, high: int) -> int:
+            return int(torch.randint(low, high + 1, (), generator=generator))
+
+        # A model of three layers has no other sensible range.
+        has_choice = num_layers > 3
+        if float(torch.rand((), generator=generator)) < self.range_mix and has_choice:
+            layer = between(1, num_layers // 2)
+            start = between(layer + 1, max(layer + 1, num_layers - 3))
+            return replace(
+                self.settings, learning=(layer, layer), injection=(start, num_layers - 1), stride=1
+            )
+        if not self.sample_learning_layer:
+            return self.settings
+        layers = self.settings.learning_layers
+        layer = layers[between(0, len(layers) - 1)]
+        return replace(self.settings, learning=(layer, layer))
+
+
+@dataclass
+class VIFTrainingArguments(TrainingArguments):
+    """Trainer's own, with the defaults of this project."""
+
+    learning_rate: float = _flag(2e-5, "The adapter's; Muon's where that is chosen.")
+    adam_learning_rate: float = _flag(1e-3, "With Muon: AdamW's, for what is no matrix.")
+    mm_projector_lr: float | None = _flag(None, "The projector's; the adapter's by default.")
+    decoder_lr: float | None = _flag(None, "The language model's; the adapter's by default.")
+    gate_lr_scale: float = _flag(1.0, "Factor on the adapter's learning rates for its gate.")
+    matrix_optimizer: str = _flag("adamw", "Of the adapter's matrices: adamw or muon.")
+    lr_scheduler_type: str = _flag("cosine", "Schedule of the learning rates.")
+    remove_unused_columns: bool = _flag(False, "Kept off: batches are made here.")
+    ddp_find_unused_parameters: bool | None = _flag(True, "Steps differ in what they train.")
+    dataloader_num_workers: int = _flag(1, "Processes that read and encode data.")
+    logging_steps: float = _flag(25, "Steps between lines of the log.")
+    save_total_limit: int | None = _flag(2, "Checkpoints that are kept.")

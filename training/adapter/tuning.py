@@ -1,0 +1,162 @@
+"""What of the backbone is trained beside the adapter, and how all of it is saved and read back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, set_peft_model_state_dict
+from safetensors.torch import load_file
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.fsdp import FSDPModule
+
+from training.adapter.model import VIFModel
+from training.optim import PROJECTORS
+from vif.adapter import VIFAdapter, build
+from vif.adapter.config import VIFConfig
+from vif.errors import InputError
+from vif.model.backbone import Backbone
+
+LORA, FULL = "lora", "model"  # folders within a checkpoint
+LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def thaw(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float) -> None:
+    """Makes trainable what is to be tuned; everything else is frozen.
+
+    ``"adapter"``: nothing of the backbone. ``"lora"``: low-rank updates of the language model's
+    projections (arXiv 2106.09685). ``"full"``: language model and projector; as published, the
+    vision tower stays as it is.
+
+    Raises:
+        InputError: If there is no such choice.
+    """
+    vlm = backbone.model.requires_grad_(False)
+    if tune == "adapter":
+        return
+    if tune == "full":
+        for part in (vlm.get_decoder(), vlm.get_output_embeddings()):
+            part.requires_grad_(True)
+        for name, parameter in vlm.named_parameters():
+            if any(part in name for part in PROJECTORS):
+                parameter.requires_grad_(True)
+        return
+    if tune != "lora":
+        raise InputError(f"tune is {tune!r}, expected adapter, lora or full.")
+    decoder = next(name for name, part in vlm.named_modules() if part is vlm.get_decoder())
+    targets = rf"{re.escape(decoder)}\..*\.({'|'.join(LINEAR)})"
+    vlm.add_adapter(
+        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
+    )
+    # They are made in the backbone's precision, in which small steps of training are lost.
+    for parameter in vlm.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+
+
+def save(
+    model: VIFModel,
+    folder: Path,
+    dtype: torch.dtype | None,
+    state: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """Writes the adapter, and what was tuned besides into a folder within.
+
+    Args:
+        model: What is trained.
+        folder: Made if it does not exist.
+        dtype: Of the adapter's parameters in the file; None keeps theirs.
+        state: Its tensors, where the model's own are spread over processes.
+    """
+    adapter, tensors = model.adapter, None
+    if state is not None:
+        adapter = build(model.adapter.config, _part(state, "adapter."))
+        tensors = _part(state, "vlm.")
+    if model.has_adapter:
+        adapter.save_pretrained(folder, dtype)
+    if model.tune == "adapter":
+        return
+    inner = folder / (LORA if model.tune == "lora" else FULL)
+    model.vlm.save_pretrained(inner, state_dict=tensors)
+    if model.tune == "lora":
+        # Beside a configuration transformers looks for a whole model instead of the named one.
+        (inner / "config.json").unlink(missing_ok=True)
+    model.backbone.processor.save_pretrained(inner)
+
+
+def _part(state: dict[str, torch.Tensor], start: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(start): t for name, t in state.items() if name.startswith(start)}
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Has every process hold all weights, where FSDP spreads them; all of them have to enter."""
+    is_spread = isinstance(model, FSDPModule)
+    if is_spread:
+        model.unshard()
+    yield
+    if is_spread:
+        model.reshard()
+
+
+def restore(model: VIFModel, folder: Path) -> None:
+    """Reads `save` back.
+
+    Raises:
+        InputError: If the folder belongs to another backbone or another kind of tuning.
+    """
+    if model.has_adapter:
+        read_adapter(model.adapter, folder, model.backbone)
+    if model.tune == "adapter":
+        return
+    inner = folder / (LORA if model.tune == "lora" else FULL)
+    if not inner.is_dir():
+        raise InputError(
+            f"{folder} was not saved with --tune {model.tune}: choose another --output_dir."
+        )
+    if model.tune == "lora":
+        state = load_file(inner / "adapter_model.safetensors")
+        set_peft_model_state_dict(model.vlm, state)
+    else:
+        saved = type(model.vlm).from_pretrained(inner, dtype=model.vlm.dtype)
+        _load(model.vlm, saved.state_dict())
+
+
+def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) -> None:
+    """Reads the weights of a saved adapter into one in training.
+
+    Raises:
+        InputError: If it was made for another backbone or has another shape.
+    """
+    saved = VIFAdapter.from_pretrained(folder)
+    _check_fit(saved.config, folder, backbone)
+    try:
+        _load(adapter, saved.state_dict())
+    except RuntimeError as error:
+        raise InputError(
+            f"The adapter in {folder} has another shape than the flags ask for: give the "
+            "--latent_num_components, --latent_num_layers, --latent_hidden_size and "
+            "--latent_ffn_dim that it was trained with."
+        ) from error
+
+
+def _load(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """As `load_state_dict`, into parameters that FSDP may have spread over processes as well."""
+    options = StateDictOptions(full_state_dict=True)
+    set_model_state_dict(module, state, options=options)
+
+
+def _check_fit(config: VIFConfig, folder: str | Path, backbone: Backbone) -> None:
+    got = (config.hidden_size, config.num_layers, config.num_heads)
+    text = backbone.text_config
+    want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)
+    if got != want or config.backbone not in ("", backbone.name):
+        raise InputError(
+            f"The adapter in {folder} belongs to {config.backbone or 'a model'} of width {got[0]} "
+            f"with {got[1]} layers of {got[2]} heads, but {backbone.name} has width {want[0]} and "
+            f"{want[1]} layers of {want[2]} heads: choose another folder."
+        )

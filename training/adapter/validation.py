@@ -1,0 +1,96 @@
+"""How good maps and answers are on validation data, teacher-forced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from training.adapter.losses import Answers, Outcome, strength
+from training.adapter.model import VIFModel
+from training.adapter.plan import Plan
+from training.data.batches import to_device
+from vif.adapter.mixture import normalised_entropy
+from vif.settings import Settings
+
+SOURCES = {"plain": "plain", "vif": "vif", "oracle": "truth"}
+
+Tallies = dict[str, dict[str, list[float]]]
+
+
+@torch.no_grad()
+def validate(
+    model: VIFModel, batches: Iterable[dict[str, Any]], settings: Settings, device: torch.device
+) -> Tallies:
+    """Outcomes of every question by what was measured and family ("all" for all of them).
+
+    With all earlier tokens right, an answer whose tokens are all the most likely ones is what
+    greedy decoding gives. ``plain``, ``vif`` and ``oracle`` (the true box at the same strength) are
+    such accuracies; ``pointing`` is whether the map's peak lies in a true box, ``in_box`` the map's
+    mass there, ``entropy`` its share of that of a uniform map, ``alpha`` the mean strength.
+    """
+    found: Tallies = defaultdict(lambda: defaultdict(list))
+    for batch in batches:
+        for shard in batch["shards"]:
+            shard = to_device(shard, device)
+            if not shard["columns"].shape[1]:
+                continue
+            for name, source in SOURCES.items():
+                if source != "plain" and not model.has_adapter:
+                    continue
+                plan = Plan(settings, source=source)
+                outcome = model.run(shard, plan)
+                right = _right(outcome.answers, len(shard["row"]))
+                _collect(found[name], shard, right, shard["row"] >= 0)
+                if name == "vif":
+                    _collect_maps(found, shard, plan, outcome)
+    return found
+
+
+def _collect_maps(found: Tallies, shard: dict[str, Any], plan: Plan, outcome: Outcome) -> None:
+    """Everything about maps; those of the last learning layer."""
+    out = list(outcome.rendered.values())[-1]
+    target, valid = shard["target"], shard["row"] >= 0
+    known = target.sum(1) > 0
+    peak = out.map.argmax(-1, keepdim=True)
+    _collect(found["pointing"], shard, target.gather(1, peak).squeeze(1) > 0, known)
+    _collect(found["in_box"], shard, (out.map * (target > 0)).sum(1), known)
+    _collect(found["entropy"], shard, normalised_entropy(out.map), valid)
+    _collect(found["alpha"], shard, strength(plan, out).mean(1), valid)
+
+
+def _collect(
+    found: dict[str, list[float]], shard: dict[str, Any], values: torch.Tensor, chosen: torch.Tensor
+) -> None:
+    for turn, value, ok in zip(shard["turns"], values.tolist(), chosen.tolist(), strict=True):
+        if ok:
+            for name in {"all", turn.group, turn.family} - {""}:
+                found[name].append(float(value))
+
+
+def _right(answers: Answers, number: int) -> torch.Tensor:
+    """Whether every token of an answer is the most likely one, (Q,) bool."""
+    right = torch.ones(number, dtype=torch.bool, device=answers.labels.device)
+    right[answers.question[answers.logits.argmax(-1) != answers.labels]] = False
+    return right
+
+
+def gather(found: Tallies) -> dict[str, dict[str, float]]:
+    """Means over the questions of all processes."""
+    plain = {name: dict(groups) for name, groups in found.items()}
+    everyone = [plain]
+    if dist.is_initialized():
+        everyone = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, plain)
+    joined: Tallies = defaultdict(lambda: defaultdict(list))
+    for part in everyone:
+        for name, groups in part.items():
+            for group, values in groups.items():
+                joined[name][group] += values
+    return {
+        name: {group: round(sum(v) / len(v), 4) for group, v in sorted(groups.items())}
+        for name, groups in joined.items()
+    }

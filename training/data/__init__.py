@@ -1,0 +1,1 @@
+"""LLaVA-format data: read, encoded, batched."""

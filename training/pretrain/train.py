@@ -1,0 +1,337 @@
+"""Trains the bundled model from nothing: the tower on dense labels, then all on questions.
+
+Resumable: run the same command again.
+
+    python -m training.pretrain --output assets/demo-vlm --work runs/pretrain
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+# Spinning OpenMP threads would take the cores from the data worker.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import (
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    Qwen3Config,
+    SiglipVisionConfig,
+)
+
+from training.pretrain.dense import DenseHead
+from training.pretrain.lanes import LANES
+from training.pretrain.packing import PackedScenes, PackingConfig
+from training.pretrain.processor import (
+    END,
+    IMAGE,
+    NUM_IMAGE_TOKENS,
+    PAD,
+    PATCH_SIZE,
+    SIDE,
+    build_processor,
+)
+from training.pretrain.scores import averages, collect, correct
+from training.run import Optimisers, Run, join_processes
+from vif.scenes.world import IMAGE_SIZE
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Everything that decides the outcome of a run.
+
+    Attributes:
+        steps: Steps on questions.
+        tower_steps: Steps on dense labels before that.
+        batch_size: Images per step.
+        questions: Questions per image.
+        learning_rate: Muon's, for matrices.
+        adam_learning_rate: AdamW's, for embeddings, norms and biases.
+        tower_scale: Factor on both for the vision tower while training on questions.
+        dense_weight: Weight of the dense loss while training on questions.
+        curriculum: Share of the steps on questions in which scenes grow.
+        validation_batches: How many validation batches are looked at.
+        seed: Of the initial weights; data depend on the step alone.
+    """
+
+    steps: int = 3000
+    tower_steps: int = 700
+    batch_size: int = 16
+    questions: int = 14
+    learning_rate: float = 4e-3
+    adam_learning_rate: float = 1.5e-3
+    tower_scale: float = 0.4
+    dense_weight: float = 0.3
+    curriculum: float = 0.45
+    validation_batches: int = 8
+    seed: int = 0
+
+
+# What is hard gets more of the diet.
+FAMILY_WEIGHTS = {
+    "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 2.2,
+    "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8, "below": 0.8, "odd": 2.0,
+}  # fmt: skip
+
+
+def build_model(seed: int) -> LlavaForConditionalGeneration:
+    """A small LLaVA with random weights: SigLIP-like tower, QK-normed decoder of 8 layers."""
+    torch.manual_seed(seed)
+    tokenizer = build_processor().tokenizer
+    vision = SiglipVisionConfig(
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        image_size=IMAGE_SIZE,
+        patch_size=PATCH_SIZE,
+        vision_use_head=False,
+    )
+    text = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=8,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        head_dim=32,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.convert_tokens_to_ids(END),
+        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+        image_seq_length=NUM_IMAGE_TOKENS,
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=True,
+    )
+    model = LlavaForConditionalGeneration(config)
+    with torch.no_grad():
+        embedding = model.model.vision_tower.embeddings.position_embedding.weight
+        embedding.copy_(position_table(embedding.shape[1]))
+    model.set_attn_implementation({"text_config": LANES})
+    model.generation_config.eos_token_id = text.eos_token_id
+    model.generation_config.pad_token_id = text.pad_token_id
+    return model
+
+
+def position_table(width: int) -> torch.Tensor:
+    """Sines and cosines of row and column, (N, width), to start the tower's positions from.
+
+    The usual random start is a twentieth of a patch's embedding in size: the tower then ignores
+    where a patch lies, and no question about places is ever learned.
+    """
+    frequencies = math.pi / 2 ** torch.linspace(0, 4, width // 4)
+    ticks = torch.arange(SIDE)[:, None] * frequencies
+    waves = torch.cat([ticks.sin(), ticks.cos()], -1)
+    rows = waves[:, None].expand(-1, SIDE, -1)
+    columns = waves[None].expand(SIDE, -1, -1)
+    return 0.6 * torch.cat([rows, columns], -1).reshape(SIDE * SIDE, width)
+
+
+def normalise(pixels: torch.Tensor) -> torch.Tensor:
+    """(B, S, S, 3) uint8 to what the image processor returns: (B, 3, S, S) in [-1, 1]."""
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def answer_logits(
+    model: LlavaForConditionalGeneration,
+    batch: dict[str, torch.Tensor],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits of every answer token and the tokens themselves.
+
+    Returns:
+        logits (A, V) and labels (A,), over all answers of the batch in order; and what the tower
+        made of the image, (B, N, d).
+    """
+    # LLaVA reads the states before the tower's last norm, the dense head those after it.
+    tower = model.model.vision_tower(normalise(batch["pixels"]), output_hidden_states=True)
+    image = model.model.multi_modal_projector(tower.hidden_states[-1])
+    text = model.get_input_embeddings()(batch["ids"])
+    embeds = torch.cat([image, text.to(image.dtype)], 1)
+    size = len(image)
+    positions = torch.arange(NUM_IMAGE_TOKENS).expand(size, -1)
+    positions = torch.cat([positions, batch["positions"]], 1)
+    states = model.model.language_model(
+        inputs_embeds=embeds,
+        attention_mask=batch["mask"],
+        position_ids=positions,
+        use_cache=False,
+    ).last_hidden_state[:, NUM_IMAGE_TOKENS:]
+    # The row before an answer token predicts it; a block never starts with an answer.
+    labels = batch["labels"][:, 1:]
+    wanted = labels >= 0
+    return model.lm_head(states[:, :-1][wanted]), labels[wanted], tower.last_hidden_state
+
+
+def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
+    """Batches `first` to `last` of the stream, drawn in a worker, shared out over processes."""
+    rank, count = join_processes()
+    share = replace(config, batch_size=config.batch_size // count)
+    data = torch.utils.data.Subset(PackedScenes(share, last, rank, count), range(first, last))
+    return DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6)
+
+
+def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+    """Teaches the tower what is at every token."""
+    tower, head = parts["vlm"].model.vision_tower, parts["head"]
+    trained = nn.ModuleDict({"vision_tower": tower, "head": head})
+    optimisers = Optimisers(
+        trained,
+        config.tower_steps,
+        config.learning_rate,
+        config.adam_learning_rate,
+        scales={"vision_tower": 0.7},
+    )
+    run = Run(folder, "tower", trained, optimisers)
+    packing = PackingConfig(batch_size=32, questions=1, first_seed=50_000_000)
+    started = time.monotonic()
+    for batch in batches(packing, run.step, config.tower_steps):
+        with torch.autocast("cpu", torch.bfloat16):
+            states = tower(normalise(batch["pixels"])).last_hidden_state
+        loss = head.loss(states, batch)
+        loss.backward()
+        optimisers.step()
+        run.step += 1
+        if run.step % 50 == 0 or run.step == config.tower_steps:
+            accuracy = head.accuracy(states.float(), batch)
+            seconds = round(time.monotonic() - started)
+            run.log(loss=round(loss.item(), 4), seconds=seconds, **accuracy)
+        if run.step % 300 == 0 or run.step == config.tower_steps:
+            run.save()
+
+
+@torch.no_grad()
+def validate(
+    model: LlavaForConditionalGeneration, packing: PackingConfig, num_batches: int
+) -> dict[str, float]:
+    """Share of answers that are right in every token, by group and family."""
+    found = defaultdict(list)
+    model.eval()
+    data = PackedScenes(packing, num_batches)
+    for i in range(num_batches):
+        batch = data[i]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels, _ = answer_logits(model, batch)
+        collect(found, batch["family"], correct(batch, logits, labels))
+    model.train()
+    return averages(found)
+
+
+def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+    """Teaches the whole model to answer, the tower going on with its dense labels."""
+    model, head = parts["vlm"], parts["head"]
+    # The patch embedding is done after the dense stage; its gradient is dear on a CPU.
+    model.model.vision_tower.embeddings.patch_embedding.requires_grad_(False)
+    optimisers = Optimisers(
+        parts,
+        config.steps,
+        config.learning_rate,
+        config.adam_learning_rate,
+        scales={"vision_tower": config.tower_scale},
+    )
+    run = Run(folder, "questions", parts, optimisers)
+    packing = PackingConfig(
+        batch_size=config.batch_size,
+        questions=config.questions,
+        weights=FAMILY_WEIGHTS,
+        text_share=0.25,
+        gap_share=0.3,
+        curriculum_steps=int(config.curriculum * config.steps),
+    )
+    started, mean_loss = time.monotonic(), math.nan
+    for batch in batches(packing, run.step, config.steps):
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, labels, tower = answer_logits(model, batch)
+        loss = F.cross_entropy(logits.float(), labels)
+        (loss + config.dense_weight * head.loss(tower, batch)).backward()
+        optimisers.step()
+        run.step += 1
+        value = loss.item()
+        mean_loss = value if math.isnan(mean_loss) else 0.97 * mean_loss + 0.03 * value
+        if run.step % 25 == 0:
+            accuracy = head.accuracy(tower.detach().float(), batch)
+            seconds = round(time.monotonic() - started)
+            run.log(loss=round(mean_loss, 4), seconds=seconds, **accuracy)
+        last = run.step == config.steps
+        if run.step % 250 == 0 or last:
+            run.save()
+            if run.is_first and (run.step % 500 == 0 or last):
+                plain = PackingConfig(split="validation", questions=10, text_share=0, gap_share=0)
+                run.log(validation=validate(model, plain, config.validation_batches))
+                export(model, folder / "model")
+
+
+def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
+    """Saves model and processor in half precision, as any transformers checkpoint."""
+    half = LlavaForConditionalGeneration(model.config).to(torch.bfloat16)
+    half.load_state_dict(model.state_dict())
+    half.generation_config = model.generation_config
+    half.save_pretrained(folder)
+    build_processor().save_pretrained(folder)
+
+
+def pretrain(config: PretrainConfig, work: Path, output: Path, start: Path | None = None) -> None:
+    """Runs or resumes both stages in `work` and saves the model to `output`.
+
+    Args:
+        config: The run.
+        work: Checkpoints and log.
+        output: Where the model goes.
+        start: A checkpoint of the second stage whose weights to begin with.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    model = build_model(config.seed)
+    if start is not None:
+        states = torch.load(start, weights_only=True)["model"]
+        weights = {n.removeprefix("vlm."): t for n, t in states.items() if n.startswith("vlm.")}
+        model.load_state_dict(weights)
+    head = DenseHead(model.config.vision_config.hidden_size)
+    parts = nn.ModuleDict({"vlm": model, "head": head})
+    train_tower(parts, config, work)
+    train_questions(parts, config, work)
+    if join_processes()[0] == 0:
+        export(model, output)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--output", type=Path, default=Path("assets/demo-vlm"))
+    parser.add_argument("--work", type=Path, default=Path("runs/pretrain"))
+    parser.add_argument("--steps", type=int, default=PretrainConfig.steps)
+    parser.add_argument("--tower-steps", type=int, default=PretrainConfig.tower_steps)
+    parser.add_argument("--batch-size", type=int, default=PretrainConfig.batch_size)
+    parser.add_argument("--validation-batches", type=int, default=PretrainConfig.validation_batches)
+    parser.add_argument("--curriculum", type=float, default=PretrainConfig.curriculum)
+    parser.add_argument("--weights", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--seed", type=int, default=PretrainConfig.seed)
+    args = parser.parse_args()
+    config = PretrainConfig(
+        steps=args.steps,
+        tower_steps=args.tower_steps,
+        batch_size=args.batch_size,
+        curriculum=args.curriculum,
+        validation_batches=args.validation_batches,
+        seed=args.seed,
+    )
+    pretrain(config, args.work, args.output, args.weights)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From nothing to the tables of the README."""

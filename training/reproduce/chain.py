@@ -1,0 +1,278 @@
+"""From nothing to the README's tables, stage by stage. Resumable: run the same command again.
+
+    python -m training.reproduce            # scenes, bundled model, adapter, benchmark, README
+    python -m training.reproduce --all      # then seeds, controls and ablations
+    python -m training.reproduce --smoke    # the same chain at toy size; touches no shipped file
+
+A stage that has finished is not run again, but for the report; one that was stopped goes on from
+its last checkpoint, and its seconds are those of its last start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.reproduce.variants import ABLATIONS, CONTROLS, SEED, Variant
+
+PROCESSES = min(2, os.cpu_count() or 1)
+TEXTS = (64, 128, 256, 384)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything.
+
+    Attributes:
+        pretraining: Flags of `training.pretrain`.
+        scenes: Flags of `training.data.make_scenes`.
+        map_steps: Steps of the adapter's map alone.
+        joint_steps: Steps of map, gate and answers together.
+        images: Images per step, over all processes.
+        questions: Of the benchmark without text, with text, of all methods, and of variants.
+        examples: Test questions that the page's examples are picked from.
+        methods: Methods of the comparison.
+    """
+
+    pretraining: tuple[str, ...] = ()
+    scenes: tuple[str, ...] = ()
+    map_steps: int = 1500
+    joint_steps: int = 450
+    images: int = 16
+    questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
+    examples: int = 400
+    methods: tuple[str, ...] = ("all",)
+
+
+SMOKE = Size(
+    ("--steps", "3", "--tower-steps", "3", "--batch-size", "2", "--validation-batches", "1"),
+    ("--scenes", "8", "--validation_scenes", "2", "--questions", "3", "--workers", "1"),
+    map_steps=2,
+    joint_steps=2,
+    images=2,
+    questions=(10, 5, 5, 5),
+    examples=5,
+    methods=("vif", "uniform"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command.
+
+    Attributes:
+        name: Of the stage, its log and its stamp.
+        command: What is run.
+        is_report: Whether it only shows what the others found, so that it is run every time.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    is_report: bool = False
+
+
+class Chain:
+    """All stages, in the order in which they need each other."""
+
+    def __init__(self, work: Path, assets: Path, readme: Path, size: Size) -> None:
+        self.work, self.assets, self.readme, self.size = work, assets, readme, size
+        self.model, self.adapter = work / "demo-vlm", work / "demo-vif"
+        self.results, self.scenes = assets / "results", work / "scenes"
+
+    def main(self) -> list[Stage]:
+        """The bundled model, its adapter and the README's figures."""
+        model, adapter = str(self.model), str(self.adapter)
+        first = ("--work", str(self.work / "pretrain"), "--output", model)
+        return [
+            Stage("pretrain", (*_parallel("pretrain"), *first, *self.size.pretraining)),
+            Stage(
+                "scenes",
+                (
+                    *_module("training.data.make_scenes"),
+                    "--folder",
+                    str(self.scenes),
+                    *self.size.scenes,
+                ),
+            ),
+            *self.train("demo-vif", self.size.map_steps, self.size.joint_steps, seed=SEED),
+            self._bench("bench", model, adapter, self.size.questions[0]),
+            self._bench("bench-text", model, adapter, self.size.questions[1], texts=TEXTS),
+            self._bench(
+                "methods",
+                model,
+                adapter,
+                self.size.questions[2],
+                ("--methods", *self.size.methods, "--controls"),
+            ),
+            Stage(
+                "install",
+                (
+                    *_module("training.reproduce.install"),
+                    *(model, adapter, "--assets", str(self.assets)),
+                    *("--questions", str(self.size.examples)),
+                ),
+            ),
+        ]
+
+    def variants(self, variants: tuple[Variant, ...]) -> list[Stage]:
+        """Other adapters on the same model, each with its benchmark."""
+        stages = []
+        for variant in variants:
+            folder = self.adapter if variant.is_shipped else self.work / variant.name
+            map_steps = max(1, round(variant.share * self.size.map_steps))
+            joint_steps = max(1, round(variant.share * self.size.joint_steps))
+            if variant.has_map:
+                steps = (map_steps, joint_steps)
+            else:  # the same time, all of it on answers
+                steps = (0, round(variant.joint_share * joint_steps))
+            if not variant.is_shipped:
+                stages += self.train(variant.name, *steps, variant.flags, variant.seed)
+            asked = ("--split", variant.split, "--methods", *variant.methods)
+            model = str(folder / "lora") if variant.tunes_model else str(self.model)
+            stages.append(
+                self._bench(
+                    f"variants/{variant.name}",
+                    model,
+                    None if variant.tunes_model else str(folder),
+                    self.size.questions[3],
+                    asked,
+                )
+            )
+        return stages
+
+    def train(
+        self,
+        name: str,
+        map_steps: int,
+        joint_steps: int,
+        flags: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> list[Stage]:
+        """An adapter: its map first, then map, gate and answers together."""
+        each = str(self.size.images // PROCESSES)
+        validation = ",".join(
+            str(self.scenes / f"{name}.json") for name in ("validation", "validation-text")
+        )
+        shared = (
+            *_parallel("train_vif"),
+            *("--model_name_or_path", str(self.model)),
+            *("--data_path", str(self.scenes / "train.json")),
+            *("--eval_data_path", validation),
+            *("--per_device_train_batch_size", each, "--matrix_optimizer", "muon"),
+            *("--box_weight", "0.5", "--report_to", "none", "--logging_steps", "25"),
+            *("--use_cpu", "--bf16", "--eval_strategy", "steps", "--save_steps", "250", *flags),
+        )
+        final, started = self.work / name, self.work / f"{name}-map"
+        stages = []
+        if map_steps > 0:
+            flags = ("--map_steps", str(map_steps), "--learning_rate", "3e-3")
+            flags += ("--adam_learning_rate", "1e-3", *_length(map_steps, seed))
+            command = (*shared, *flags, "--output_dir", str(started))
+            stages.append(Stage(started.name, command))
+        flags = ("--learning_rate", "1e-3", "--adam_learning_rate", "4e-4", "--gate_lr_scale", "6")
+        # Another seed than the map's: the scenes come in another order.
+        flags += _length(joint_steps, seed + 100)
+        flags += ("--weights", str(started)) if map_steps > 0 else ()
+        stages.append(Stage(name, (*shared, *flags, "--output_dir", str(final))))
+        return stages
+
+    def report(self) -> Stage:
+        """The README's tables and its chart, and the logs behind them."""
+        where = ("--results", str(self.results), "--readme", str(self.readme))
+        command = (*_module("training.reproduce.make_report"), *where, "--runs", str(self.work))
+        return Stage("report", command, is_report=True)
+
+    def _bench(
+        self,
+        name: str,
+        model: str,
+        adapter: str | None,
+        number: int,
+        flags: tuple[str, ...] = (),
+        texts: tuple[int, ...] = (0,),
+    ) -> Stage:
+        chosen = ("--model-path", model, *(("--adapter", adapter) if adapter else ()))
+        asked = ("--n", str(number), "--text", *map(str, texts))
+        out = ("--json", str(self.results / f"{name}.json"))
+        return Stage(name, (*_module("vif"), "bench", *chosen, *asked, *flags, *out))
+
+
+def _module(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name)
+
+
+def _parallel(name: str) -> tuple[str, ...]:
+    """A module of training under torchrun: processes of one thread beat one of several."""
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc_per_node", str(PROCESSES))
+    return (sys.executable, "-m", *torchrun, "-m", f"training.{name}")
+
+
+def _length(steps: int, seed: int) -> tuple[str, ...]:
+    """Flags for the length of a training; it is validated twice."""
+    shown = ("--warmup_steps", str(steps // 10), "--eval_steps", str(max(1, steps // 2)))
+    return ("--max_steps", str(steps), *shown, "--seed", str(seed))
+
+
+def run(stages: list[Stage], work: Path) -> None:
+    """Runs what has not finished yet.
+
+    Raises:
+        SystemExit: If a stage fails; its log is named.
+    """
+    timings = work / "timings.json"
+    (work / "logs").mkdir(parents=True, exist_ok=True)
+    done = json.loads(timings.read_text()) if timings.exists() else {}
+    for number, stage in enumerate(stages, 1):
+        head = f"[{number}/{len(stages)}] {stage.name}"
+        if stage.name in done and not stage.is_report:
+            print(f"{head}: done before in {done[stage.name]['seconds']} s", flush=True)
+            continue
+        log = work / "logs" / f"{stage.name.replace('/', '-')}.log"
+        print(f"{head}: log in {log}", flush=True)
+        started = time.monotonic()
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        with log.open("a") as file:
+            code = subprocess.run(
+                stage.command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
+            ).returncode
+        if code != 0:
+            raise SystemExit(f"error: stage {stage.name} stopped with status {code}; see {log}")
+        seconds = round(time.monotonic() - started)
+        done[stage.name] = {"seconds": seconds, "command": list(stage.command[1:])}
+        partial = timings.with_suffix(".partial")
+        partial.write_text(json.dumps(done, indent=1) + "\n")
+        partial.replace(timings)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", type=Path, default=Path("runs/reproduce"))
+    parser.add_argument("--all", action="store_true", help="seeds, controls and ablations too")
+    parser.add_argument("--only", nargs="+", help="of the variants, these alone")
+    parser.add_argument("--smoke", action="store_true", help="toy size, nothing shipped is touched")
+    args = parser.parse_args()
+    work, size = args.work, Size()
+    assets, readme = Path("assets"), Path("README.md")
+    if args.smoke:
+        work, size = work.with_name(f"{work.name}-smoke"), SMOKE
+        assets, readme = work / "assets", work / "README.md"
+        work.mkdir(parents=True, exist_ok=True)
+        shutil.copy("README.md", readme)
+    chain = Chain(work, assets, readme, size)
+    stages = chain.main()
+    if args.all or args.only:
+        chosen = [v for v in (*CONTROLS, *ABLATIONS) if not args.only or v.name in args.only]
+        stages += chain.variants(tuple(chosen))
+    run([*stages, chain.report()], work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Seeds, controls and ablations as tables: what `training.reproduce --all` left, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.reproduce.variants import ABLATIONS, CONTROLS, Variant
+from vif.bench import ALL, BASELINE, HARD, Item, by_group, items
+from vif.bench.tables import percent, span
+
+NOTHING = "_Not run yet: `make reproduce-all` writes this table._"
+
+
+def variant_sections(results: Path) -> dict[str, str]:
+    """Text of the README's sections ``controls`` and ``ablations``.
+
+    Args:
+        results: Folder that holds ``variants/<name>.json`` of those that have been run.
+    """
+    return {
+        "controls": variant_table(results, CONTROLS),
+        "ablations": variant_table(results, ABLATIONS),
+    }
+
+
+def variant_table(results: Path, variants: tuple[Variant, ...]) -> str:
+    """Accuracy of variants as a Markdown table, each against the plain bundled model.
+
+    All answer the same questions, so differences are paired, whatever model gave the answers.
+
+    Args:
+        results: As in `variant_sections`.
+        variants: The first is what the others are compared with. One that has not been run has no
+            row.
+
+    Raises:
+        ValueError: If two of them were measured on different questions.
+    """
+    runs = {
+        variant: json.loads(path.read_text())[0]
+        for variant in variants
+        if (path := results / "variants" / f"{variant.name}.json").is_file()
+    }
+    if not runs:
+        return NOTHING
+    (asked, *others) = {(run["split"], run["n"], run["seed"], run["text"]) for run in runs.values()}
+    if others:
+        raise ValueError(f"Variants on questions {asked} and {others}: expected the same for all.")
+    questions = items(*asked)
+    first = next(iter(runs))
+    base = next((r["methods"][BASELINE] for v, r in runs.items() if not v.tunes_model), None)
+    reference = _answers(first, runs[first]) if first is variants[0] else None
+    names = [f"less {BASELINE}", f"less {variants[0].name}", f"{HARD}: less {BASELINE}"]
+    lines = [
+        f"{asked[1]} questions of the {asked[0]} split; accuracy in %, differences in points, "
+        "paired, with 95 % intervals.",
+        "",
+        f"| variant | | {ALL} | {' | '.join(names)} | pointing |",
+        "|---" * 7 + "|",
+    ]
+    if base is not None:
+        lines.append(_row(BASELINE, "the bundled model", base, None, reference, questions))
+    for variant, run in runs.items():
+        found = _answers(variant, run)
+        compared = None if found is reference else reference
+        lines.append(_row(variant.name, variant.text, found, base, compared, questions))
+    return "\n".join(lines)
+
+
+def _answers(variant: Variant, run: dict[str, Any]) -> dict[str, Any]:
+    """What the variant itself answered: a tuned model answers without injection."""
+    return run["methods"][BASELINE if variant.tunes_model else "vif"]
+
+
+def _row(
+    name: str,
+    text: str,
+    found: dict[str, Any],
+    base: dict[str, Any] | None,
+    reference: dict[str, Any] | None,
+    questions: Sequence[Item],
+) -> str:
+    accuracy = f"{percent(found['accuracy'][ALL])} {span(found['interval'][ALL])}"
+    pointing = "" if found["pointing"] is None else percent(found["pointing"])
+    gains = [
+        _difference(found, base, questions, ALL),
+        _difference(found, reference, questions, ALL),
+        _difference(found, base, questions, HARD),
+    ]
+    return f"| {name} | {text} | {accuracy} | {' | '.join(gains)} | {pointing} |"
+
+
+def _difference(
+    found: dict[str, Any], other: dict[str, Any] | None, questions: Sequence[Item], group: str
+) -> str:
+    """Mean paired difference in points with its interval; empty if there is no other."""
+    if other is None:
+        return ""
+    ours, theirs = (np.array([float(c) for c in some["right"]]) for some in (found, other))
+    means, spans = by_group(ours - theirs, questions)
+    return f"{100 * means[group]:+.1f} {span(spans[group], '+')}"

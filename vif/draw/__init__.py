@@ -1,0 +1,1 @@
+"""Arrays in, pictures out: heatmaps and overlays, and plotly figures."""

@@ -1,0 +1,264 @@
+"""Plotly figures of probes and the sweep: arrays in, figures out; styled as `vif.draw.charts`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from vif.draw.charts import (
+    INJECTION_COLOUR,
+    LEARNING_COLOUR,
+    METHOD_COLOURS,
+    OTHER_COLOURS,
+    TEXT_COLOUR,
+    axis_title,
+    dress,
+)
+
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
+# Loss, nothing, gain: told apart by people who see no red or green, and on dark pages too.
+_DIVERGING = ((0.0, "#2f7fc1"), (0.5, "#e9ecf1"), (1.0, "#e2661d"))
+_SEQUENTIAL = ((0.0, "#e9ecf1"), (1.0, "#5b3f9e"))
+_BAND = "rgba(100, 116, 139, 0.22)"
+_HEIGHT, _MARGINS = 330, 118
+
+
+def knockout(flows: Sequence[str], change: np.ndarray, spans: np.ndarray) -> go.Figure:
+    """Draws what cutting each flow does to an answer, window by window.
+
+    Args:
+        flows: Names, ``"from->to"``.
+        change: Change of the answer's probability in per cent, (F, L).
+        spans: First and last layer of every window, (L, 2).
+
+    Returns:
+        A figure with a line per flow over the middle layers of the windows.
+    """
+    figure = go.Figure()
+    for i, (flow, values) in enumerate(zip(flows, change, strict=True)):
+        name = flow.replace("->", " → ")
+        figure.add_trace(
+            go.Scatter(
+                x=list(range(len(values))),
+                y=values.tolist(),
+                name=name,
+                mode="lines+markers",
+                line={"color": _colours()[i % len(_colours())], "width": 2.5},
+                marker={"size": 8, "symbol": _SYMBOLS[i % len(_SYMBOLS)]},
+                customdata=[_span(*span) for span in spans.tolist()],
+                hovertemplate="layers %{customdata}: %{y:+.1f} %<extra>" + name + "</extra>",
+            )
+        )
+    dress(figure)
+    _layer_axis(figure, change.shape[1], "middle layer of the window that is cut")
+    figure.update_yaxes(title=axis_title("change of the probability, %"))
+    # Nothing can fall by more than 100 %; a rise may be large.
+    top = 1.08 * max(20.0, float(np.nanmax(change)))
+    figure.update_yaxes(range=[-106, top], zeroline=True, zerolinecolor=TEXT_COLOUR)
+    figure.update_layout(height=_HEIGHT + _MARGINS + 22 * (len(flows) // 3))
+    return figure
+
+
+def exit_sweep(
+    after: np.ndarray, kl: np.ndarray, probability: np.ndarray, same: np.ndarray, first: int
+) -> go.Figure:
+    """Draws what is left of an answer when the image is dropped after each layer.
+
+    Args:
+        after: Last layer that sees the image, (L + 1,), -1 for none.
+        kl: KL(plain || dropped) of the first token, (L + 1,), nats.
+        probability: Of the watched answer, (L + 1,).
+        same: Whether the answer stays the same, (L + 1,) bool.
+        first: First layer from which it stays; marked.
+
+    Returns:
+        A figure with the probability above the divergence, filled marks where the answer stays.
+    """
+    titles = ("<b>Probability</b> of the answer", "<b>Divergence</b> of the first token")
+    figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.14, subplot_titles=titles)
+    symbols = ["circle" if stays else "circle-open" for stays in same]
+    panels = (
+        (probability, METHOD_COLOURS["plain"], "%{y:.3f}"),
+        (kl, OTHER_COLOURS[0], "%{y:.3g}"),
+    )
+    for row, (values, colour, form) in enumerate(panels, start=1):
+        figure.add_trace(
+            go.Scatter(
+                x=after.tolist(),
+                y=values.tolist(),
+                mode="lines+markers",
+                showlegend=False,
+                line={"color": colour, "width": 2.5},
+                marker={"size": 9, "symbol": symbols, "color": colour},
+                customdata=["same answer" if stays else "another answer" for stays in same],
+                hovertemplate="image up to layer %{x}: " + form + ", %{customdata}<extra></extra>",
+            ),
+            row=row,
+            col=1,
+        )
+    figure.add_vline(x=first, line={"color": INJECTION_COLOUR, "width": 1.5, "dash": "dash"})
+    dress(figure)
+    _layer_axis(figure, len(after) - 1, "")
+    ticks = figure.layout.xaxis.dtick
+    shown = [-1, *range(0, len(after) - 1, ticks)]
+    names = ["never", *map(str, shown[1:])]
+    figure.update_xaxes(range=[-1.5, len(after) - 1.5], tickvals=shown, ticktext=names)
+    title = axis_title("last layer that sees the image; filled: the answer stays the same")
+    figure.update_xaxes(title=title, row=2, col=1)
+    figure.update_yaxes(range=[0, 1.04], title=axis_title("probability"), row=1, col=1)
+    figure.update_yaxes(rangemode="tozero", title=axis_title("KL, nats"), row=2, col=1)
+    figure.update_layout(height=_HEIGHT + _MARGINS)
+    return figure
+
+
+def deletion(
+    shares: np.ndarray, top: np.ndarray, random: np.ndarray, name: str = "the map"
+) -> go.Figure:
+    """Draws an answer's probability as tokens are hidden: a map's largest against random ones.
+
+    Args:
+        shares: Shares of the image tokens that are hidden, (K,), in [0, 1].
+        top: Probability with the largest of the map hidden, (K,).
+        random: With random tokens hidden, (D, K); drawn as a band from lowest to highest.
+        name: What the map is called.
+    """
+    x, grey = (100 * shares).tolist(), METHOD_COLOURS["plain"]
+    figure = go.Figure()
+    edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    figure.add_trace(go.Scatter(x=x, y=random.max(0).tolist(), **edge))
+    band = edge | {"fill": "tonexty", "fillcolor": _BAND}
+    figure.add_trace(go.Scatter(x=x, y=random.min(0).tolist(), **band))
+    curves = (
+        (random.mean(0), f"random tokens, mean of {len(random)}", grey, "dot", "circle-open"),
+        (top, f"largest of {name}", INJECTION_COLOUR, "solid", "circle"),
+    )
+    for values, label, colour, dash, symbol in curves:
+        figure.add_trace(
+            go.Scatter(
+                x=x,
+                y=values.tolist(),
+                name=label,
+                mode="lines+markers",
+                line={"color": colour, "width": 2.5, "dash": dash},
+                marker={"size": 8, "symbol": symbol, "color": colour},
+                hovertemplate="%{x:.3g} % hidden: %{y:.3f}<extra>" + label + "</extra>",
+            )
+        )
+    dress(figure)
+    figure.update_xaxes(title=axis_title("image tokens hidden, %"), range=[-2, 102])
+    figure.update_yaxes(title=axis_title("probability of the answer"), range=[0, 1.04], dtick=0.25)
+    figure.update_layout(height=_HEIGHT + 30)
+    return figure
+
+
+def sweep(
+    change: np.ndarray, best: tuple[int, int], learning: tuple[int, int] | None = None
+) -> go.Figure:
+    """Draws the change of an answer's log-probability for every injection range.
+
+    Args:
+        change: By start and end, (L, L), NaN where the end comes before the start.
+        best: Start and end to mark.
+        learning: Learning range; a line stands under the starts that do not lie after it.
+
+    Returns:
+        A heatmap whose colours are symmetric around 0, with its range printed.
+    """
+    num_layers = len(change)
+    limit = max(float(np.nanmax(np.abs(change))), 1e-9)
+    figure = go.Figure(
+        _heatmap(
+            change,
+            _DIVERGING,
+            (-limit, limit),
+            "ln p",
+            "layers %{y} to %{x}: %{z:+.3f}<extra></extra>",
+        )
+    )
+    start, end = best
+    figure.add_shape(
+        type="rect", x0=end - 0.5, x1=end + 0.5, y0=start - 0.5, y1=start + 0.5,
+        line={"color": TEXT_COLOUR, "width": 3},
+    )  # fmt: skip
+    dress(figure)
+    _square_axes(figure, "last injection layer", "first injection layer", num_layers, num_layers)
+    if learning is not None and learning[1] + 1 < num_layers:
+        line = {"color": LEARNING_COLOUR, "width": 1.5, "dash": "dash"}
+        figure.add_hline(y=learning[1] + 0.5, line=line)
+    lowest, highest = float(np.nanmin(change)), float(np.nanmax(change))
+    words = f"from {lowest:+.3f} to {highest:+.3f}; best: layers {_span(*best)}"
+    _head(figure, "<b>Change of the log-probability</b>, " + words)
+    return figure
+
+
+def head_divergence(divergence: np.ndarray, relative: bool = False) -> go.Figure:
+    """Draws how far every head's output moves when the image is taken away.
+
+    Args:
+        divergence: (L, H), >= 0.
+        relative: Whether it is over the norm of the output; says so.
+
+    Returns:
+        A heatmap, layers upwards, that begins at 0, with its range printed.
+    """
+    top = max(float(divergence.max()), 1e-9)
+    hover = "layer %{y}, head %{x}: %{z:.3f}<extra></extra>"
+    figure = go.Figure(_heatmap(divergence, _SEQUENTIAL, (0, top), "VHD", hover))
+    dress(figure)
+    _square_axes(figure, "head", "decoder layer", *divergence.shape)
+    kind = "over its norm" if relative else "L2 distance"
+    _head(figure, f"<b>Head output with and without the image</b>, {kind}, 0 to {top:.3g}")
+    return figure
+
+
+def _heatmap(
+    values: np.ndarray,
+    colours: Sequence[tuple[float, str]],
+    limits: tuple[float, float],
+    unit: str,
+    hover: str,
+) -> go.Heatmap:
+    return go.Heatmap(
+        z=[[None if np.isnan(v) else float(v) for v in row] for row in values],
+        colorscale=[list(stop) for stop in colours],
+        zmin=limits[0],
+        zmax=limits[1],
+        xgap=1,
+        ygap=1,
+        hoverongaps=False,
+        colorbar={"title": {"text": unit}, "thickness": 14, "outlinewidth": 0},
+        hovertemplate=hover,
+    )
+
+
+def _square_axes(figure: go.Figure, across: str, up: str, rows: int, columns: int) -> None:
+    figure.update_xaxes(title=axis_title(across), dtick=_step(columns), showgrid=False)
+    figure.update_yaxes(title=axis_title(up), dtick=_step(rows), showgrid=False)
+    figure.update_layout(height=_MARGINS + max(240, min(640, 34 * rows)), margin={"b": 56})
+
+
+def _head(figure: go.Figure, words: str) -> None:
+    figure.update_layout(
+        title={"text": words, "x": 0, "xref": "paper", "font": {"size": 13, "color": TEXT_COLOUR}}
+    )
+
+
+def _layer_axis(figure: go.Figure, num_layers: int, words: str) -> None:
+    figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=_step(num_layers))
+    if words:
+        figure.update_xaxes(title=axis_title(words))
+
+
+def _step(number: int) -> int:
+    return max(1, round(number / 16))
+
+
+def _colours() -> tuple[str, ...]:
+    return (METHOD_COLOURS["plain"], INJECTION_COLOUR, LEARNING_COLOUR, *OTHER_COLOURS)
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}–{last}"

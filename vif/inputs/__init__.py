@@ -1,0 +1,1 @@
+"""What a person may give: pictures, text and boxes, checked and made safe."""

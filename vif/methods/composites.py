@@ -1,0 +1,59 @@
+"""Composites: any map meets any edit, by name: ``"relative+cut"``."""
+
+from __future__ import annotations
+
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.methods.base import Method, Request
+from vif.methods.edits.base import EDITS, How
+from vif.methods.maps.base import MAPS, Map
+from vif.recording import Recorder
+
+PLUS = "+"
+# Composites that have a name of their own, and read their map in the answer's own pass.
+NAMED = {
+    "vif+mix": "vif",
+    "free+mix": "vif-free",
+    "uniform+mix": "uniform",
+    "random+mix": "random",
+    "truth+mix": "oracle",
+    "look+mix": "look",
+}
+
+
+class Composite(Method):
+    """A map and what is done with it."""
+
+    def __init__(self, where: Map, how: How) -> None:
+        self.name = f"{where.name}{PLUS}{how.name}"
+        self.summary = f"{where.summary} {how.summary}"
+        self.extra_passes = where.extra_passes
+        self.uses_ranges = where.uses_ranges or how.uses_ranges
+        self.options = where.options + how.options
+        self.identity = how.identity
+        self.where, self.how = where, how
+
+    @override
+    def tap(self, request: Request) -> Recorder:
+        """Makes the map, then the edit."""
+        return self.how.make(request, self.where.make(request))
+
+
+def compose(name: str) -> Method:
+    """The method of a name ``"map+edit"``.
+
+    Raises:
+        InputError: If either part is unknown; the message lists what exists.
+    """
+    where, _, how = name.partition(PLUS)
+    if where not in MAPS:
+        raise InputError(f"Unknown map {where!r} in {name!r}: expected one of {', '.join(MAPS)}.")
+    if how not in EDITS:
+        raise InputError(f"Unknown edit {how!r} in {name!r}: expected one of {', '.join(EDITS)}.")
+    return Composite(MAPS[where], EDITS[how])
+
+
+def composites() -> list[str]:
+    """Names of all composites, map by map."""
+    return [f"{where}{PLUS}{how}" for where in MAPS for how in EDITS]

@@ -1,0 +1,46 @@
+"""What methods share that edit attention weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from typing_extensions import override
+
+from vif.methods.base import Request
+from vif.model.batch import Batch
+from vif.model.edits import Edit
+from vif.recording import Recorder
+
+PUBLISHED_DEPTH = 32  # layers of LLaVA-1.5-7B, for which most papers give their layer numbers
+
+
+class EditingTap(Recorder):
+    """Edits chosen layers, in the prompt and in what is generated."""
+
+    def __init__(self, request: Request, edits: Mapping[int, Edit]) -> None:
+        super().__init__(request.batch)
+        self.request, self.edits = request, edits
+
+    @override
+    def edit(self, layer: int) -> Edit | None:
+        """What was given for this layer."""
+        if self.position > 0 and self.request.settings.phase == "prefill":
+            return None
+        return self.edits.get(layer)
+
+
+def published_layers(first: int, last: int, num_layers: int) -> range:
+    """Layers `first` to `last` of 32, inclusive, as the same fractions of another depth.
+
+    Published ranges that begin after the first layer leave it alone at any depth, too.
+    """
+    start = max(round(first * num_layers / PUBLISHED_DEPTH), min(first, 1))
+    stop = round((last + 1) * num_layers / PUBLISHED_DEPTH)
+    start = min(start, num_layers - 1)
+    return range(start, max(stop, start + 1))
+
+
+def first_tokens(batch: Batch) -> torch.Tensor:
+    """Position of the first token of every prompt after its padding, (B,)."""
+    return batch.inputs["attention_mask"].long().argmax(1)

@@ -1,0 +1,1 @@
+"""Where: maps over image tokens, one registry."""

@@ -1,0 +1,153 @@
+"""PAINT: what the vision tower finds salient is looked at more, whatever the question."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.methods.base import Method, Option, Request, register
+from vif.methods.edits.tap import EditingTap, published_layers
+from vif.model.edits import Edit, Rows
+
+
+@torch.no_grad()
+def cls_attention(tower: Any, pixels: torch.Tensor, layers: tuple[int, int]) -> torch.Tensor:
+    """What the CLS token of a CLIP tower attends to, heads summed.
+
+    Computed beside the model from its own layers: nothing is hooked in or stored.
+
+    Args:
+        tower: A transformers ``CLIPVisionModel``.
+        pixels: (T, 3, H, W).
+        layers: Two layers of the tower, in order.
+
+    Returns:
+        (T, P, 2), P patches in reading order.
+    """
+    states = tower.pre_layrnorm(tower.embeddings(pixels))
+    found = []
+    for number, block in enumerate(tower.encoder.layers[: layers[-1] + 1]):
+        if number in layers:
+            found += [_of_cls(block, states)] * layers.count(number)
+        states = block(states, attention_mask=None)
+    return torch.stack(found, -1)
+
+
+def _of_cls(block: Any, states: torch.Tensor) -> torch.Tensor:
+    """The CLS row of one layer without CLS itself, (T, P)."""
+    states, attention = block.layer_norm1(states), block.self_attn
+    shape = (*states.shape[:2], attention.num_heads, -1)
+    query = attention.q_proj(states[:, :1]).view(len(states), 1, attention.num_heads, -1)
+    key = attention.k_proj(states).view(shape)
+    logits = torch.einsum("tqhd,tkhd->thk", query.float(), key.float()) * attention.scale
+    return logits.softmax(-1).sum(1)[:, 1:]
+
+
+def salient_tokens(scores: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Local and summary tokens among patches.
+
+    Args:
+        scores: CLS attention in the first and in the last but one layer, (P, 2).
+        share: Of patches that are local.
+
+    Returns:
+        Local, the top share of the first layer less the summary tokens, and summary, those above
+        Q3 + 1.5 IQR of the last but one, both (P,) bool.
+    """
+    early, late = scores.float().unbind(-1)
+    low, high = torch.quantile(late, torch.tensor([0.25, 0.75], device=late.device))
+    summary = late > high + 1.5 * (high - low)
+    local = torch.zeros_like(summary)
+    local[early.topk(round(share * len(early))).indices] = True
+    return local & ~summary, summary
+
+
+class PAINTEdit(Edit):
+    """Raises logits by shares of their size; `boost` is (B, N)."""
+
+    last_only = True
+
+    def __init__(self, request: Request, boost: torch.Tensor) -> None:
+        super().__init__(request.batch.first_row)
+        self.columns, self.boost = request.batch.columns, boost
+
+    @override
+    def logits(self, logits: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Raises e to e + boost |e|."""
+        return logits + rows.spread(self.boost, self.columns) * logits.abs()
+
+
+@register
+class PAINT(Method):
+    """PAINT, arXiv 2501.12206.
+
+    From the vision tower: summary tokens, the upper outliers of CLS attention in the last but one
+    layer, and local tokens, the top quarter of CLS attention in the first layer less those.
+    e_j += alpha |e_j| on local and beta |e_j| on summary tokens; last row of the prompt and
+    generated rows, all heads, layers 2 to 31 of 32.
+
+    Its first version claims heads chosen by measured sensitivity; the code treats all alike, as
+    here. The map is the same for every question, and ``|e|`` depends on the scale of a model's
+    logits. Image tokens that are no patch (row breaks) are never chosen; over several tiles the top
+    quarter and the outliers are taken of all patches together. The optional guidance is PAI's.
+    """
+
+    name = "paint"
+    summary = "Looks more at what the vision tower finds salient; needs a CLIP tower."
+    options = (
+        Option(
+            "alpha",
+            0.7,
+            0,
+            2,
+            0.05,
+            "Share of its size that a local token's logit gains; published.",
+        ),
+        Option("beta", 0.3, 0, 2, 0.05, "The same for summary tokens; published."),
+        Option("local", 0.25, 0, 1, 0.05, "Share of patches that are local; published."),
+    )
+    identity: ClassVar = {"alpha": 0, "beta": 0}
+
+    @override
+    def tap(self, request: Request) -> EditingTap:
+        """Needs a vision tower with a CLS token."""
+        options = request.options
+        boost = torch.zeros(request.batch.columns.shape, device=request.batch.columns.device)
+        for i, prompt in enumerate(request.batch.prompts):
+            scores = _token_scores(request.backbone, prompt.inputs, len(prompt.image))
+            scores = scores.to(boost.device)
+            is_patch = scores[:, 2] > 0
+            local, summary = salient_tokens(scores[is_patch, :2], options["local"])
+            boost[i, is_patch] = options["alpha"] * local.float() + options["beta"] * summary
+        layers = published_layers(2, 31, request.backbone.num_layers)
+        return EditingTap(request, dict.fromkeys(layers, PAINTEdit(request, boost)))
+
+
+def _token_scores(backbone: Any, inputs: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+    """CLS attention of two layers and whether a token is a patch, in token order, (N, 3)."""
+    model = backbone.model.base_model
+    tower = getattr(model, "vision_tower", None)
+    if not hasattr(getattr(tower, "embeddings", None), "class_embedding"):
+        raise InputError(
+            f"Method 'paint' needs a vision tower with a CLS token, as CLIP has, and that of "
+            f"{backbone.name} has none: choose another method."
+        )
+    pixels = inputs["pixel_values"].flatten(0, -4).to(tower.device, tower.dtype)
+    scores = cls_attention(tower, pixels, (0, max(0, len(tower.encoder.layers) - 2)))
+    scores = torch.cat([scores, torch.ones_like(scores[..., :1])], -1)
+    if hasattr(model, "pack_image_features"):
+        newline = scores.new_zeros(scores.shape[-1])
+        strategy = backbone.model.config.vision_feature_select_strategy
+        (scores,), _ = model.pack_image_features(
+            [scores], inputs["image_sizes"], strategy, image_newline=newline
+        )
+    scores = scores.reshape(-1, 3)
+    if len(scores) != number:
+        raise InputError(
+            f"Method 'paint' cannot be used with {backbone.name}: its vision tower has "
+            f"{len(scores)} patches for {number} image tokens."
+        )
+    return scores

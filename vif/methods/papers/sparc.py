@@ -1,0 +1,127 @@
+"""SPARC: image tokens that suddenly matter while answering count for more from then on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.methods.base import Method, Option, Request, register
+from vif.methods.edits.tap import EditingTap
+from vif.model.edits import Edit, Rows
+
+NOTHING = "No image token was selected: SPARC is made for long answers."
+
+
+class SPARCEdit(Edit):
+    """All layers of SPARC; it watches one of them.
+
+    Attributes:
+        count: How often every image token was selected, (B, N); applies to all layers.
+        fresh: Whether it was selected in the step under way, (B, N); counts from the next one on.
+    """
+
+    last_only = True
+
+    def __init__(self, request: Request, watched: int) -> None:
+        super().__init__(request.batch.first_row)
+        self.columns, self.options, self.watched = request.batch.columns, request.options, watched
+        self.count = torch.zeros(self.columns.shape, device=self.columns.device)
+        self.fresh = torch.zeros_like(self.count)
+        self.usual: torch.Tensor | None = None
+
+    def step(self) -> None:
+        """A step begins: what was selected in the last one counts."""
+        self.count = self.count + self.fresh
+
+    @override
+    def weights(self, weights: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Scales a_j, which is what scaling the cached value v_j does."""
+        if rows.layer == self.watched:
+            self._watch(rows.at(weights, self.columns)[:, :, 0].mean(1).to(self.count.device))
+        return weights * rows.spread(self.options["alpha"] ** self.count - 1, self.columns).add(1)
+
+    def _watch(self, seen: torch.Tensor) -> None:
+        """Compares attention (B, N) with what was usual so far."""
+        if self.usual is None:
+            self.usual = seen
+            return
+        rise = (seen - self.usual) / self.usual.clamp_min(1e-12)
+        self.fresh = (rise >= self.options["tau"]).float()
+        beta = self.options["beta"]
+        self.usual = (1 - beta) * seen + beta * self.usual
+
+
+class SPARCTap(EditingTap):
+    """Reads the prompt as it is; its last row of the watched layer is the first of the average.
+
+    It notes how many image tokens were selected.
+    """
+
+    def __init__(self, request: Request) -> None:
+        depth = request.backbone.num_layers
+        watched = min(int(request.options["depth"] * depth), depth - 1)
+        self.whole = SPARCEdit(request, watched)
+        super().__init__(request, dict.fromkeys(range(depth), self.whole))
+        for notes in self.notes:
+            notes["note"] = NOTHING
+
+    @override
+    def begin(self, start: int, length: int) -> None:
+        """A step begins."""
+        super().begin(start, length)
+        self.whole.step()
+        for notes, number in zip(self.notes, (self.whole.count > 0).sum(1).tolist(), strict=True):
+            notes["selected"] = number
+            if number:
+                notes.pop("note", None)
+
+    @override
+    def edit(self, layer: int) -> Edit | None:
+        """Reading the prompt, only the watched layer has anything to do."""
+        is_idle = self.position == 0 and layer != self.whole.watched
+        return None if is_idle else super().edit(layer)
+
+
+@register
+class SPARC(Method):
+    """Selective progressive attention recalibration, arXiv 2502.01419 (ICML 2025).
+
+    At every generated token t, in one layer, heads averaged: r_j = (a_j - m_j) / m_j; image tokens
+    with r_j >= tau are selected; m_j <- (1 - beta) a_j + beta m_j. From the next token on
+    a_j <- alpha a_j in all layers, once more with every selection; rows are not renormalised: the
+    code scales cached values, and so do we. m begins with the last row of the prompt.
+
+    Defaults are the released code's for LLaVA-1.5-7B: alpha 1.1, tau 1.5, beta 0.1, layer 20 of 32;
+    it takes tau 4 for LLaVA-NeXT. Despite its name beta is the weight of the old average. An answer
+    of one or two words gives it nothing to do. Recorded rows are shares of their sum.
+    """
+
+    name = "sparc"
+    summary = "While answering, image tokens that suddenly draw attention count for more; captions."
+    options = (
+        Option("alpha", 1.1, 1, 2, 0.01, "Factor on a selected token's value; published."),
+        Option("tau", 1.5, 0, 10, 0.1, "Relative rise that selects; published, 4 for LLaVA-NeXT."),
+        Option("beta", 0.1, 0, 1, 0.05, "Weight of the old average; published."),
+        Option(
+            "depth",
+            0.625,
+            0,
+            1,
+            0.005,
+            "Watched layer as a share of the depth; published 20 of 32.",
+        ),
+    )
+    identity: ClassVar = {"alpha": 1}
+
+    @override
+    def tap(self, request: Request) -> SPARCTap:
+        """Works on any model, but only on what is generated."""
+        if request.settings.phase == "prefill":
+            raise InputError(
+                "Method 'sparc' edits generated rows only and phase 'prefill' leaves those alone: "
+                "choose phase 'both'."
+            )
+        return SPARCTap(request)

@@ -1,0 +1,149 @@
+"""Injection of a map into deep layers, and VIF, which reads the map with its adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from typing_extensions import override
+
+from vif.adapter import VIFAdapter
+from vif.adapter.mixture import MixtureParameters
+from vif.errors import InputError
+from vif.methods.base import Method, Request, register
+from vif.model.rows import Mix
+from vif.recording import Recorder
+from vif.trace import Mixture
+
+
+class Draw(NamedTuple):
+    """A mixture with its map and strength, for B prompts.
+
+    Attributes:
+        mixture: In image coordinates.
+        map: (B, N), rows sum to 1, or to 0 where nothing is known.
+        gate: Factor on alpha, (B, num_layers, num_heads).
+        renderer: Which of `vif.adapter.mixture.RENDERERS` made the map.
+    """
+
+    mixture: MixtureParameters
+    map: torch.Tensor
+    gate: torch.Tensor
+    renderer: str = "density"
+
+
+# From a request, a draw and its index to what is injected instead of the draw's own.
+Choose = Callable[[Request, Draw, int], tuple[MixtureParameters, torch.Tensor]]
+
+
+def own(_: Request, draw: Draw, __: int) -> tuple[MixtureParameters, torch.Tensor]:
+    """The draw as it is."""
+    return draw.mixture, draw.map
+
+
+class InjectingTap(Recorder):
+    """Mixes maps in at injection layers; subclasses say where the maps come from, and when.
+
+    Prompt rows after the image and all generated rows are steered alike. The published code steers
+    the prompt only, which leaves generated tokens to forget the image again.
+    """
+
+    def __init__(self, request: Request, choose: Choose = own) -> None:
+        super().__init__(request.batch)
+        self.request, self.choose = request, choose
+        self.mixes: dict[int, Mix] = {}
+
+    @override
+    def mix(self, layer: int) -> Mix | None:
+        """What was prepared for this layer."""
+        if self.position > 0 and self.request.settings.phase == "prefill":
+            return None
+        return self.mixes.get(layer)
+
+    def inject(self, layers: Iterable[int], source: int, draws: list[Draw]) -> None:
+        """Prepares layers with the average of draws.
+
+        Args:
+            layers: Injection layers.
+            source: As in `vif.trace.Mixture`.
+            draws: Of the same latent, one at least.
+        """
+        chosen = [self.choose(self.request, draw, i) for i, draw in enumerate(draws)]
+        # The average of maps is the map of all their components together.
+        means, sigmas = (torch.cat([mixture[i] for mixture, _ in chosen], 1) for i in range(2))
+        weights = torch.cat([mixture.weights for mixture, _ in chosen], 1) / len(chosen)
+        maps = torch.stack([weights_of_tokens for _, weights_of_tokens in chosen])
+        gates = torch.stack([draw.gate for draw in draws]).mean(0)
+        # A map of zeros means that nothing is known: nothing is injected.
+        known = maps.mean(0).sum(1, keepdim=True) > 0
+        spread = maps.std(0, correction=0)
+        for layer in layers:
+            strength = (self.request.settings.alpha * gates[:, layer]).clamp(0, 1) * known
+            self.mixes[layer] = Mix(
+                self.batch.columns, maps.mean(0), strength, self.batch.first_row
+            )
+            arrays = (means, sigmas, weights, maps.mean(0), strength, spread)
+            for i, found in enumerate(self.mixtures):
+                found.append(Mixture(layer, source, *(a[i].float().cpu().numpy() for a in arrays)))
+
+
+class MixingTap(InjectingTap):
+    """Reads the latent at learning layers, injects its map at the layers that belong to them."""
+
+    def __init__(self, request: Request, adapter: VIFAdapter, choose: Choose = own) -> None:
+        super().__init__(request, choose)
+        self.adapter = adapter
+        self.sources = request.settings.sources()
+
+    @override
+    def layer_output(self, layer: int, states: torch.Tensor) -> None:
+        """At a learning layer of the prefill: infer, and prepare the layers that depend on it."""
+        if self.position > 0 or layer not in self.sources.values():
+            return
+        targets = [target for target, source in self.sources.items() if source == layer]
+        self.inject(targets, layer, self._infer(states))
+
+    def _infer(self, states: torch.Tensor) -> list[Draw]:
+        batch, settings, adapter = self.batch, self.request.settings, self.adapter
+        states = states.to(batch.columns.device)
+        index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
+        memory = adapter.remember(states.gather(1, index), batch.centres)
+        latent = adapter.latent(memory.tokens, states.float(), self._rows())
+        latents = [latent.mean]
+        if settings.samples > 0:
+            generator = torch.Generator().manual_seed(settings.seed)
+            latents = [adapter.draw(latent, generator) for _ in range(settings.samples)]
+        draws = []
+        for z in latents:
+            out = adapter.render(memory, z)
+            mixture = MixtureParameters(out.means, out.sigmas, out.weights)
+            placed = adapter.place(mixture, batch.centres)
+            draws.append(Draw(placed, out.map, out.gate, adapter.config.renderer))
+        return draws
+
+    def _rows(self) -> torch.Tensor:
+        """What the adapter reads as the question, (B, S) bool."""
+        if not self.adapter.reads_whole_prompt:
+            return self.batch.question
+        text = self.batch.inputs["attention_mask"].bool()
+        return text.scatter(1, self.batch.columns, False)
+
+
+@register
+class VIF(Method):
+    """Variational Information Flow, arXiv 2604.12508."""
+
+    name = "vif"
+    summary = "A learned Gaussian mixture steers deep layers back to the image."
+    uses_ranges = True
+
+    @override
+    def tap(self, request: Request) -> MixingTap:
+        """Needs an adapter."""
+        if request.adapter is None:
+            raise InputError(
+                "Method 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
+                "choose 'vif-free', which needs none."
+            )
+        return MixingTap(request, request.adapter)

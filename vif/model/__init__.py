@@ -1,0 +1,1 @@
+"""A vision-language model: loading, token layout, attention seen and edited."""

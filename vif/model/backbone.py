@@ -1,0 +1,292 @@
+"""A vision-language model by name or folder, and an image with a question as its prompt.
+
+Knows nothing about interventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from typing_extensions import override
+
+from vif.errors import InputError
+from vif.inputs.text import clean_context, clean_question
+from vif.model import attention, families
+from vif.model.loading import load_checkpoint
+from vif.trace import MASS_PARTS
+
+# What a processor makes of the text; everything else is made of the image.
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An image and a question as the model reads them.
+
+    Attributes:
+        inputs: What the processor made, batch size 1.
+        layout: Where the image tokens lie.
+        image: Positions of the image tokens, (N,).
+        question: Positions of the question's own tokens.
+        text: The question as it entered the prompt.
+        context: The unrelated text before it.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    layout: families.Layout
+    image: torch.Tensor
+    question: range
+    text: str
+    context: str
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return self.inputs["input_ids"].shape[1]
+
+    def parts(self) -> torch.Tensor:
+        """What every position is, (S,), an index into `vif.trace.MASS_PARTS`."""
+        parts = torch.full((self.length,), OTHER_PART)
+        parts[self.image] = IMAGE_PART
+        parts[self.question.start : self.question.stop] = QUESTION_PART
+        return parts
+
+
+class Backbone:
+    """A loaded model with its processor; shared by all requests, changed by none."""
+
+    def __init__(self, model: nn.Module, processor: Any, name: str) -> None:
+        """Installs the attention function and checks that every layer goes through it.
+
+        Raises:
+            InputError: If the family is unknown or a layer does not report.
+        """
+        self.model, self.processor, self.name = model.eval(), processor, name
+        self.family = families.find(model.config.model_type)
+        self.text_config = model.config.get_text_config()
+        self.image_token_id = model.config.image_token_id
+        tokenizer = processor.tokenizer
+        image_tokens = [processor.image_token, getattr(tokenizer, "image_token", None)]
+        special = [*tokenizer.all_special_tokens, *filter(None, image_tokens)]
+        self.special_tokens = tuple(dict.fromkeys(special))
+        self.uninstall = _install(model, name)
+        try:
+            _probe(self)
+        except InputError:
+            self.uninstall()
+            raise
+
+    @property
+    def num_layers(self) -> int:
+        """Decoder layers."""
+        return self.text_config.num_hidden_layers
+
+    @property
+    def num_heads(self) -> int:
+        """Query heads per layer."""
+        return self.text_config.num_attention_heads
+
+    @property
+    def device(self) -> torch.device:
+        """Where prompts go."""
+        return self.model.device
+
+    @classmethod
+    def load(
+        cls,
+        name_or_folder: str | Path,
+        device: str | None = None,
+        dtype: str | None = None,
+        quantization: str | None = None,
+    ) -> Backbone:
+        """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
+
+        Raises:
+            InputError: If it cannot be found or is no supported image-text-to-text model.
+        """
+        model, processor = load_checkpoint(name_or_folder, device, dtype, quantization)
+        # A visitor is shown the name; where the folder lies on the server is not theirs to know.
+        folder = Path(name_or_folder)
+        name = folder.resolve().name if folder.is_dir() else str(name_or_folder)
+        return cls(model, processor, name)
+
+    def encode(self, image: Image.Image, question: str, context: str = "") -> Prompt:
+        """Puts an image and a question into the model's chat format.
+
+        Args:
+            image: RGB image.
+            question: What a person typed.
+            context: Unrelated text to put before it.
+
+        Raises:
+            InputError: If the question is empty or too long, or the image cannot be read.
+        """
+        question = clean_question(question, self.special_tokens)
+        context = clean_context(context, self.special_tokens)
+        before = f"{context} " if context else ""
+        rendered = self.render(before + question)
+        inputs = self.process(rendered, image)
+        ids = inputs["input_ids"][0]
+        self._check_length(len(ids))
+        positions = torch.nonzero(ids == self.image_token_id).squeeze(1)
+        picture = families.Picture(
+            self.model.config, self.processor, image.size, inputs, len(positions)
+        )
+        asked = self._question_span(rendered, self.render(before), ids.tolist())
+        return Prompt(inputs, self.family.layout(picture), positions, asked, question, context)
+
+    def process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
+        """What the processor makes of a prompt and its image."""
+        if reason := self.family.refuses(self.processor, image.size):
+            raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
+        # Most chat templates write the beginning themselves, and two of it change the answer.
+        begin = self.processor.tokenizer.bos_token
+        add_special_tokens = begin is None or not rendered.startswith(begin)
+        made = self.processor(
+            text=[rendered],
+            images=[image],
+            return_tensors="pt",
+            add_special_tokens=add_special_tokens,
+        )
+        return {name: tensor for name, tensor in made.items() if name != "labels"}
+
+    def _check_length(self, length: int) -> None:
+        most = getattr(self.text_config, "max_position_embeddings", None)
+        if most is not None and length >= most:
+            raise InputError(
+                f"The prompt has {length:,} tokens with its image and this model reads at most "
+                f"{most:,}: shorten the text or shrink the image."
+            )
+
+    def token_count(self, text: str) -> int:
+        """Number of tokens of a text."""
+        return len(self._ids(text))
+
+    def collate(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
+        """Prompts as one batch on the model's device, padded on the left."""
+        longest = max(prompt.length for prompt in prompts)
+        batch: dict[str, list[torch.Tensor]] = {}
+        for prompt in prompts:
+            for name, tensor in prompt.inputs.items():
+                if name in TEXT_INPUTS:
+                    fill = self.processor.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
+                    tensor = nn.functional.pad(tensor, (longest - prompt.length, 0), value=fill)
+                elif tensor.is_floating_point():
+                    tensor = tensor.to(self.model.dtype)
+                batch.setdefault(name, []).append(tensor)
+        return {name: join(parts).to(self.device) for name, parts in batch.items()}
+
+    def _ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def render(self, text: str) -> str:
+        """A question behind an image in the model's chat format, ready to be answered.
+
+        Raises:
+            InputError: If it is not known how the model is to be asked.
+        """
+        if getattr(self.processor, "chat_template", None) is None:
+            if self.family.prompt is None:
+                raise InputError(
+                    f"{self.name} has no chat template, so it is not known how it is to be asked: "
+                    "choose a checkpoint that was tuned to follow instructions."
+                )
+            return self.family.prompt.format(image=self.processor.image_token, text=text)
+        content = [{"type": "image"}, {"type": "text", "text": text}]
+        message = [{"role": "user", "content": content}]
+        return self.processor.apply_chat_template(message, add_generation_prompt=True)
+
+    def _question_span(self, rendered: str, without: str, prompt: list[int]) -> range:
+        """Positions of the question in the prompt.
+
+        Found by comparing with the same text without the question, so it needs no knowledge of
+        the template, and by looking from the end, as the processor expands what lies before it.
+        """
+        ids, rest = self._ids(rendered), self._ids(without)
+        head = _common(ids, rest)
+        tail = min(_common(ids[::-1], rest[::-1]), len(rest) - head)
+        asked = ids[head : len(ids) - tail]
+        # PaliGemma's processor adds a line break after the question.
+        for end in range(len(prompt) - tail, len(asked) - 1, -1):
+            if prompt[end - len(asked) : end] == asked:
+                return range(end - len(asked), end)
+        raise InputError(
+            f"The question cannot be found in the prompt that {self.name} makes of it."
+        )
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    """Length of the common beginning."""
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
+
+
+def join(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Puts tensors together along their first side, the others padded at the end to be alike."""
+    shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    padded = []
+    for part in parts:
+        missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
+        padded.append(nn.functional.pad(part, [n for side in reversed(missing) for n in side]))
+    return torch.cat(padded)
+
+
+class _Probe(attention.Tap):
+    def __init__(self) -> None:
+        self.recorded: set[int] = set()
+        self.reported: set[int] = set()
+
+    @override
+    def wants(self, layer: int) -> bool:
+        return True
+
+    @override
+    def layer_output(self, layer: int, states: torch.Tensor) -> None:
+        self.reported.add(layer)
+
+    @override
+    def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
+        self.recorded.add(layer)
+
+
+def _install(model: nn.Module, name: str) -> Callable[[], None]:
+    try:
+        return attention.install(model)
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"{name} cannot be used: its attention cannot be replaced by one that records, because "
+            f"its language model does not offer transformers' attention interface ({error})."
+        ) from error
+
+
+def _probe(backbone: Backbone) -> None:
+    """One text-only forward that must report every layer; a model that does not fails closed."""
+    probe = _Probe()
+    ids = torch.tensor([backbone._ids("a b")], device=backbone.device)
+    try:
+        with torch.no_grad():
+            backbone.model(input_ids=ids, **{attention.KEYWORD: probe})
+    except TypeError as error:
+        raise InputError(
+            f"{backbone.name} cannot be used: its layers do not pass on what records attention "
+            f"({error})."
+        ) from error
+    layers = set(range(backbone.num_layers))
+    if missing := sorted(layers - probe.recorded):
+        raise InputError(
+            f"{backbone.name} cannot be used: layers {missing} do not go through transformers' "
+            "attention interface, so their attention can be neither recorded nor steered."
+        )
+    if missing := sorted(layers - probe.reported - {backbone.num_layers - 1}):
+        raise InputError(
+            f"{backbone.name} cannot be used: layers {missing} do not report their output, so no "
+            "map can be read from them."
+        )

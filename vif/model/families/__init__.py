@@ -1,0 +1,68 @@
+"""Model families: which tokens are the image, and where each lies on it. One table row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vif.errors import InputError
+from vif.model.families import tiled, whole
+from vif.model.families.layout import Block, Layout, grid_cells, uncovered
+from vif.model.families.picture import Picture
+
+__all__ = ["FAMILIES", "Block", "Family", "Layout", "Picture", "find", "grid_cells", "uncovered"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model family.
+
+    Attributes:
+        model_type: ``config.model_type``.
+        layout: Places the image tokens of a prompt.
+        prompt: The format of a question for checkpoints that come without a chat template.
+        refuses: From a processor and an image's width and height to what is wrong with such an
+            image and what to do about it, or None.
+        sees_all: Whether image tokens see the question (a prefix without causal order), so that
+            the image cannot be read before it.
+    """
+
+    model_type: str
+    layout: Callable[[Picture], Layout]
+    prompt: str | None = None
+    refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
+    sees_all: bool = False
+
+
+# The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
+# paligemma too: its language model is Gemma 2.
+FAMILIES = (
+    Family("llava", whole.fixed_grid, refuses=whole.llava_refuses),
+    Family("llava_next", tiled.anyres),
+    Family("llava_onevision", tiled.anyres_max),
+    Family("qwen2_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("qwen2_5_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("qwen3_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("smolvlm", tiled.split_image),
+    Family("idefics3", tiled.split_image),
+    Family("internvl", tiled.canvas_tiles),
+    Family("gemma3", whole.pan_and_scan),
+    Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),
+    Family("mistral3", whole.resized_grid, refuses=whole.pixtral_refuses),
+)
+
+
+def find(model_type: str) -> Family:
+    """The family of a model.
+
+    Raises:
+        InputError: If the family is unknown; nothing is guessed.
+    """
+    for family in FAMILIES:
+        if family.model_type == model_type:
+            return family
+    known = ", ".join(family.model_type for family in FAMILIES)
+    raise InputError(
+        f"Models of type {model_type!r} are not supported yet: expected one of {known}."
+    )

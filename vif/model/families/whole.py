@@ -1,0 +1,137 @@
+"""Families that look at the whole image once, through one grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from vif.model.families.layout import Block, Layout, grid_cells, make_layout
+from vif.model.families.picture import Picture, pair, size_of
+
+# Qwen's image processor refuses more. One that scales the short edge up before it crops would need
+# a gigabyte for an image of 1 x 3000 pixels.
+_MAX_RATIO = 200
+_TOO_NARROW = "is too narrow for this model, cut out the part that matters"
+
+
+def fixed_grid(picture: Picture) -> Layout:
+    """LLaVA, PaliGemma: a square grid over what the image processor keeps."""
+    vision = picture.config.vision_config
+    if vision.model_type == "pixtral":
+        return resized_grid(picture)
+    side = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
+    cells = grid_cells(side, side, (0, 0, *seen_share(vision)))
+    cells = _before_processing(cells, picture.processor.image_processor, picture.size)
+    return _one_block(picture, side, side, cells)
+
+
+def qwen_grid(picture: Picture) -> Layout:
+    """Qwen-VL: the image resized to whole merged patches, row-major."""
+    _, rows, columns = picture.inputs["image_grid_thw"][0].tolist()
+    merge = picture.config.vision_config.spatial_merge_size
+    rows, columns = rows // merge, columns // merge
+    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+
+
+def resized_grid(picture: Picture) -> Layout:
+    """Pixtral's vision tower: rows of patches, each followed by a break that is no image token."""
+    height, width = picture.inputs["image_sizes"][0].tolist()
+    merge = getattr(picture.config, "spatial_merge_size", 1)
+    patch = pair(picture.config.vision_config.patch_size)[0] * merge
+    rows, columns = height // patch, width // patch
+    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+
+
+def pan_and_scan(picture: Picture) -> Layout:
+    """Gemma 3: the squashed image, then as many crops of its longer side as pan-and-scan makes."""
+    number = picture.config.mm_tokens_per_image
+    side = round(number**0.5)
+    parts = [(Block("whole", "whole image", side, side), grid_cells(side, side))]
+    crops = picture.number // number - 1
+    width, height = picture.size
+    length = max(width, height)
+    share = -(-length // max(crops, 1)) / length
+    for i in range(crops):
+        along = (i * share, min((i + 1) * share, 1.0))
+        region = (
+            (along[0], 0.0, along[1], 1.0) if width >= height else (0.0, along[0], 1.0, along[1])
+        )
+        block = Block("crop", f"crop {i + 1} of {crops}", side, side, region)
+        parts.append((block, grid_cells(side, side, region)))
+    return make_layout(parts, picture.number, picture.config.model_type)
+
+
+def seen_share(vision_config: Any) -> tuple[float, float]:
+    """Share of width and height that whole patches cover; what is left at the end is lost."""
+    height, width = pair(vision_config.image_size)
+    patch_height, patch_width = pair(vision_config.patch_size)
+    return (
+        width // patch_width * patch_width / width,
+        height // patch_height * patch_height / height,
+    )
+
+
+def _one_block(picture: Picture, rows: int, columns: int, cells: np.ndarray) -> Layout:
+    block = Block("whole", "whole image", rows, columns)
+    return make_layout([(block, cells)], picture.number, picture.config.model_type)
+
+
+def _before_processing(
+    cells: np.ndarray, image_processor: Any, size: tuple[int, int]
+) -> np.ndarray:
+    """Cells on the processed square -> cells on the original: undoes crop, resize and padding."""
+    width, height = size
+    left = top = 0
+    if getattr(image_processor, "do_pad", False):
+        # Padded to a square before anything else.
+        square = max(size)
+        left, top = (square - width) // 2, (square - height) // 2
+        width = height = square
+    if getattr(image_processor, "do_center_crop", False):
+        resized = _resized(image_processor, (width, height))
+        crop = np.array(size_of(image_processor.crop_size))
+        corner = (resized - crop) // 2
+        cells = (cells * np.tile(crop, 2) + np.tile(corner, 2)) / np.tile(resized, 2)
+    scale = np.array([width, height] * 2)
+    return (cells * scale - [left, top] * 2) / np.array([*size] * 2)
+
+
+def _resized(image_processor: Any, size: tuple[int, int]) -> np.ndarray:
+    """Width and height before the centre crop."""
+    edge = getattr(image_processor.size, "shortest_edge", None)
+    if edge is None:
+        return np.array(size_of(image_processor.size))
+    short, long = min(size), max(size)
+    longer = int(edge * long / short)
+    return np.array([edge, longer] if size[0] <= size[1] else [longer, edge])
+
+
+def takes_all(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
+    """Images of any shape are squashed or tiled."""
+    return None
+
+
+def qwen_refuses(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
+    """What Qwen's image processor refuses."""
+    return _TOO_NARROW if max(size) > _MAX_RATIO * min(size) else None
+
+
+def llava_refuses(processor: Any, size: tuple[int, int]) -> str | None:
+    """Very narrow images where the short edge sets the scale and a square is cropped out."""
+    image_processor = processor.image_processor
+    if hasattr(processor, "spatial_merge_size"):
+        return pixtral_refuses(processor, size)
+    is_cropped = getattr(image_processor, "do_center_crop", False)
+    is_cropped = is_cropped and not getattr(image_processor, "do_pad", False)
+    by_short_edge = getattr(image_processor.size, "shortest_edge", None) is not None
+    return qwen_refuses(processor, size) if is_cropped and by_short_edge else None
+
+
+def pixtral_refuses(processor: Any, size: tuple[int, int]) -> str | None:
+    """Images that would be scaled to nothing, or to a single token, which the model cannot take."""
+    longest = processor.image_processor.size["longest_edge"]
+    if max(size) > longest * min(size):
+        return _TOO_NARROW
+    is_single = max(size) <= processor.patch_size * processor.spatial_merge_size
+    return "is smaller than one token of this model, enlarge it" if is_single else None

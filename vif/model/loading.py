@@ -1,0 +1,182 @@
+"""A checkpoint by name or folder: how large it is, and its model and processor in memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import DryRunError, GatedRepoError, RepositoryNotFoundError
+from torch import nn
+from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+
+from vif.errors import InputError
+from vif.model.processors import load_processor
+
+QUANTIZATIONS = ("8bit", "4bit")
+# What is read; repositories often hold the same weights in other formats besides. Pickles can run
+# code when they are opened, so they are not read.
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
+_SMALL = re.compile(r"[^/]+\.(json|txt|model|jinja)")
+
+_LORA = "adapter_config.json"
+
+_log = logging.getLogger(__name__)
+
+
+def download_size(name_or_folder: str | Path) -> int:
+    """How many bytes loading a model would download; 0 for a folder and for what is here already.
+
+    Args:
+        name_or_folder: Folder or Hub name.
+
+    Raises:
+        InputError: If there is no such model, it may not be read, or the Hub cannot be reached.
+    """
+    name = str(name_or_folder)
+    if Path(name).is_dir():
+        return 0
+    try:
+        files = snapshot_download(name, dry_run=True)
+    except (DryRunError, GatedRepoError, RepositoryNotFoundError) as error:
+        if _is_cached(name):
+            return 0
+        raise InputError(_why_unreachable(name, error)) from error
+    except ValueError as error:
+        raise InputError(
+            f"{name!r} is neither a folder nor a Hub name: expected for example "
+            "'llava-hf/llava-1.5-7b-hf'."
+        ) from error
+    weights = [file for file in files if _WEIGHTS.fullmatch(file.filename)]
+    small = [file for file in files if _SMALL.fullmatch(file.filename)]
+    return sum(file.file_size or 0 for file in [*weights, *small] if file.will_download)
+
+
+def readable_size(size: int) -> str:
+    """A number of bytes as a person reads it, e.g. ``14.1 GB``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"
+
+
+def load_checkpoint(
+    name_or_folder: str | Path,
+    device: str | None = None,
+    dtype: str | None = None,
+    quantization: str | None = None,
+) -> tuple[nn.Module, Any]:
+    """Loads a model and its processor.
+
+    Args:
+        name_or_folder: Folder or Hub name; a folder may also hold low-rank updates (LoRA) of
+            another model, which is loaded with them and needs peft.
+        device: E.g. ``"cpu"`` or ``"cuda:1"``; ``"cuda"`` and ``"auto"`` spread the model over all
+            GPUs. A GPU if there is one by default.
+        dtype: E.g. ``"bfloat16"``; float32 on a CPU, else the checkpoint's own by default.
+        quantization: None, ``"8bit"`` or ``"4bit"``.
+
+    Raises:
+        InputError: If it cannot be found or loaded.
+    """
+    name, lora = str(name_or_folder), None
+    if (updates := Path(name) / _LORA).is_file():
+        name, lora = _base_of(updates), name
+    if size := download_size(name):
+        _log.warning("Downloading %s: %s.", name, readable_size(size))
+    options = _placement(device, dtype) | _quantized(quantization)
+    options |= {"local_files_only": size == 0, "trust_remote_code": False, "use_safetensors": True}
+    try:
+        processor = load_processor(name, options["local_files_only"])
+        model = AutoModelForImageTextToText.from_pretrained(name, **options)
+        if lora is not None:
+            model.load_adapter(lora)
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"No vision-language model could be loaded from {name!r}: expected a folder or a "
+            f"Hub name of an image-text-to-text model ({_first_line(error)})."
+        ) from error
+    return model, processor
+
+
+def _base_of(updates: Path) -> str:
+    """The model that low-rank updates belong to.
+
+    Raises:
+        InputError: If they do not say so, or are kept as a pickle.
+    """
+    weights = updates.with_name("adapter_model.safetensors")
+    if not weights.is_file():
+        raise InputError(
+            f"{updates.parent} holds no {weights.name}: save the updates in that format, since "
+            "pickles (.bin, .pt) are never read."
+        )
+    try:
+        return str(json.loads(updates.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{updates} does not name the model that it belongs to.") from error
+
+
+def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:
+    """Where the model goes, as arguments of ``from_pretrained``."""
+    has_gpu = torch.cuda.is_available()
+    device = device or ("auto" if has_gpu else "cpu")
+    if device.startswith("cuda") and not has_gpu:
+        raise InputError(f"Device {device!r} was asked for and there is no GPU here: use 'cpu'.")
+    # Processes that train together on CPUs call theirs "cpu:0", "cpu:1".
+    on_cpu = device.startswith("cpu") or (device == "auto" and not has_gpu)
+    if dtype is not None and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise InputError(f"{dtype!r} is no type of number: use float32, bfloat16 or float16.")
+    if on_cpu:
+        return {"dtype": dtype or "float32"}
+    return {"dtype": dtype or "auto", "device_map": "auto" if device == "cuda" else device}
+
+
+def _quantized(quantization: str | None) -> dict[str, Any]:
+    if quantization is None:
+        return {}
+    if quantization not in QUANTIZATIONS:
+        raise InputError(
+            f"Quantization {quantization!r} is unknown: use {' or '.join(QUANTIZATIONS)}."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(
+            f"Loading in {quantization} needs bitsandbytes, which is not installed: run "
+            "'pip install bitsandbytes', or load without quantization."
+        )
+    config = (
+        BitsAndBytesConfig(load_in_8bit=True)
+        if quantization == "8bit"
+        else BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    )
+    return {"quantization_config": config}
+
+
+def _is_cached(name: str) -> bool:
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _why_unreachable(name: str, error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, DryRunError) else error
+    if isinstance(cause, GatedRepoError):
+        return f"{name!r} may only be read by those who accepted its terms: log in with 'hf login'."
+    if isinstance(cause, RepositoryNotFoundError):
+        return f"There is no folder and no model on the Hub called {name!r}: check the spelling."
+    return (
+        f"There is no folder {name!r}, no such model has been downloaded before, and the Hub "
+        "cannot be reached: check the name and the connection."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,221 @@
+"""Every range of injection layers at once: what does injecting from layer to layer do to an answer?
+
+The map is read in one plain pass, the image is read once, and all ranges are batch rows of short
+passes over what follows it, with a strength per row in every layer: 0 outside the row's range.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vif import methods as registry
+from vif.errors import InputError
+from vif.inputs.boxes import Box
+from vif.inputs.images import open_image
+from vif.methods.vif import InjectingTap, MixingTap
+from vif.model.attention import Tap
+from vif.model.generation import open_stream
+from vif.model.rows import Mix
+from vif.probes.base import Result
+from vif.probes.prefix import Progress, Reading
+from vif.session import Session, check_options
+from vif.settings import Range, Settings
+
+
+@dataclass(frozen=True)
+class Sweep(Result):
+    """What every injection range does to the log-probability of an answer.
+
+    Attributes:
+        method: Whose map is injected.
+        answer: The answer that is watched.
+        plain: Its log-probability without injection, natural log.
+        change: Log-probability with injection into layers start to end, less `plain`,
+            (L, L) by start and end; NaN where the end comes before the start.
+        best: Start and end of the largest change.
+        learning: The learning range; a range that starts at or before its end uses the map as it
+            was read in the plain pass, which outside a sweep would cost a pass of its own.
+    """
+
+    method: str
+    answer: str
+    plain: float
+    change: np.ndarray
+    best: Range
+    learning: Range
+
+
+def sweep(
+    session: Session,
+    image: Any,
+    question: str,
+    *,
+    method: str = "vif",
+    context: str = "",
+    boxes: Sequence[Box] | None = None,
+    look: Sequence[Box] | np.ndarray | None = None,
+    answer: str | None = None,
+    settings: Settings | None = None,
+    cancel: threading.Event | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Watches an answer under every injection range.
+
+    Args:
+        session: The model.
+        image: As in `Session.ask`, like all that follow but for `answer`.
+        question: The question.
+        method: One that injects a map.
+        context: Unrelated text before the question.
+        boxes: True boxes, for maps that need them.
+        look: Where to look, for maps that need it.
+        answer: The answer to watch; the model's own by default.
+        settings: Learning range, stride, alpha, samples, phase; the injection range is ignored.
+        cancel: Stops between two passes.
+        progress: Called with (ranges done, ranges in all).
+
+    Raises:
+        InputError: If the method does not inject a map or lacks what it needs.
+        Cancelled: If `cancel` was set.
+    """
+    last = session.num_layers - 1
+    settings = replace(settings or session.defaults, injection=(last, last))
+    check_options([method], settings)
+    item = (open_image(image), question, context, boxes)
+    # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
+    request = session.request([item], settings, cancel, [] if look is None else [look])
+    reading = Reading(session.backbone, request.batch)
+    sources = _sources(request, registry.find(method), session.num_layers)
+    watched = _watch(reading, sources, answer)
+    layers = range(session.num_layers)
+    ranges = [(start, end) for start in layers for end in layers[start:]]
+    variants = [{}] + [_mixes(sources, settings, span) for span in ranges]
+    steer_answer = settings.phase == "both"
+    found = reading.logprobs(
+        lambda part: _RangeTap(request, variants[part], None if steer_answer else reading.length),
+        len(variants),
+        watched.ids[: watched.length],
+        split=not steer_answer,
+        cancel=cancel,
+        progress=progress,
+    )
+    plain, *steered = watched.logprob(found.numpy())
+    change = np.full((session.num_layers, session.num_layers), np.nan)
+    change[tuple(zip(*ranges, strict=True))] = np.array(steered) - plain
+    best = np.unravel_index(np.nanargmax(change), change.shape)
+    return Sweep(
+        method=method,
+        answer=watched.text,
+        plain=float(plain),
+        change=change,
+        best=(int(best[0]), int(best[1])),
+        learning=settings.learning,
+    )
+
+
+def _sources(
+    request: registry.Request, method: registry.Method, num_layers: int
+) -> dict[int | None, InjectingTap]:
+    """Taps that make the maps: one per learning layer if the method tells them apart.
+
+    None stands for a map that does not depend on the learning layer.
+    """
+    settings = replace(request.settings, injection=(0, num_layers - 1))
+    options = method.resolve(settings.options.get(method.name, {}))
+
+    def make(chosen: Settings) -> Tap:
+        return method.tap(replace(request, options=options, settings=chosen))
+
+    tap = make(settings)
+    if not isinstance(tap, InjectingTap):
+        raise InputError(
+            f"Method {method.name!r} injects no map, so there is no injection range to sweep: "
+            "choose one that does, for example 'vif', 'vif-free' or 'uniform'."
+        )
+    if not isinstance(tap, MixingTap):
+        return {None: tap}
+    single = replace(settings, stride=1)
+    learning = settings.learning_layers
+    return {layer: make(replace(single, learning=(layer, layer))) for layer in learning}
+
+
+@torch.no_grad()
+def _watch(reading: Reading, sources: dict[int | None, InjectingTap], answer: str | None) -> Any:
+    """Makes the maps in a plain pass, which finds the model's own answer too if it is wanted."""
+    watching = _Watching(list(sources.values()))
+    watched = reading.answer(answer, tap=watching)
+    if answer is not None:
+        open_stream(reading.backbone.model, reading.batch.inputs).advance(watching)
+    return watched
+
+
+def _mixes(
+    sources: dict[int | None, InjectingTap], settings: Settings, span: Range
+) -> dict[int, Mix]:
+    """What a range injects, layer by layer."""
+    if (given := sources.get(None)) is not None:
+        # Prepared for every stride-th layer, and the same in all of them.
+        layers = replace(settings, injection=span).injection_layers
+        return {layer: given.mixes[layer - layer % settings.stride] for layer in layers}
+    origin = replace(settings, injection=span).sources()
+    return {layer: sources[source].mixes[layer] for layer, source in origin.items()}
+
+
+class _Watching(Tap):
+    """Shows a plain pass to taps that make maps, and lets them change nothing."""
+
+    def __init__(self, taps: list[InjectingTap]) -> None:
+        self.taps = taps
+
+    @override
+    def begin(self, start: int, length: int) -> None:
+        for tap in self.taps:
+            tap.position = start
+            tap.begin(start, length)
+
+    @override
+    def layer_output(self, layer: int, states: torch.Tensor) -> None:
+        for tap in self.taps:
+            tap.layer_output(layer, states)
+
+    @override
+    def wants(self, layer: int) -> bool:
+        return self.position == 0 and any(tap.wants(layer) for tap in self.taps)
+
+    @override
+    def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
+        for tap in self.taps:
+            tap.record(layer, row, first_key)
+
+
+class _RangeTap(Tap):
+    """One pass over ranges, one per batch row."""
+
+    def __init__(
+        self, request: registry.Request, variants: Sequence[dict[int, Mix]], stop: int | None
+    ) -> None:
+        self.request, self.variants, self.stop = request, variants, stop
+
+    @override
+    def mix(self, layer: int) -> Mix | None:
+        """The rows whose range holds this layer, at their strength; the others at 0."""
+        mixes = [variant.get(layer) for variant in self.variants]
+        past = self.stop is not None and self.position >= self.stop
+        known = next((mix for mix in mixes if mix is not None), None)
+        if known is None or past:
+            return None
+        nothing = torch.zeros_like(known.strength)
+        rows = len(mixes)
+        return Mix(
+            columns=known.columns.expand(rows, -1),
+            map=torch.cat([(mix or known).map for mix in mixes]),
+            strength=torch.cat([nothing if mix is None else mix.strength for mix in mixes]),
+            first_row=known.first_row.expand(rows),
+        )

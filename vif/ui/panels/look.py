@@ -1,0 +1,158 @@
+"""Marking a place on the picture: to steer the model there, or to guess where the answer is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from vif import metrics
+from vif.draw import render
+from vif.draw.charts import method_label
+from vif.errors import InputError
+from vif.inputs.images import open_image
+from vif.ui.actions.redraw import notice
+from vif.ui.html.markup import percent, text
+from vif.ui.state.drawing import Drawing, score
+from vif.ui.state.form import MOST_METHODS, Truth
+from vif.ui.state.result import Result
+from vif.ui.theme import html_block, script
+
+_SIDE = 420
+_LEAD = (
+    '<p class="vl-small">Drag a box or paint on the picture. Steer the model there with the same '
+    "strength as VIF, or guess first where the answer lies and see how well you did.</p>"
+)
+_NO_PICTURE = '<p class="vl-small">There is no picture to draw on.</p>'
+
+
+@dataclass(frozen=True)
+class LookBox:
+    """The components of the panel."""
+
+    panel: gr.Accordion
+    canvas: gr.HTML
+    note: gr.HTML
+    ask: gr.Button
+    check: gr.Button
+
+
+def build_look(image: Any) -> LookBox:
+    """Builds the panel, folded up."""
+    with gr.Accordion(method_label("look"), open=False, elem_id="look") as panel:
+        html_block(_LEAD)
+        canvas = html_block(
+            canvas_html(image), js_on_load=script("draw.js"), truth=[], shapes=[], elem_id="canvas"
+        )
+        note = html_block(elem_id="look-note", elem_classes="vl-message")
+        with gr.Row(elem_classes="vl-run"):
+            ask = gr.Button("Ask with this place", size="sm", min_width=90, elem_id="look-ask")
+            check = gr.Button("Check my guess", size="sm", min_width=90, elem_id="look-check")
+    return LookBox(panel, canvas, note, ask, check)
+
+
+def canvas_html(image: Any) -> str:
+    """The picture with the tools to draw on it.
+
+    Args:
+        image: Path, array or PIL image; anything that is none gives one sentence instead.
+    """
+    try:
+        picture = render.fit(open_image(image), _SIDE) if image is not None else None
+    except InputError:
+        picture = None
+    if picture is None:
+        return _NO_PICTURE
+    height, width = picture.shape[:2]
+    tools = "".join(
+        f'<button type="button" class="vl-chip" data-{kind}="{name}">{words}</button>'
+        for kind, name, words in (
+            ("tool", "box", "Box"),
+            ("tool", "brush", "Brush"),
+            ("act", "undo", "Undo"),
+            ("act", "clear", "Clear"),
+        )
+    )
+    return (
+        f'<div class="vl-draw"><div class="vl-draw-tools" role="toolbar" aria-label="Drawing">'
+        f'{tools}<input class="vl-draw-size" type="range" min="2" max="30" value="10" '
+        'aria-label="Size of the brush"></div>'
+        f'<div class="vl-draw-area"><img src="{render.data_url(picture)}" width="{width}" '
+        f'height="{height}" alt="The picture to draw on" draggable="false">'
+        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true"></svg></div></div>'
+    )
+
+
+def new_picture(image: Any) -> tuple[str | gr.HTML, Drawing, str]:
+    """Another picture to draw on: what was marked on the old one goes."""
+    return gr.HTML(canvas_html(image), truth=[], shapes=[]), Drawing(), ""
+
+
+def take_drawing(event: gr.EventData) -> tuple[Any, str, Any]:
+    """What was drawn, a note on it; a truth that was shown goes."""
+    try:
+        drawing = Drawing.read(event._data)
+    except InputError as error:
+        return gr.skip(), notice(str(error), is_problem=True), gr.skip()
+    return drawing, notice(_counted(drawing)), gr.HTML(truth=[])
+
+
+def _counted(drawing: Drawing) -> str:
+    """What is marked, in words."""
+    parts = []
+    if drawing.boxes:
+        parts.append(f"{len(drawing.boxes)} box{'es' if len(drawing.boxes) > 1 else ''}")
+    if drawing.strokes:
+        parts.append(f"{len(drawing.strokes)} stroke{'s' if len(drawing.strokes) > 1 else ''}")
+    return f"Marked: {' and '.join(parts)}." if parts else ""
+
+
+def with_place(drawing: Drawing | None, chosen: Sequence[str]) -> list[str]:
+    """Returns the methods to compare with the marked place among them.
+
+    Raises:
+        InputError: If nothing is marked, or four others are compared already.
+    """
+    if drawing is None or drawing.is_empty:
+        raise InputError("Nothing is marked: draw a box or paint on the picture first.")
+    if "look" not in chosen and len(chosen) >= MOST_METHODS:
+        raise InputError(
+            f"{len(chosen)} methods are compared already: leave one out, then ask with this place."
+        )
+    return list(dict.fromkeys([*chosen, "look"]))
+
+
+def check_guess(
+    drawing: Drawing, question: str, truths: Sequence[Truth], result: Result | None
+) -> tuple[str, Any]:
+    """How well the marked place meets the true one, and the true one on the picture."""
+    truth = next((t for t in truths if t.question == (question or "").strip()), None)
+    if truth is None or not truth.boxes:
+        words = (
+            "Where the answer to this question lies is not known: draw a new scene and take one of "
+            "its questions."
+        )
+        return notice(words, is_problem=True), gr.skip()
+    try:
+        found = score(drawing, truth.boxes)
+    except InputError as error:
+        return notice(str(error), is_problem=True), gr.skip()
+    where = "inside" if found.hits else "outside"
+    rows = [("You", f"overlap (IoU) {percent(found.overlap)}, centre {where} the true box")]
+    if result is not None and result.truth is not None and result.truth.same_as(truth):
+        rows += [(method_label(name), _pointed(result, name)) for name in result.traces]
+    listed = "".join(f"<li><b>{text(name)}</b> {text(words)}</li>" for name, words in rows)
+    return (
+        f'<div class="vl-status" role="status"><ul class="vl-methods">{listed}</ul></div>',
+        gr.HTML(truth=[list(box) for box in truth.boxes]),
+    )
+
+
+def _pointed(result: Result, name: str) -> str:
+    """Whether the model's own look points at the truth: mean over layers, first token."""
+    weights, asked = metrics.image_weights(result.traces[name]).mean(0), result.asked(name)
+    hits = metrics.points_into(weights, asked)
+    share = percent(float(weights @ asked))
+    return f"{'points at it' if hits else 'points elsewhere'}, {share} of its look on it"

@@ -1,0 +1,204 @@
+"""The tab of probes: which one, its progress, and results that stay until they are removed."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from vif.draw.charts import method_label
+from vif.model.generation import Cancelled
+from vif.ui.actions.kinds import QUICK, SLOW, STOPPING, WAITING
+from vif.ui.actions.probe_runs import PROBES, Call, Found
+from vif.ui.actions.redraw import notice, picked
+from vif.ui.actions.showing import FAILED, attempt
+from vif.ui.html.markup import PICK_SCRIPT, text
+from vif.ui.html.sweep_grid import range_of, sweep_grid
+from vif.ui.panels.results import ProbeBox
+from vif.ui.state.result import Result
+from vif.ui.state.shelf import Key
+from vif.ui.theme import html_block
+from vif.ui.wiring import Wiring, stop
+
+MOST_KEPT = 12
+_SECONDS_BETWEEN_NEWS = 0.3
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """A result that stays, and where it comes from.
+
+    Attributes:
+        number: Tells results apart.
+        title: What was probed.
+        source: Question and model; plain text.
+        found: What was found.
+    """
+
+    number: int
+    title: str
+    source: str
+    found: Found
+
+
+def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
+    """Choosing, running, stopping and removing."""
+    kept, cancel = (gr.State(value, time_to_live=wiring.seconds) for value in ([], None))
+    box.kind.input(describe, [box.kind, wiring.result], [box.note, box.whose], **QUICK)
+    wiring.result.change(whose, [box.kind, wiring.result, box.whose], [box.whose], **QUICK)
+    outputs = [box.run, box.stop, box.message, cancel, kept]
+    inputs = [wiring.key, wiring.result, box.kind, box.whose, kept]
+    box.run.click(None, None, [box.run, box.message], **WAITING)
+    running = box.run.click(partial(probe, box, wiring, cancel, kept), inputs, outputs, **SLOW)
+    running.then(rest, None, [box.run, box.stop], **QUICK)
+    running.failure(fail, None, [box.run, box.stop, box.message], **QUICK)
+    box.stop.click(None, None, [box.message], **STOPPING)
+    box.stop.click(stop, [cancel], None, **QUICK)
+    with box.place:
+
+        @gr.render(inputs=[kept])
+        def show(results: list[Kept]) -> None:
+            for one in results:
+                _show(one, kept, wiring, box)
+
+
+def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
+    """One result with the button that removes it."""
+    with gr.Group(elem_classes="vl-probe", key=f"probe-{one.number}"):
+        with gr.Row(elem_classes="vl-probe-head"):
+            html_block(
+                f"<h4>{text(one.title)}</h4><p class='vl-small'>{text(one.source)}</p>"
+                f"<p class='vl-note'>{text(one.found.words)}</p>"
+            )
+            remove = gr.Button("Remove", size="sm", scale=0, min_width=80)
+        if one.found.sweep is not None:
+            grid = html_block(sweep_grid(one.found.sweep), js_on_load=PICK_SCRIPT)
+            count = len(one.found.sweep.change)
+
+            def take(event: gr.EventData) -> tuple[Any, ...]:
+                return take_range(event, count)
+
+            grid.select(
+                take,
+                None,
+                [*wiring.controls.form[6:8], box.message],
+                **QUICK,
+            )
+        else:
+            gr.Plot(one.found.figure, show_label=False, container=False)
+    # Through the queue: only there a changed state draws the results anew (Gradio 6.31).
+    remove.click(
+        lambda results: [other for other in results if other.number != one.number],
+        [kept],
+        [kept],
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
+    """The clicked range as the injection range of the settings."""
+    index = picked(event, count * count)
+    if index is None:
+        return (gr.skip(),) * 3
+    start, end = range_of(index, count)
+    words = f"Injection layers {start} to {end} stand in the settings now: run to see the answer."
+    return start, end, notice(words)
+
+
+def describe(kind: str, result: Result | None) -> tuple[str, Any]:
+    """What the chosen probe does, and the menu of maps if it needs one."""
+    return f'<p class="vl-note">{text(PROBES[kind].does)}</p>', whose(kind, result, None)
+
+
+def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
+    """The menu of answers whose map can be probed."""
+    if result is None:
+        return gr.Dropdown(visible=False)
+    names = list(result.injecting if kind == "sweep" else result.traces)
+    if kind == "deletion":
+        names = [name for name in names if not result.reads_part(name)]
+    choices = [(method_label(name), name) for name in names]
+    preferred = [name for name in (old, *result.injecting, *names) if name in names]
+    value = preferred[0] if preferred else None
+    return gr.Dropdown(choices, value=value, visible=PROBES[kind].needs_map)
+
+
+def probe(
+    box: ProbeBox,
+    wiring: Wiring,
+    cancel_state: gr.State,
+    kept_state: gr.State,
+    key: Key | None,
+    result: Result | None,
+    kind: str,
+    of: str | None,
+    kept: list[Kept],
+) -> Iterator[dict[Any, Any]]:
+    """Runs a probe with news; a problem or a stop leaves all results in place."""
+    if result is None or result.form is None:
+        yield {box.message: ""}
+        return
+    if len(kept) >= MOST_KEPT:
+        words = f"{MOST_KEPT} results are kept: remove one first."
+        yield {box.message: notice(words, is_problem=True)}
+        return
+    cancel, seen = threading.Event(), [0, 0]
+    chosen = PROBES[kind]
+    yield {
+        box.run: gr.Button("Running…", interactive=False),
+        box.stop: gr.Button(interactive=True),
+        box.message: notice(f"{chosen.label} has begun."),
+        cancel_state: cancel,
+    }
+
+    def work() -> tuple[str, Found]:
+        session = wiring.shelf.get(key)
+        name = of or result.baseline
+        call = Call(session, result, name, cancel, lambda *now: seen.__setitem__(slice(2), now))
+        return session.name, chosen.run(call)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work)
+        try:
+            while not future.done():
+                if seen[1]:
+                    words = f"{chosen.label}: {seen[0]} of {seen[1]} variants."
+                    yield {box.message: notice(words)}
+                wait([future], _SECONDS_BETWEEN_NEWS)
+        finally:
+            # The page was closed: nobody waits for the rest.
+            cancel.set()
+    found, problem = attempt(lambda: _outcome(future))
+    if found is None:
+        yield {box.message: problem or notice("Stopped. Earlier results are still shown.")}
+        return
+    title = chosen.label + (f": {method_label(of)}" if chosen.needs_map and of else "")
+    source = f"“{result.form.question}”, {found[0]}"
+    one = Kept(next(_numbers), title, source, found[1])
+    yield {box.message: "", kept_state: [one, *kept]}
+
+
+def _outcome(future: Any) -> tuple[str, Found] | None:
+    """What the work gave; None if it was stopped."""
+    try:
+        return future.result()
+    except Cancelled:
+        return None
+
+
+def rest() -> tuple[gr.Button, gr.Button]:
+    """The buttons when nothing runs."""
+    return gr.Button("Run the probe", interactive=True), gr.Button(interactive=False)
+
+
+def fail() -> tuple[gr.Button, gr.Button, str]:
+    """The buttons and the message after an error that nobody foresaw."""
+    return *rest(), notice(FAILED, is_problem=True)

@@ -1,0 +1,235 @@
+"""The scrubber: slide over the steps of a training and see where the mixture goes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from vif.draw.charts import method_label
+from vif.errors import InputError
+from vif.scenes import is_correct
+from vif.ui.actions import inputs
+from vif.ui.actions.kinds import LATEST, QUICK
+from vif.ui.actions.redraw import notice, picked
+from vif.ui.html.markup import PICK_SCRIPT, chip, text, tones
+from vif.ui.html.mixtures import Panel, components_figure, map_figure
+from vif.ui.state.components import Changes
+from vif.ui.state.result import MixtureView, Result, View
+from vif.ui.state.training_run import TrainingRun, highest_weight
+from vif.ui.theme import html_block
+
+_SHOWN = 8
+_NOTE = (
+    '<p class="vl-small">A training that runs with <code>--trace_steps</code> writes what it '
+    "answers to a few fixed questions, and what it injects, every so many steps.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Scrubber:
+    """The components of the panel."""
+
+    folder: gr.Textbox
+    open: gr.Button
+    message: gr.HTML
+    body: gr.Column
+    question: gr.Dropdown
+    layer: gr.Dropdown
+    step: gr.Slider
+    strip: gr.HTML
+    view: gr.HTML
+
+
+def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
+    """Builds the panel, folded up; None if there is no training to show.
+
+    Args:
+        bundled: The traces folder that ships with the page; may be absent.
+        any_folder: Let visitors open folders of this machine.
+    """
+    is_bundled = (bundled / "index.json").is_file()
+    if not is_bundled and not any_folder:
+        return None
+    with gr.Accordion("Watch a training", open=False, elem_id="training"):
+        html_block(_NOTE)
+        with gr.Row(elem_classes="vl-training-open"):
+            folder = gr.Textbox(
+                _near(bundled) if is_bundled else "",
+                label="Traces folder",
+                placeholder="folder of the training, then /traces",
+                max_lines=1,
+                scale=4,
+                visible=any_folder,
+                elem_id="training-folder",
+            )
+            words = "Open" if any_folder else "Open a recorded training"
+            button = gr.Button(words, size="sm", min_width=90, scale=1, elem_id="training-open")
+        message = html_block(elem_id="training-message", elem_classes="vl-message")
+        with gr.Column(visible=False) as body:
+            with gr.Row():
+                question = gr.Dropdown([], label="Question", scale=3, elem_id="training-question")
+                layer = gr.Dropdown([], label="Injection layer", scale=1, elem_id="training-layer")
+            step = inputs.Slider(
+                0,
+                1,
+                0,
+                step=1,
+                label="Record, counted from 0",
+                buttons=[],
+                elem_id="training-step",
+            )
+            strip = html_block(js_on_load=PICK_SCRIPT, elem_id="training-strip")
+            view = html_block(elem_id="training-view")
+    return Scrubber(folder, button, message, body, question, layer, step, strip, view)
+
+
+def _near(folder: Path) -> str:
+    """A folder as one would type it here; where this program lies is not for visitors to read."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
+
+
+def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int) -> None:
+    """Opening a folder, choosing a question, sliding."""
+    run, frames = (gr.State(None, time_to_live=seconds) for _ in range(2))
+
+    def open_folder(folder: str) -> list[Any]:
+        # A page for the public reads nothing but its own folder, whatever a browser sends.
+        return opened(folder if any_folder else str(bundled))
+
+    shown = [s.message, frames, s.layer, s.step, s.strip, s.view]
+    gr.on(
+        [s.open.click, s.folder.submit],
+        open_folder,
+        [s.folder],
+        [run, s.body, s.question, *shown],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    s.question.input(
+        choose_question, [run, s.question, s.step], shown, api_visibility="private",
+        show_progress="hidden",
+    )  # fmt: skip
+    place = [frames, s.layer, s.step]
+    gr.on([s.step.input, s.layer.input], slide, place, [s.strip, s.view], **LATEST)
+    s.strip.select(take_step, place, [s.step, s.strip, s.view], **QUICK)
+
+
+def opened(folder: str) -> list[Any]:
+    """A folder's questions and the first one's steps; a problem leaves everything in place."""
+    try:
+        run = TrainingRun.read(folder)
+        rest = _first_view(run, 0, len(run.steps) - 1)
+    except InputError as error:
+        kept = [gr.skip()] * 5
+        return [*[gr.skip()] * 3, notice(str(error), is_problem=True), *kept]
+    choices = [(q["question"], i) for i, q in enumerate(run.questions)]
+    return [run, gr.Column(visible=True), gr.Dropdown(choices, value=0), *rest]
+
+
+def choose_question(run: TrainingRun | None, question: int | None, step: float) -> list[Any]:
+    """Another question at the same step."""
+    if run is None or question is None:
+        return [gr.skip()] * 6
+    try:
+        return _first_view(run, int(question), int(step))
+    except InputError as error:
+        return [notice(str(error), is_problem=True), *[gr.skip()] * 5]
+
+
+def _first_view(run: TrainingRun, question: int, step: int) -> list[Any]:
+    """Message, frames, menus and panel of a question."""
+    frames = list(zip(run.steps, run.frames(question), strict=True))
+    mixtures = next((m for _, frame in frames for m in frame.injecting.values()), [])
+    layers = [(f"Layer {mixture.layer}", i) for i, mixture in enumerate(mixtures)]
+    step = min(step, len(frames) - 1)
+    return [
+        "",
+        frames,
+        gr.Dropdown(layers, value=0 if layers else None),
+        gr.Slider(maximum=max(1, len(frames) - 1), value=step),
+        *slide(frames, 0, step),
+    ]
+
+
+Frames = Sequence[tuple[int, Result]]
+
+
+def slide(frames: Frames | None, layer: int | None, step: float) -> tuple[Any, Any]:
+    """The strip with a step marked, and what was answered and injected there."""
+    if not frames:
+        return gr.skip(), gr.skip()
+    step = min(int(step), len(frames) - 1)
+    return step_strip(frames, step), step_view(frames, int(layer or 0), step)
+
+
+def take_step(event: gr.EventData, frames: Frames | None, layer: int, _: float) -> tuple[Any, ...]:
+    """The clicked step."""
+    step = picked(event, len(frames or ()))
+    return (gr.skip(),) * 3 if step is None else (step, *slide(frames, layer, step))
+
+
+def step_strip(frames: Frames, chosen: int) -> str:
+    """All steps as buttons, with whether the steered answer was right."""
+    buttons = []
+    for index, (step, frame) in enumerate(frames):
+        trace = frame.traces[list(frame.traces)[-1]]
+        is_right = is_correct(trace.answer, frame.truth.answer)
+        kind, sign, words = ("right", "✓", "right") if is_right else ("wrong", "✗", "wrong")
+        buttons.append(
+            chip(
+                index,
+                f'{step}<i class="vl-{kind}">{sign}</i>',
+                pressed=index == chosen,
+                class_="vl-chip vl-step",
+                aria_label=f"step {step}: {trace.answer}, {words}",
+                title=f"step {step}: {trace.answer}",
+            )
+        )
+    return f'<div class="vl-strip" role="group" aria-label="Steps">{"".join(buttons)}</div>'
+
+
+def step_view(frames: Frames, layer: int, step: int) -> str:
+    """Mixture and map of one step on a scale shared by all, answers beneath."""
+    number, frame = frames[step]
+    words = f'<p class="vl-note">Step <b>{number}</b>: {text(frame.truth.question)}</p>'
+    mixtures = next(iter(frame.injecting.values()), [])
+    drawn = ""
+    if mixtures:
+        layer = min(layer, len(mixtures) - 1)
+        mixture = mixtures[layer]
+        panel = Panel(
+            frame,
+            View(),
+            mixture,
+            np.argsort(-mixture.weights, kind="stable")[:_SHOWN],
+            MixtureView(),
+            Changes.of(mixture),
+            "",
+            highest_weight([other for _, other in frames], layer),
+        )
+        drawn = components_figure(panel) + map_figure(panel)
+    return f'{words}<div class="vl-cols vl-training">{drawn}{_answers(frame)}</div>'
+
+
+def _answers(frame: Result) -> str:
+    """What was answered, how surely, and whether that is right."""
+    rows = []
+    for name, trace in frame.traces.items():
+        is_right = is_correct(trace.answer, frame.truth.answer)
+        kind, words = ("right", "✓ right") if is_right else ("wrong", "✗ wrong")
+        sure = math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0
+        rows.append(
+            f'<div class="{tones(frame.traces)[name]} vl-said"><b>{text(method_label(name))}</b>'
+            f'<p class="vl-answer">{text(trace.answer) or "(an empty answer)"}</p>'
+            f'<p class="vl-verdict vl-{kind}">{words}</p>'
+            f'<p class="vl-small">Probability of the first token {sure:.2f}.</p></div>'
+        )
+    right = f'<p class="vl-small">The right answer is {text(frame.truth.answer)}.</p>'
+    return f'<section class="vl-panel">{"".join(rows)}{right}</section>'

@@ -1,0 +1,1 @@
+"""What one browser tab holds between two clicks. Knows nothing about Gradio or HTML."""

@@ -1,0 +1,174 @@
+"""What a person filled in, and what a session is asked with it. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from vif import methods
+from vif.draw.charts import method_label
+from vif.errors import InputError
+from vif.inputs.boxes import Box
+from vif.settings import Settings
+from vif.ui.state.drawing import Drawing
+
+MOST_METHODS = 4
+# Of one answer on the page, where others wait for their turn; `vif.settings` allows more.
+MOST_TOKENS = 512
+# Whole numbers among the fields, under the names that a session knows.
+_WHOLE = ("stride", "samples", "seed", "max_new_tokens")
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The known answer to a question about a drawn scene.
+
+    Attributes:
+        question: The question it belongs to.
+        answer: The right answer.
+        boxes: Where the asked objects are (x0, y0, x1, y1), in [0, 1] image coordinates.
+    """
+
+    question: str
+    answer: str
+    boxes: tuple[Box, ...] = ()
+
+    def same_as(self, other: Truth) -> bool:
+        """Whether both are the same question about the same place."""
+        return self.question == other.question and self.boxes == other.boxes
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a person filled in; the order is the order of the page's inputs.
+
+    Numbers are None where a person emptied the field.
+
+    Attributes:
+        chosen: Names of the methods to compare.
+        own: Settings of single methods, of all methods that have some.
+        drawing: What was marked on the picture.
+    """
+
+    image: str | None
+    question: str
+    context: str
+    chosen: Sequence[str]
+    learning_start: float | None
+    learning_end: float | None
+    injection_start: float | None
+    injection_end: float | None
+    stride: float | None
+    alpha: float
+    samples: float
+    seed: float | None
+    max_new_tokens: float | None
+    own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    drawing: Drawing = field(default_factory=Drawing)
+
+    def check(self) -> None:
+        """Raises `InputError` unless there is a picture and a question."""
+        if self.image is None:
+            raise InputError("There is no picture: upload one, or draw a new scene.")
+        if not (self.question or "").strip():
+            raise InputError("There is no question: type one, or click a suggestion.")
+
+    def shown(self, defaults: Settings) -> Form:
+        """Returns the form with defaults in the fields that the page hides for what is chosen."""
+        if uses_ranges(self.chosen):
+            return self
+        (first, last), (start, end) = defaults.learning, defaults.injection
+        return replace(
+            self,
+            learning_start=first,
+            learning_end=last,
+            injection_start=start,
+            injection_end=end,
+            stride=defaults.stride,
+            alpha=defaults.alpha,
+            samples=defaults.samples,
+        )
+
+    def truth_in(self, truths: Sequence[Truth]) -> Truth | None:
+        """Returns the known answer to the question, if it is among those of the picture."""
+        return next((t for t in truths if t.question == (self.question or "").strip()), None)
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what all methods share, as keyword arguments of a session's ``ask``.
+
+        Raises:
+            InputError: If a number is missing or not whole where it must be.
+        """
+        ranges = ("learning_start", "learning_end", "injection_start", "injection_end")
+        whole = {name: _whole(getattr(self, name), name) for name in (*ranges, *_WHOLE)}
+        if whole["max_new_tokens"] > MOST_TOKENS:
+            raise InputError(
+                f"The longest answer is {whole['max_new_tokens']} tokens, but this page makes at "
+                f"most {MOST_TOKENS}: type a smaller number."
+            )
+        return {
+            "context": self.context or "",
+            "learning": (whole["learning_start"], whole["learning_end"]),
+            "injection": (whole["injection_start"], whole["injection_end"]),
+            "alpha": float(self.alpha),
+            **{name: whole[name] for name in _WHOLE},
+        }
+
+    def asked(self, truth: Truth | None) -> dict[str, Any]:
+        """Returns all keyword arguments of a session's ``ask``.
+
+        Args:
+            truth: The known answer to the question, for the method that is shown the true place.
+
+        Raises:
+            InputError: If something is missing, broken, or does not go together.
+        """
+        check_methods(self.chosen)
+        asked = {**self.settings(), "methods": list(self.chosen), "options": self.options()}
+        if "oracle" in self.chosen:
+            if truth is None or not truth.boxes:
+                raise InputError(
+                    f"'{method_label('oracle')}' needs a question whose place is known: draw a new "
+                    "scene and take one of its questions, or leave this method out."
+                )
+            asked["boxes"] = truth.boxes
+        if "look" in self.chosen:
+            if self.drawing.is_empty:
+                raise InputError(
+                    f"Nothing is marked: draw a box or paint on the picture under "
+                    f"'{method_label('look')}', or leave this method out."
+                )
+            asked["look"] = self.drawing.place()
+        return asked
+
+    def options(self) -> dict[str, dict[str, float]]:
+        """Returns the settings of the chosen methods' own."""
+        given = ((name, self.own.get(name)) for name in self.chosen)
+        return {name: methods.find(name).resolve(changed) for name, changed in given if changed}
+
+
+def uses_ranges(chosen: Sequence[str]) -> bool:
+    """Returns whether layer ranges or strength change what any of the methods does."""
+    return any(methods.find(name).uses_ranges for name in chosen)
+
+
+def check_methods(chosen: Sequence[str]) -> None:
+    """Raises `InputError` unless one to four methods are chosen."""
+    if not chosen:
+        raise InputError("No method is chosen: choose one, or two to four to compare.")
+    if len(chosen) > MOST_METHODS:
+        raise InputError(
+            f"{len(chosen)} methods are chosen, but at most {MOST_METHODS} fit side by side: "
+            "leave some out."
+        )
+
+
+def _whole(value: float | None, name: str) -> int:
+    """Returns a whole number, or tells which field is empty or broken."""
+    words = name.replace("_", " ")
+    if value is None:
+        raise InputError(f"The field '{words}' is empty: type a whole number.")
+    if value != int(value):
+        raise InputError(f"The field '{words}' holds {value:g}: type a whole number.")
+    return int(value)

@@ -1,0 +1,103 @@
+"""Models that visitors loaded besides the page's own. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from vif.errors import InputError
+from vif.model.loading import download_size, readable_size
+from vif.session import load
+from vif.ui.actions.handlers import Session
+
+Key = tuple[str, str]
+
+MOST_MODELS = 2
+
+
+class Shelf:
+    """The page's own session, and the few that were used last; none is changed after loading.
+
+    A tab holds a key. One model is loaded at a time, and it replaces the one that was not used
+    for longest only when it has arrived.
+    """
+
+    def __init__(
+        self,
+        own: Session,
+        most: int = MOST_MODELS,
+        load: Callable[..., Session] = load,
+        size: Callable[[str], int] = download_size,
+    ) -> None:
+        self.own = own
+        self._most, self._load, self._size = most, load, size
+        self._loaded: OrderedDict[Key, Session] = OrderedDict()
+        self._lock = threading.Lock()
+        self._loader = ThreadPoolExecutor(1, "model-loader")
+
+    def get(self, key: Key | None) -> Session:
+        """Returns the session of a key; None is the page's own.
+
+        Raises:
+            InputError: If others have been loaded since and it was let go.
+        """
+        if key is None:
+            return self.own
+        with self._lock:
+            if key not in self._loaded:
+                raise InputError(
+                    f"{key[0]} was let go because other models were loaded since: load it again."
+                )
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+
+    def look_up(self, name: str) -> str:
+        """Returns one sentence on what loading a model would download.
+
+        Raises:
+            InputError: If there is no such model, or it cannot be reached.
+        """
+        name = _cleaned(name)
+        if Path(name).is_dir():
+            return f"{name} is a folder on this machine: nothing is downloaded."
+        size = self._size(name)
+        if not size:
+            return f"{name} is already on this machine: nothing is downloaded."
+        return f"Loading {name} downloads {readable_size(size)}."
+
+    def begin(self, name: str, adapter: str) -> Future[Key]:
+        """Starts loading a model, and gives what its key will be.
+
+        Raises:
+            InputError: If there is no name.
+        """
+        key = (_cleaned(name), (adapter or "").strip())
+        return self._loader.submit(self._put, key)
+
+    def _put(self, key: Key) -> Key:
+        with self._lock:
+            is_here = key in self._loaded
+        if not is_here:
+            name, adapter = key
+            session = self._load(name, adapter=adapter or None)
+            with self._lock:
+                self._loaded[key] = session
+                while len(self._loaded) > self._most:
+                    self._loaded.popitem(last=False)
+        return key
+
+
+def _cleaned(name: str | None) -> str:
+    """The name without blanks; a folder is checked here, since an empty one has no name."""
+    name = (name or "").strip()
+    if not name:
+        raise InputError("There is no model: type its folder or its name on the Hub.")
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    if not (folder / "config.json").is_file():
+        raise InputError(f"The folder {name} holds no model: config.json is missing.")
+    return str(folder)
