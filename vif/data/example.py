@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from vif.boxes import Box, check_boxes
 from vif.errors import InputError
-from vif.images import ImageSource, open_image
+from vif.inputs.boxes import Box, check_boxes
+from vif.inputs.images import ImageSource, open_image
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vif.boxes import Box
 from vif.errors import InputError
+from vif.inputs.boxes import Box
 
 # The first name that is there is read; --columns puts a person's own name before them.
 NAMES = {

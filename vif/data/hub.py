@@ -11,7 +11,7 @@ from vif.data.example import Data, Example, Skipped
 from vif.data.fields import NAMES
 from vif.data.jsonl import plain_fields
 from vif.errors import InputError
-from vif.images import ImageSource
+from vif.inputs.images import ImageSource
 
 
 def read_hub(
