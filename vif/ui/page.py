@@ -6,10 +6,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from vif.ui.guard import Page
 from vif.ui.actions.endpoint import add_endpoint
 from vif.ui.actions.handlers import Session
 from vif.ui.actions.viewing import connect_files, connect_mixture, connect_view
+from vif.ui.guard import Page
 from vif.ui.panels.controls import Controls, build_controls, header
 from vif.ui.panels.model_box import build_model_box, connect_model_box
 from vif.ui.panels.probing import connect_probes
