@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.test_training_families import SETTINGS, TURNS, items_of, picture, refuse
 from tests.tiny import tiny_adapter
+from tests.training.test_families import SETTINGS, TURNS, items_of, picture, refuse
 from training.adapter.model import NOTHING, VIFModel
 from training.adapter.plan import Plan
 from training.adapter.tuning import thaw

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.reproduce import Chain, Size, Stage, run
+from training.reproduce.chain import Chain, Size, Stage, run
 from training.reproduce.variants import ABLATIONS, CONTROLS
 from vif.adapter import VIFAdapter
 
