@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 # Spinning OpenMP threads would take the cores from the data workers.
@@ -120,7 +121,7 @@ def adapter_config(vif: VIFArguments, backbone: Backbone) -> VIFConfig:
     Raises:
         InputError: If there can be none such.
     """
-    settings = vif.settings
+    settings = replace(vif.settings, attention_layers=backbone.layers_to_steer)
     settings.check(backbone.num_layers)
     try:
         return _config(vif, settings, backbone)

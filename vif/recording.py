@@ -36,9 +36,9 @@ class Recorder(Tap):
 
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
-        self._fresh: list[tuple[torch.Tensor, int]] = []
-        self._seen: list[list[torch.Tensor]] = []
-        self._shares: list[list[torch.Tensor]] = []
+        self._fresh: list[tuple[int, torch.Tensor, int]] = []
+        self._seen: list[list[torch.Tensor | None]] = []
+        self._shares: list[list[torch.Tensor | None]] = []
         self.mixtures: list[list[Mixture]] = [[] for _ in range(len(batch))]
         self.notes: list[dict[str, Any]] = [{} for _ in range(len(batch))]
 
@@ -46,18 +46,21 @@ class Recorder(Tap):
     def begin(self, start: int, length: int) -> None:
         """A step begins."""
         self._settle()
-        self._seen.append([])
-        self._shares.append([])
+        self._seen.append([None] * self.batch.num_layers)
+        self._shares.append([None] * self.batch.num_layers)
 
     @property
-    def rows(self) -> list[list[torch.Tensor]]:
-        """By step and layer, (B, H, N) float32: attention to every image token."""
+    def rows(self) -> list[list[torch.Tensor | None]]:
+        """By step and layer, (B, H, N) float32: attention to every image token.
+
+        None for a layer that has recorded nothing, as one without attention.
+        """
         self._settle()
         return self._seen
 
     @property
-    def mass(self) -> list[list[torch.Tensor]]:
-        """By step and layer, (B, H, 4) float32: share per `MASS_PARTS`."""
+    def mass(self) -> list[list[torch.Tensor | None]]:
+        """By step and layer, (B, H, 4) float32: share per `MASS_PARTS`; None as in `rows`."""
         self._settle()
         return self._shares
 
@@ -69,18 +72,21 @@ class Recorder(Tap):
     @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         """Keeps a row (B, H, K)."""
-        self._fresh.append((row, first_key))
+        self._fresh.append((layer, row, first_key))
 
     def _settle(self) -> None:
         """Takes rows apart: the image's columns and the share of every part."""
         fresh, self._fresh = self._fresh, []
         # Layers behind a sliding window hold fewer keys than the others.
-        for place, group in groupby(fresh, lambda item: (item[1], item[0].shape[2])):
-            stacked = torch.stack([row for row, _ in group])
+        for place, group in groupby(fresh, lambda item: (item[2], item[1].shape[2])):
+            layers, rows, _ = zip(*group, strict=True)
+            stacked = torch.stack(rows)
             columns, one_hot = self._places(*place, stacked.device)
             seen = stacked.gather(3, columns.clamp_min(0).expand(*stacked.shape[:3], -1))
-            self._seen[-1] += (seen * (columns >= 0)).cpu().unbind()
-            self._shares[-1] += (stacked @ one_hot.to(stacked.dtype)).cpu().unbind()
+            seen = (seen * (columns >= 0)).cpu()
+            shares = (stacked @ one_hot.to(stacked.dtype)).cpu()
+            for i, layer in enumerate(layers):
+                self._seen[-1][layer], self._shares[-1][layer] = seen[i], shares[i]
 
     def _places(
         self, first_key: int, keys: int, device: torch.device
@@ -120,8 +126,7 @@ def run(
     started = time.perf_counter()
     generated = generate(backbone.model, dict(tap.batch.inputs), tap, max_new_tokens, cancel)
     seconds = time.perf_counter() - started
-    rows = torch.stack([torch.stack(step) for step in tap.rows]).permute(2, 0, 1, 3, 4)
-    mass = torch.stack([torch.stack(step) for step in tap.mass]).permute(2, 0, 1, 3, 4)
+    rows, mass = (_by_prompt(steps) for steps in (tap.rows, tap.mass))
     traces = []
     for i, prompt in enumerate(tap.batch.prompts):
         trace = _trace(backbone, generated, i, prompt)
@@ -145,6 +150,14 @@ def run(
             )
         )
     return traces
+
+
+def _by_prompt(steps: list[list[torch.Tensor | None]]) -> torch.Tensor:
+    """What every step and layer recorded, (B, T, L, H, ...); NaN where a layer recorded nothing."""
+    known = next(found for found in steps[0] if found is not None)
+    nothing = torch.full_like(known, torch.nan)
+    filled = [[nothing if found is None else found for found in step] for step in steps]
+    return torch.stack([torch.stack(step) for step in filled]).movedim(2, 0)
 
 
 def _trace(backbone: Backbone, generated: Generated, i: int, prompt: Prompt) -> Trace:

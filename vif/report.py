@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any
 
 from vif import metrics
@@ -16,8 +17,9 @@ def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
 
     Returns:
         ``model``, ``question``, ``answers`` by method (``text``, ``tokens``, ``logprobs``),
-        ``attenuation`` (share on the image by layer, first answer token) and ``entropy`` by
-        method, and ``mixtures``, a list with the method's name in every entry.
+        ``attenuation`` (share on the image by layer, first answer token, null for a layer that
+        has no attention) and ``entropy`` by method, and ``mixtures``, a list with the method's name
+        in every entry.
     """
     first = next(iter(traces.values()))
     curves = {
@@ -30,7 +32,7 @@ def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
         "answers": {name: trace.answer_json() for name, trace in traces.items()},
         **{
             key: {
-                name: [round(float(v), 6) for v in curve(trace)] for name, trace in traces.items()
+                name: [_rounded(float(v)) for v in curve(trace)] for name, trace in traces.items()
             }
             for key, curve in curves.items()
         },
@@ -40,3 +42,7 @@ def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
             for mixture in trace.mixtures
         ],
     }
+
+
+def _rounded(value: float) -> float | None:
+    return None if isnan(value) else round(value, 6)

@@ -63,9 +63,18 @@ class Session:
         # The published ranges, 11-17 and 25-31 of 32 layers, as fractions.
         depth = self.num_layers
         learning = (depth * 11 // 32, max(depth * 11 // 32, depth * 17 // 32))
-        return Settings(
-            learning=learning, injection=(max(learning[1] + 1, depth * 25 // 32), depth - 1)
-        )
+        first = min(depth * 25 // 32, self.backbone.attention_layers[-1])
+        return Settings(learning=learning, injection=(max(learning[1] + 1, first), depth - 1))
+
+    def checked(self, settings: Settings) -> Settings:
+        """Settings with the model's layers filled in.
+
+        Raises:
+            InputError: If they make no sense for this model.
+        """
+        settings = replace(settings, attention_layers=self.backbone.layers_to_steer)
+        settings.check(self.num_layers)
+        return settings
 
     def token_count(self, text: str) -> int:
         """Number of tokens of a text."""
@@ -163,7 +172,8 @@ class Session:
             # Some methods look at the image first; that is part of what their answer takes.
             before[method.name] = (time.perf_counter() - started) / len(batch)
         meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
-        meta |= {key: value for key, value in asdict(settings).items() if key != "max_new_tokens"}
+        left_out = ("max_new_tokens", "attention_layers")
+        meta |= {key: value for key, value in asdict(settings).items() if key not in left_out}
         found = {}
         for name, tap in taps.items():
             found[name] = run(self.backbone, tap, name, settings.max_new_tokens, meta, cancel)
@@ -183,7 +193,7 @@ class Session:
         Raises:
             InputError: If the settings make no sense or a question cannot be asked.
         """
-        settings.check(self.num_layers)
+        settings = self.checked(settings)
         prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
         return registry.Request(
             batch=Batch.make(self.backbone, prompts),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from vif.errors import InputError
 
@@ -29,6 +30,8 @@ class Settings:
             published.
         options: Settings of single methods, e.g. ``{"pai": {"alpha": 0.3}}``; see
             `vif.methods.Method.options`. They are checked when the method is used.
+        attention_layers: Layers of the model that have attention, if not all have; the session
+            fills them in. Only these can be steered.
     """
 
     learning: Range = (3, 4)
@@ -40,6 +43,12 @@ class Settings:
     max_new_tokens: int = 32
     phase: str = "both"
     options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    attention_layers: tuple[int, ...] | None = None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What a person may choose, by name."""
+        return {name: value for name, value in vars(self).items() if name != "attention_layers"}
 
     def check(self, num_layers: int) -> None:
         """Raises `InputError` unless the settings make sense for a model of so many layers."""
@@ -51,6 +60,11 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at most {most}.")
         for name, chosen in (("learning", self.learning), ("injection", self.injection)):
             _check_range(name, chosen, num_layers)
+        if not self.injection_layers:
+            raise InputError(
+                f"The injection range {_show(self.injection)} holds no layer with attention, which "
+                f"this model has in layers {', '.join(map(str, self.attention_layers or ()))}."
+            )
         if self.learning_layers[-1] >= self.injection_layers[0]:
             raise InputError(
                 f"The learning range {_show(self.learning)} must end before the injection range "
@@ -68,8 +82,17 @@ class Settings:
 
     @property
     def injection_layers(self) -> list[int]:
-        """Layers the map is injected into."""
-        return list(range(self.injection[0], self.injection[1] + 1, self.stride))
+        """Layers the map is injected into: every stride-th of those with attention."""
+        return self._with_attention(self.injection)[:: self.stride]
+
+    @property
+    def row_layers(self) -> list[int]:
+        """Learning layers whose attention can be read; a layer without any is left out."""
+        return self._with_attention(self.learning)[:: self.stride]
+
+    def _with_attention(self, chosen: Range) -> list[int]:
+        layers = range(chosen[0], chosen[1] + 1)
+        return [n for n in layers if self.attention_layers is None or n in self.attention_layers]
 
     def sources(self) -> dict[int, int]:
         """The learning layer behind every injection layer.

@@ -56,9 +56,9 @@ class Trace:
         tokens: The generated tokens as text, length T.
         logprobs: Log-probability of each generated token, (T,), natural log.
         rows: Attention of the row that predicts each token to each image token, (T, L, H, N);
-            a row sums to at most 1.
+            a row sums to at most 1. NaN for layers that have no attention.
         mass: Share of that row on image / question / earlier answer / everything else,
-            (T, L, H, 4), sums to 1.
+            (T, L, H, 4), sums to 1; NaN as in `rows`.
         centres: Token centres (x, y), (N, 2), in [0, 1] image coordinates, NaN where a token is
             not on the image (newline and padding tokens).
         cells: Rectangle of each token (x0, y0, x1, y1), (N, 4), same coordinates and NaN rule.
@@ -88,6 +88,16 @@ class Trace:
     def num_layers(self) -> int:
         """Number of decoder layers L."""
         return self.rows.shape[1]
+
+    @property
+    def attention_layers(self) -> np.ndarray:
+        """Layers that have attention, in order."""
+        return np.flatnonzero(~np.isnan(self.mass[0, :, 0, 0]))
+
+    def nearest_layer(self, layer: int) -> int:
+        """The layer with attention that lies nearest to a layer."""
+        known = self.attention_layers
+        return int(known[np.abs(known - layer).argmin()])
 
     @property
     def num_heads(self) -> int:

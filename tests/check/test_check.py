@@ -1,4 +1,4 @@
-"""The 13 families do what they must, and a model that cannot is refused at load."""
+"""The families do what they must, and a model that cannot is refused at load."""
 
 import numpy as np
 import pytest

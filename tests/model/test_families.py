@@ -71,7 +71,7 @@ def test_the_page_learns_of_a_trace_what_is_unseen(backbone):
     )
     for trace in traces.values():
         assert trace.meta["layout"] == layout_of(backbone, (100, 60)).describe()
-        assert np.isfinite(trace.rows).all()
+        assert np.isfinite(trace.rows[:, list(backbone.attention_layers)]).all()
     for mixture in traces["vif"].mixtures:
         assert np.isclose(mixture.map.sum(), 1, atol=1e-5)
         assert not mixture.map[np.isnan(traces["vif"].cells).any(1)].any()

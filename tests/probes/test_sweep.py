@@ -66,7 +66,7 @@ def test_settings_reach_every_cell(session, image, method, changed):
         assert found.plain + found.change[span] == pytest.approx(expected, abs=5e-5)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "llava_next", "paligemma", "qwen2_5_vl"])
+@pytest.mark.parametrize("family", ["gemma3", "gemma4", "llava_next", "paligemma", "qwen2_5_vl"])
 def test_cells_are_single_runs_in_other_families(family):
     session, image = Session(tiny_backbone(family), tiny_adapter()), ramp_image((60, 40))
     words, answer = "what colour is the star ?", "red star"

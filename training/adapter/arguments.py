@@ -91,13 +91,23 @@ class VIFArguments:
             "box": self.box_weight,
         }
 
-    def plan(self, seed: int, step: int, num_layers: int) -> Plan:
-        """What a step does; it depends on (seed, step) alone."""
+    def plan(
+        self, seed: int, step: int, num_layers: int, attention_layers: tuple[int, ...] | None = None
+    ) -> Plan:
+        """What a step does; it depends on (seed, step) alone.
+
+        Args:
+            seed: Of the training.
+            step: Number of the step.
+            num_layers: Decoder layers of the model.
+            attention_layers: Which of them have attention, if not all have.
+        """
         drawn = seed * 1_000_003 + step
         generator = torch.Generator().manual_seed(drawn)
         prior = float(torch.rand((), generator=generator)) < self.prior_mix
+        settings = self._draw_settings(generator, num_layers)
         return Plan(
-            settings=self._draw_settings(generator, num_layers),
+            settings=replace(settings, attention_layers=attention_layers),
             posterior=not prior,
             noise=True,
             fixed_gate=step < self.gate_steps,

@@ -27,7 +27,7 @@ class VIFModel(nn.Module):
     """A backbone with its adapter in training.
 
     With a frozen backbone every image is read once for all its rows. A backbone that is trained
-    with the adapter, and one whose image sees the question, reads whole sequences.
+    with the adapter, and one that cannot read its image once, reads whole sequences.
 
     Attributes:
         tune: What is trained: one of `TUNES`.
@@ -38,7 +38,7 @@ class VIFModel(nn.Module):
         super().__init__()
         self.backbone, self.adapter, self.tune = backbone, adapter, tune
         self.vlm = backbone.model
-        self.whole = tune != "adapter" or backbone.family.sees_all
+        self.whole = tune != "adapter" or not backbone.reads_image_once
         if tune == "adapter":
             self.vlm.requires_grad_(False)
         if backbone.device.type == "cpu":

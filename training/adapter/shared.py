@@ -18,7 +18,7 @@ from training.adapter.losses import Answers, Outcome, answers_of
 from training.adapter.plan import Plan, gaps
 from training.adapter.steering import Enough, Injection, Mixer, Reader
 from vif.adapter import VIFAdapter
-from vif.model.attention import KEYWORD, Tap
+from vif.model.attention import KEYWORD, Tap, cache_keyword
 
 # A second pass over the rows has a price of its own; it must save this share of the padding.
 WORTH_SPLITTING = 0.15
@@ -101,10 +101,9 @@ def _read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> Prefix:
         vlm(
             **head,
             attention_mask=mask if is_padded or has_axes(vlm) else None,
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
-            **{KEYWORD: tap},
+            **{cache_keyword(vlm): cache, KEYWORD: tap},
         )
     states = {layer: image_states(shard, found) for layer, found in tap.states.items()}
     following = mask.sum(1)[None]
@@ -195,10 +194,9 @@ def _pass(
         input_ids=shard["ids"][rows, :length],
         attention_mask=mask,
         position_ids=positions if has_axes(vlm) else positions[0],
-        past_key_values=cache,
         use_cache=True,
         logits_to_keep=keep,
-        **{KEYWORD: tap},
+        **{cache_keyword(vlm): cache, KEYWORD: tap},
     )
 
 

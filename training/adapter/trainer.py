@@ -92,8 +92,12 @@ class VIFTrainer(Trainer):
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The weighted sum of all parts; DDP averages gradients, hence the number of processes."""
+        backbone = self.unwrapped.backbone
         plan = self.vif.plan(
-            self.args.seed, self.state.global_step, self.unwrapped.backbone.num_layers
+            self.args.seed,
+            self.state.global_step,
+            backbone.num_layers,
+            backbone.layers_to_steer,
         )
         parts, weights = model(inputs, plan), self.vif.loss_weights
         counts = num_items_in_batch.clamp_min(1)

@@ -24,27 +24,28 @@ LEAST_STRENGTH = LEAST_GAIN = 0.005
 CONTROLS = ("uniform", "random")
 
 
-def matched_strength(share: Sequence[float], base: Sequence[float]) -> np.ndarray:
+def matched_strength(share: Sequence[float | None], base: Sequence[float | None]) -> np.ndarray:
     """Strength of probability mixing that lifts the image's share from `base` to `share`.
 
     Solves (1 - s) base + s = share for s, per layer. A layer whose share the method lowers cannot
     be matched by adding image and is left alone.
 
     Args:
-        share: Mean share on the image under the method, by layer, (L,).
+        share: Mean share on the image under the method, by layer, (L,); None without attention.
         base: The same of the plain model.
 
     Returns:
-        (L,), in [0, 1], 0 where it would be under `LEAST_STRENGTH`.
+        (L,), in [0, 1], 0 where it would be under `LEAST_STRENGTH` and in layers without attention.
     """
-    share, base = np.asarray(share), np.asarray(base)
+    share, base = np.asarray(share, float), np.asarray(base, float)
     strength = ((share - base) / np.maximum(1 - base, 1e-9)).clip(0, 1)
-    return np.where(strength < LEAST_STRENGTH, 0.0, strength)
+    return np.where(strength >= LEAST_STRENGTH, strength, 0.0)
 
 
-def gives_more_image(share: Sequence[float], base: Sequence[float]) -> bool:
+def gives_more_image(share: Sequence[float | None], base: Sequence[float | None]) -> bool:
     """Whether a method gives the image more attention in all, on the mean of layers."""
-    return float(np.mean(share) - np.mean(base)) >= LEAST_GAIN
+    gain = np.asarray(share, float) - np.asarray(base, float)
+    return float(np.nanmean(gain)) >= LEAST_GAIN
 
 
 class MatchedTap(InjectingTap):

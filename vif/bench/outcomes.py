@@ -94,8 +94,8 @@ def summary(
         "broken": int((~right & before).sum()),
         "agree": _mean(np.array(same)),
         "pointing": _mean(np.array(pointing)) if pointing else None,
-        "share": [_mean(layer) for layer in np.stack([o.share for o in found], 1)],
-        "in_box": [_mean(layer) for layer in np.stack(in_box, 1)] if in_box else [],
+        "share": _by_layer([o.share for o in found]),
+        "in_box": _by_layer(in_box) if in_box else [],
         "right": "".join(str(int(value)) for value in right),
     }
 
@@ -134,6 +134,11 @@ def interval(values: np.ndarray, clusters: np.ndarray) -> list[float]:
     draws = rng.integers(len(sums), size=(RESAMPLES, len(sums)))
     means = sums[draws].sum(1) / counts[draws].sum(1)
     return [round(float(v), 5) for v in np.quantile(means, (0.025, 0.975))]
+
+
+def _by_layer(found: Sequence[np.ndarray]) -> list[float | None]:
+    """The mean of every layer; None for one that has no attention."""
+    return [None if np.isnan(layer).any() else _mean(layer) for layer in np.stack(found, 1)]
 
 
 def _mean(values: np.ndarray) -> float:

@@ -95,7 +95,8 @@ def _group(methods: Mapping[str, Any], group: str) -> str:
 def _layers(methods: Mapping[str, Any], key: str, title: str) -> str:
     depth = len(next(iter(methods.values()))["share"])
     rows = [
-        [name, *(f"{100 * value:.0f}" for value in found[key])] for name, found in methods.items()
+        [name, *("-" if value is None else f"{100 * value:.0f}" for value in found[key])]
+        for name, found in methods.items()
     ]
     return f"{title}\n" + _columns([["layer", *map(str, range(depth))], *rows])
 

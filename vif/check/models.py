@@ -135,12 +135,10 @@ def _processor(name: str, tiny: Tiny) -> ProcessorMixin:
         image_processor.image_seq_length = tiny.image_options["image_seq_length"]
     made = processor_class(name, tiny.vision.get("model_type"))
     made = made or getattr(transformers, _PROCESSORS[name])
-    return made(
-        image_processor=image_processor,
-        tokenizer=_tokenizer(tiny),
-        chat_template=_template(tiny) if tiny.has_template else None,
-        **tiny.processor_options,
-    )
+    parts = dict.fromkeys(getattr(made, "parts", ()))
+    parts |= {"image_processor": image_processor, "tokenizer": _tokenizer(tiny)}
+    template = _template(tiny) if tiny.has_template else None
+    return made(**parts, chat_template=template, **tiny.processor_options)
 
 
 _PROCESSORS = {

@@ -191,6 +191,8 @@ def plain_error(backbone: Backbone) -> float:
             do_sample=False,
             output_scores=True,
             return_dict_in_generate=True,
+            # Without it Gemma 4's last layers read one row, which rounds otherwise than many.
+            output_hidden_states=True,
         )
     finally:
         backbone.uninstall = attention.install(backbone.model)
@@ -234,7 +236,7 @@ def padding_error(backbone: Backbone) -> float:
         alone, own_rows = _answer(backbone, Recorder(Batch.make(backbone, [prompt])))
         for one, many in zip(alone.top, together.top, strict=False):
             errors.append(float((one[1][0] - many[1][i]).abs().max()))
-        first = backbone.num_layers
+        first = len(backbone.attention_layers)
         errors.append(_largest([row[0] for row in own_rows[:first]], [r[i] for r in rows[:first]]))
     return max(errors)
 
@@ -260,7 +262,7 @@ def _gradients(backbone: Backbone, batch: Batch) -> list[torch.Tensor]:
 
 def _answer(backbone: Backbone, tap: Recorder) -> tuple[Generated, list[torch.Tensor]]:
     generated = generate(backbone.model, dict(tap.batch.inputs), tap, STEPS)
-    return generated, [row for step in tap.rows for row in step]
+    return generated, [row for step in tap.rows for row in step if row is not None]
 
 
 def _difference(

@@ -84,13 +84,40 @@ _PALIGEMMA = {
 }
 
 
-def _qwen(config: str, text: str, patch: int, vision: dict[str, Any], **rope: Any) -> Tiny:
+# Every third layer attends, as every fourth does in the real models; the others are recurrent.
+_LINEAR = {
+    "layer_types": ["linear_attention", "linear_attention", "full_attention"] * (NUM_LAYERS // 3),
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
+_EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+_QWEN3_5_VISION = {
+    "depth": 2,
+    "intermediate_size": 64,
+    "out_hidden_size": HIDDEN,
+    "num_position_embeddings": 16,
+}
+_QWEN3_VISION = _QWEN3_5_VISION | {"depth": 3, "deepstack_visual_indexes": [0, 1]}
+_QWEN3_5_ROPE = {"mrope_interleaved": True, "partial_rotary_factor": 1.0}
+
+
+def _qwen(
+    config: str,
+    text: str,
+    patch: int,
+    vision: dict[str, Any],
+    more: dict[str, Any] | None = None,
+    **rope: Any,
+) -> Tiny:
     factor = (2 * patch) ** 2
     sizes = {"patch_size": patch, "spatial_merge_size": 2, "temporal_patch_size": 2}
     return Tiny(
         config,
         {},
-        {"model_type": text, "rope_parameters": _ROPE | rope},
+        {"model_type": text, "rope_parameters": _ROPE | rope, **(more or {})},
         {**sizes, "num_heads": 4, "hidden_size": HIDDEN, **vision},
         ("qwen2_vl", "Qwen2VLImageProcessorPil"),
         {
@@ -171,14 +198,27 @@ TINY = {
         "Qwen3VLConfig",
         "qwen3_vl_text",
         16,
-        {
-            "depth": 3,
-            "intermediate_size": 64,
-            "out_hidden_size": HIDDEN,
-            "num_position_embeddings": 16,
-            "deepstack_visual_indexes": [0, 1],
-        },
+        _QWEN3_VISION,
         mrope_interleaved=True,
+    ),
+    "qwen3_vl_moe": _qwen(
+        "Qwen3VLMoeConfig",
+        "qwen3_vl_moe_text",
+        16,
+        _QWEN3_VISION,
+        more=_EXPERTS | {"decoder_sparse_step": 2},
+        mrope_interleaved=True,
+    ),
+    "qwen3_5": _qwen(
+        "Qwen3_5Config", "qwen3_5_text", 16, _QWEN3_5_VISION, more=_LINEAR, **_QWEN3_5_ROPE
+    ),
+    "qwen3_5_moe": _qwen(
+        "Qwen3_5MoeConfig",
+        "qwen3_5_moe_text",
+        16,
+        _QWEN3_5_VISION,
+        more=_LINEAR | _EXPERTS | {"shared_expert_intermediate_size": 32},
+        **_QWEN3_5_ROPE,
     ),
     "smolvlm": _split("SmolVLM", 96),
     # 80 is no multiple of 32: the sizes are rounded twice, as with many real images.
@@ -216,6 +256,44 @@ TINY = {
         placeholder="<start_of_image>",
         tokens=_GEMMA_TOKENS,
         processor_options={"image_seq_length": 4},
+    ),
+    "gemma4": Tiny(
+        "Gemma4Config",
+        {"audio_config": None},
+        {
+            "model_type": "gemma4_text",
+            "sliding_window": 16,
+            "layer_types": ["sliding_attention", "full_attention"] * (NUM_LAYERS // 2),
+            "num_kv_shared_layers": 2,
+            "hidden_size_per_layer_input": 8,
+            "use_bidirectional_attention": "vision",
+            "global_head_dim": 2 * HIDDEN // NUM_HEADS,
+        },
+        {
+            "model_type": "gemma4_vision",
+            "hidden_size": HIDDEN,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "head_dim": 8,
+            "patch_size": 4,
+            "pooling_kernel_size": 2,
+            "position_embedding_size": 512,
+        },
+        ("gemma4", "Gemma4ImageProcessorPil"),
+        {"patch_size": 4, "pooling_kernel_size": 2, "max_soft_tokens": 70},
+        image_token="<|image|>",
+        placeholder="<|image|>",
+        tokens={
+            "boi_token": "<|image>",
+            "eoi_token": "<image|>",
+            "audio_token": "<|audio|>",
+            "boa_token": "<|audio>",
+            "eoa_token": "<audio|>",
+            "video_token": "<|video|>",
+        },
+        processor_options={"image_seq_length": 70},
     ),
     "paligemma": Tiny(text={"model_type": "gemma"}, **_PALIGEMMA),
     "paligemma2": Tiny(

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         context=item.context,
         boxes=boxes,
         look=boxes,
-        **vars(settings),
+        **settings.chosen,
     )
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
@@ -68,10 +68,14 @@ def run(args: argparse.Namespace) -> None:
         return
     for name, trace in traces.items():
         print(f"{name:<10} {trace.answer}")
-        print(f"{'':<10} share on the image by layer:", *found["attenuation"][name])
+        print(f"{'':<10} share on the image by layer:", *_shown(found["attenuation"][name]))
         if name in curves:
             values = np.stack(list(curves[name].values()))
             print(grid(list(curves[name]), range(values.shape[1]), values, ".3f", "layer"), "\n")
+
+
+def _shown(values: list[float | None]) -> list[str]:
+    return ["-" if value is None else str(value) for value in values]
 
 
 def by_name(curves: dict[str, np.ndarray]) -> dict[str, list[float | None]]:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     _check(args)
     session = load_session(args)
     settings = chosen_settings(args, session.defaults)
-    settings.check(session.num_layers)
+    session.checked(settings)
     check_options(_asked(args), settings)
     runs = []
     for text in args.text:

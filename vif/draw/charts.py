@@ -71,7 +71,8 @@ def attenuation(
     """Draws how much, how widely and, if known, how rightly each layer looks at the image.
 
     Args:
-        share: For each method the share of attention on the image by layer, (L,), in [0, 1].
+        share: For each method the share of attention on the image by layer, (L,), in [0, 1]; NaN
+            for a layer that has no attention.
         entropy: For each method the spread of that attention by layer, (L,), in [0, 1]: 0 is one
             image token, 1 is uniform.
         learning: First and last learning layer, shaded; None draws no range.
@@ -102,7 +103,7 @@ def attenuation(
         figure.update_yaxes(title=axis_title(unit), tickformat=tick_format, row=row, col=1)
     if asked:
         # A small object is a few per cent of the picture: on the full axis its curve would be flat.
-        top = 1.15 * max(0.02, *(float(np.max(values)) for values in asked.values()))
+        top = 1.15 * max(0.02, *(float(np.nanmax(values)) for values in asked.values()))
         figure.update_yaxes(range=[0, min(1.04, top)], dtick=None, nticks=5, row=len(panels), col=1)
     figure.update_xaxes(title=axis_title("decoder layer"), row=len(panels), col=1)
     figure.update_layout(height=_MARGINS + _PANEL_HEIGHT * len(panels))
@@ -113,9 +114,11 @@ def _line(method: str, position: int, values: np.ndarray, show_legend: bool) -> 
     """One curve; dashes and markers tell plain from the rest without colour."""
     colour = method_colour(method, position)
     is_plain = method == "plain"
+    # Layers without attention have no point; the line goes on to the next that has.
+    known = np.flatnonzero(~np.isnan(values))
     return go.Scatter(
-        x=list(range(len(values))),
-        y=[float(v) for v in values],
+        x=known.tolist(),
+        y=[float(v) for v in values[known]],
         name=method_label(method),
         legendgroup=method,
         showlegend=show_legend,

@@ -198,13 +198,13 @@ def head_divergence(divergence: np.ndarray, relative: bool = False) -> go.Figure
     """Draws how far every head's output moves when the image is taken away.
 
     Args:
-        divergence: (L, H), >= 0.
+        divergence: (L, H), >= 0; NaN is left empty.
         relative: Whether it is over the norm of the output; says so.
 
     Returns:
         A heatmap, layers upwards, that begins at 0, with its range printed.
     """
-    top = max(float(divergence.max()), 1e-9)
+    top = max(float(np.nanmax(divergence)), 1e-9)
     hover = "layer %{y}, head %{x}: %{z:.3f}<extra></extra>"
     figure = go.Figure(_heatmap(divergence, _SEQUENTIAL, (0, top), "VHD", hover))
     dress(figure)

@@ -41,7 +41,7 @@ def pick_map(
     Args:
         rows: Attention rows, (T, L, H, N), a row sums to at most 1.
         token: Index of the answer token, 0-based.
-        layer: Layer, 0-based, or None for the mean of all layers.
+        layer: Layer, 0-based, or None for the mean of all layers that have attention.
         head: Head, 0-based, or ``"mean"`` / ``"max"`` over heads.
         normalise: Divide by the sum, so that the map says where and not how much.
 
@@ -51,7 +51,8 @@ def pick_map(
     Raises:
         ValueError: If `head` is neither an index nor ``"mean"`` nor ``"max"``.
     """
-    picked = rows[token].mean(0) if layer is None else rows[token, layer]
+    attends = ~np.isnan(rows[token]).any((1, 2))
+    picked = rows[token][attends].mean(0) if layer is None else rows[token, layer]
     if head == "mean":
         values = picked.mean(0)
     elif head == "max":

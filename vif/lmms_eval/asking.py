@@ -89,7 +89,7 @@ class Asker:
         """
         self.session, self.method = session, methods.find(method)
         self.settings, self.batch_size = settings, batch_size
-        settings.check(session.num_layers)
+        session.checked(settings)
         check_options([self.method], settings)
         self._num_tokens: dict[tuple[int, int], int] = {}
 

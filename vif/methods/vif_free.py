@@ -10,7 +10,7 @@ from vif.adapter import VIFConfig
 from vif.adapter.em import fit_mixture
 from vif.adapter.mixture import MixtureParameters, render
 from vif.methods.base import Method, Request, register
-from vif.methods.maps.reading import last_rows
+from vif.methods.maps.reading import last_rows, learning_rows
 from vif.methods.vif import Choose, Draw, InjectingTap, own
 
 GENERIC = "Write a general description of the image."
@@ -72,18 +72,17 @@ class FreeTap(InjectingTap):
 
     def __init__(self, request: Request, choose: Choose = own) -> None:
         super().__init__(request, choose)
-        layers = request.settings.learning_layers
-        self.generic = last_rows(request, request.instead(GENERIC), layers)
+        self.layers = learning_rows(request)
+        self.generic = last_rows(request, request.instead(GENERIC), self.layers)
 
     @override
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         """Keeps the row; after the last learning layer of the prefill the map is made."""
         super().record(layer, row, first_key)
-        layers = self.request.settings.learning_layers
-        if self.position == 0 and layer == layers[-1]:
-            asked = torch.stack([self.rows[0][known] for known in layers], 1).numpy()
+        if self.position == 0 and layer == self.layers[-1]:
+            asked = torch.stack([self.rows[0][known] for known in self.layers], 1).numpy()
             draw = fitted(self.request, asked, self.generic)
-            self.inject(self.request.settings.injection_layers, layers[0], [draw])
+            self.inject(self.request.settings.injection_layers, self.layers[0], [draw])
 
 
 def fitted(request: Request, asked: np.ndarray, generic: np.ndarray) -> Draw:

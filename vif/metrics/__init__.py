@@ -13,6 +13,7 @@ from vif.metrics.amount import (
     half_depth,
     image_share,
     image_weights,
+    mean_weights,
     modality_dominance,
 )
 from vif.metrics.changes import divergence, mass_before_and_after, next_token_divergence
@@ -74,6 +75,7 @@ __all__ = [
     "map_component_entropy",
     "mass_before_and_after",
     "massive_dimensions",
+    "mean_weights",
     "modality_dominance",
     "near_box",
     "next_token_divergence",

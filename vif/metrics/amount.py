@@ -14,8 +14,9 @@ TINY = 1e-12
 def image_share(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> np.ndarray:
     """Share of attention on the image by layer, mean over heads, (L,), in [0, 1].
 
-    VAR_l = mean_h sum_{j in V} a_j (visual attention ratio; ClearSight, CVPR 2025). Without some
-    tokens it is what is left of the share; nothing is renormalised.
+    VAR_l = mean_h sum_{j in V} a_j (visual attention ratio; ClearSight, CVPR 2025); NaN in layers
+    that have no attention. Without some tokens it is what is left of the share; nothing is
+    renormalised.
 
     Args:
         trace: A trace.
@@ -37,7 +38,8 @@ def image_weights(trace: Trace, token: int = 0, without: np.ndarray | None = Non
         without: Image tokens that get 0, (N,) or (L, N) bool.
 
     Returns:
-        (L, N), rows sum to 1, or to 0 where a layer does not look at the image.
+        (L, N), rows sum to 1, or to 0 where a layer does not look at the image; NaN in layers
+        that have no attention.
     """
     rows = trace.rows[token].astype(np.float64).mean(1)
     if without is not None:
@@ -45,23 +47,29 @@ def image_weights(trace: Trace, token: int = 0, without: np.ndarray | None = Non
     return rows / np.maximum(rows.sum(-1, keepdims=True), TINY)
 
 
+def mean_weights(trace: Trace, token: int = 0) -> np.ndarray:
+    """The mean of `image_weights` over all layers that have attention, (N,)."""
+    return image_weights(trace, token)[trace.attention_layers].mean(0)
+
+
 def attenuation(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> float:
     """1 - share on the image in the last quarter of layers / largest share of any layer.
 
     Near 1 the deep layers no longer look at the image; negative is impossible.
     """
-    share = image_share(trace, token, without)
+    share = image_share(trace, token, without)[trace.attention_layers]
     last = share[-max(1, len(share) // 4) :].mean()
     return float(1 - last / max(share.max(), TINY))
 
 
 def half_depth(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> int | None:
     """First layer after the largest share from which the share stays under half of it, or None."""
-    share = image_share(trace, token, without)
+    layers = trace.attention_layers
+    share = image_share(trace, token, without)[layers]
     top = int(share.argmax())
     above = np.flatnonzero(share[top:] >= share[top] / 2)
-    layer = top + int(above[-1]) + 1
-    return layer if layer < len(share) else None
+    after = top + int(above[-1]) + 1
+    return int(layers[after]) if after < len(layers) else None
 
 
 def modality_dominance(

@@ -43,7 +43,8 @@ def total_sensitivity(divergence: np.ndarray, top: int) -> float:
     """T-VHD = sum_l of the `top` largest VHD of layer l (arXiv 2412.13949).
 
     Args:
-        divergence: Of `sensitivity`, (L, H).
+        divergence: Of `sensitivity`, (L, H); layers of NaN count nothing.
         top: Heads per layer, >= 1.
     """
-    return float(np.sort(divergence, 1)[:, -top:].sum())
+    known = divergence[~np.isnan(divergence).any(1)]
+    return float(np.sort(known, 1)[:, -top:].sum())

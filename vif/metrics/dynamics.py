@@ -23,8 +23,11 @@ def token_entropy(dynamics: np.ndarray) -> np.ndarray:
     High: attended in every layer alike, which AIF calls unimportant; low: only in some.
 
     Args:
-        dynamics: d, (..., L, N), >= 0. A token that no layer attends to counts as even.
+        dynamics: d, (..., L, N), >= 0, NaN in layers that have no attention. A token that no layer
+            attends to counts as even.
     """
+    attends = ~np.isnan(np.moveaxis(dynamics, -2, 0)).reshape(dynamics.shape[-2], -1).any(1)
+    dynamics = dynamics[..., attends, :]
     total = dynamics.sum(-2, keepdims=True)
     q = np.where(total > 0, dynamics / np.maximum(total, TINY), 1 / dynamics.shape[-2])
     return 0.0 - (q * np.log(np.maximum(q, TINY))).sum(-2)

@@ -67,7 +67,10 @@ def component_entropy(
     Low is one blob; unlike `visual_entropy` it changes when tokens change places.
     """
     maps = image_weights(trace, token, without)[:, base_grid(trace)]
-    return np.array([map_component_entropy(one) for one in maps])
+    found = np.full(len(maps), np.nan)
+    for layer in trace.attention_layers:
+        found[layer] = map_component_entropy(maps[layer])
+    return found
 
 
 def map_component_entropy(grid: np.ndarray) -> float:

@@ -46,6 +46,13 @@ def by_layer(
             "in_box": place.in_box_mass(trace, truth, token, without),
             "lift": place.lift(trace, truth, token, without),
             "window_ratio": place.window_ratio(trace, boxes[0], token),
-            "pointing": place.pointing(trace, boxes, token, 1, without).astype(float),
+            "pointing": _known(trace, place.pointing(trace, boxes, token, 1, without)),
         }
     return curves
+
+
+def _known(trace: Trace, hits: np.ndarray) -> np.ndarray:
+    """Hits by layer as numbers; NaN in layers that have no attention."""
+    found = np.full(len(hits), np.nan)
+    found[trace.attention_layers] = hits[trace.attention_layers]
+    return found

@@ -7,7 +7,8 @@ of the model or a context variable), so two requests at once cannot meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Container
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from vif.model.rows import Mix, apply_mix, eager, last_row, mix_row, steered_row
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
 NAME = "vif_rows"
 KEYWORD = "vif"
+# What transformers calls the keys and values of what was read before: since 5.24, and until then.
+CACHE_NAMES = ("cache", "past_key_values")
 
 
 class Tap:
@@ -163,7 +166,7 @@ def install(model: nn.Module) -> Callable[[], None]:
 def watch(model: nn.Module) -> Callable[[], None]:
     """Makes the decoder tell taps when a pass begins and what each layer puts out.
 
-    The hooks hold no state and do nothing in a call without a tap.
+    The hooks hold no state and change no number in a call without a tap.
 
     Returns:
         A function that removes them.
@@ -187,15 +190,29 @@ def select(model: nn.Module, name: str) -> None:
     model.set_attn_implementation({"text_config": name} if has_parts else name)
 
 
-def _begin(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+def cache_keyword(model: nn.Module) -> str:
+    """The keyword by which a model's forward takes a cache."""
+    return cache_name(inspect.signature(model.forward).parameters) or CACHE_NAMES[-1]
+
+
+def cache_name(kwargs: Container[str]) -> str | None:
+    """Under which name keyword arguments hold a cache, None if they hold none."""
+    return next((name for name in CACHE_NAMES if name in kwargs), None)
+
+
+def _begin(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
     tap = kwargs.get(KEYWORD)
-    if tap is None:
-        return
-    inputs = kwargs.get("inputs_embeds")
-    inputs = kwargs.get("input_ids", args[0] if args else None) if inputs is None else inputs
-    cache = kwargs.get("past_key_values")
-    tap.position = int(cache.get_seq_length()) if cache is not None else 0
-    tap.begin(tap.position, inputs.shape[1])
+    if tap is not None:
+        inputs = kwargs.get("inputs_embeds")
+        inputs = kwargs.get("input_ids", args[0] if args else None) if inputs is None else inputs
+        name = cache_name(kwargs)
+        cache = None if name is None else kwargs[name]
+        tap.position = int(cache.get_seq_length()) if cache is not None else 0
+        tap.begin(tap.position, inputs.shape[1])
+    if "logits_to_keep" not in kwargs:
+        return None
+    # Gemma 4's last layers would read only the rows whose logits are kept: all, here.
+    return args, {name: value for name, value in kwargs.items() if name != "logits_to_keep"}
 
 
 def _report(layer: int) -> Callable[[nn.Module, tuple, dict[str, Any]], None]:

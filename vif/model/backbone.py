@@ -23,6 +23,8 @@ from vif.trace import MASS_PARTS
 
 # What a processor makes of the text; everything else is made of the image.
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+# The names by which transformers' configurations call layers without softmax attention.
+_WITHOUT_ATTENTION = ("linear_attention", "conv", "moe")
 IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
 
 
@@ -60,7 +62,12 @@ class Prompt:
 
 
 class Backbone:
-    """A loaded model with its processor; shared by all requests, changed by none."""
+    """A loaded model with its processor; shared by all requests, changed by none.
+
+    Attributes:
+        attention_layers: Layers with softmax attention, in order; the others, linear attention or
+            convolutions, have no rows to record or to steer.
+    """
 
     def __init__(self, model: nn.Module, processor: Any, name: str) -> None:
         """Installs the attention function and checks that every layer goes through it.
@@ -78,7 +85,7 @@ class Backbone:
         self.special_tokens = tuple(dict.fromkeys(special))
         self.uninstall = _install(model, name)
         try:
-            _probe(self)
+            self.attention_layers = _probe(self)
         except InputError:
             self.uninstall()
             raise
@@ -87,6 +94,18 @@ class Backbone:
     def num_layers(self) -> int:
         """Decoder layers."""
         return self.text_config.num_hidden_layers
+
+    @property
+    def layers_to_steer(self) -> tuple[int, ...] | None:
+        """`attention_layers` where some layers have none, else None: all of them can be steered."""
+        is_full = len(self.attention_layers) == self.num_layers
+        return None if is_full else self.attention_layers
+
+    @property
+    def reads_image_once(self) -> bool:
+        """Whether keys and values of the image, layer by layer, are all that text needs of it."""
+        shares_keys = getattr(self.text_config, "num_kv_shared_layers", 0)
+        return self.layers_to_steer is None and not shares_keys and not self.family.sees_all
 
     @property
     def num_heads(self) -> int:
@@ -267,8 +286,19 @@ def _install(model: nn.Module, name: str) -> Callable[[], None]:
         ) from error
 
 
-def _probe(backbone: Backbone) -> None:
-    """One text-only forward that must report every layer; a model that does not fails closed."""
+def _probe(backbone: Backbone) -> tuple[int, ...]:
+    """One text-only forward that must report every layer; a model that does not fails closed.
+
+    Returns:
+        The layers that recorded their attention: all but those that by the configuration have none.
+    """
+    layers = set(range(backbone.num_layers))
+    without = _layers_without_attention(backbone.text_config)
+    if without >= layers:
+        raise InputError(
+            f"{backbone.name} cannot be used: none of its layers has softmax attention, so there "
+            "is nothing to record or to steer."
+        )
     probe = _Probe()
     ids = torch.tensor([backbone._ids("a b")], device=backbone.device)
     try:
@@ -279,8 +309,7 @@ def _probe(backbone: Backbone) -> None:
             f"{backbone.name} cannot be used: its layers do not pass on what records attention "
             f"({error})."
         ) from error
-    layers = set(range(backbone.num_layers))
-    if missing := sorted(layers - probe.recorded):
+    if missing := sorted(layers - probe.recorded - without):
         raise InputError(
             f"{backbone.name} cannot be used: layers {missing} do not go through transformers' "
             "attention interface, so their attention can be neither recorded nor steered."
@@ -290,3 +319,10 @@ def _probe(backbone: Backbone) -> None:
             f"{backbone.name} cannot be used: layers {missing} do not report their output, so no "
             "map can be read from them."
         )
+    return tuple(sorted(probe.recorded))
+
+
+def _layers_without_attention(text_config: Any) -> set[int]:
+    """Layers that by the configuration are no softmax attention: recurrent, or convolutions."""
+    types = getattr(text_config, "layer_types", None) or ()
+    return {layer for layer, kind in enumerate(types) if kind in _WITHOUT_ATTENTION}

@@ -25,6 +25,7 @@ class Batch:
         question: The rows a latent reads: the question and what follows it, (B, S) bool.
         parts: What every position is, (B, S), an index into `MASS_PARTS`.
         first_row: First row after the image, (B,).
+        num_layers: Decoder layers of the model.
     """
 
     prompts: list[Prompt]
@@ -34,6 +35,7 @@ class Batch:
     question: torch.Tensor
     parts: torch.Tensor
     first_row: torch.Tensor
+    num_layers: int
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -74,6 +76,7 @@ class Batch:
             question=question.to(device),
             parts=parts.to(device),
             first_row=columns.max(1).values.to(device) + 1,
+            num_layers=backbone.num_layers,
         )
 
 

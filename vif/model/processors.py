@@ -1,8 +1,8 @@
 """Processors of text and images.
 
 Several families' processors cannot be made without torchvision, only because they could read
-videos too. Nothing here reads a video, so that part is left out and images are prepared by Pillow:
-the same pixels on every machine.
+videos too. Nothing here reads videos or sound, so these parts are left out and images are prepared
+by Pillow: the same pixels on every machine.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from typing import Any
 
 from transformers import AutoConfig, AutoProcessor, ProcessorMixin
 
-# Where transformers keeps the processors that have a video part to be left out.
+# Where transformers keeps the processors that have parts for videos or sound to be left out.
 # SmolVLM's differs from Idefics 3's in videos alone.
 _IMAGE_ONLY = {
     "llava_onevision": ("llava_onevision", "LlavaOnevisionProcessor"),
     "qwen2_vl": ("qwen2_vl", "Qwen2VLProcessor"),
     "qwen2_5_vl": ("qwen2_5_vl", "Qwen2_5_VLProcessor"),
     "qwen3_vl": ("qwen3_vl", "Qwen3VLProcessor"),
+    "qwen3_vl_moe": ("qwen3_vl", "Qwen3VLProcessor"),
+    "qwen3_5": ("qwen3_vl", "Qwen3VLProcessor"),
+    "qwen3_5_moe": ("qwen3_vl", "Qwen3VLProcessor"),
+    "gemma4": ("gemma4", "Gemma4Processor"),
     "smolvlm": ("idefics3", "Idefics3Processor"),
     "internvl": ("internvl", "InternVLProcessor"),
 }
@@ -92,13 +96,33 @@ def processor_class(model_type: str, vision_type: str | None) -> type[ProcessorM
         return None
     folder, name = _IMAGE_ONLY[model_type]
     module = importlib.import_module(f"transformers.models.{folder}.processing_{folder}")
-    return _without_videos(getattr(module, name))
+    return _image_only(getattr(module, name))
 
 
-def _without_videos(base: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    """The class itself if it has no video part."""
-    parts = [part for part in base.get_attributes() if part != "video_processor"]
-    if parts == base.get_attributes():
+class _ImageOnly(ProcessorMixin):
+    """Stands between a processor and `ProcessorMixin`: parts that are left out come in as None."""
+
+    # All parts of the processor, in the order of its arguments.
+    parts: tuple[str, ...]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        given = dict(zip(self.parts, args, strict=False)) | kwargs
+        left_out = set(self.parts) - set(self.get_attributes())
+        super().__init__(**{name: part for name, part in given.items() if name not in left_out})
+
+    @classmethod
+    def _get_arguments_from_pretrained(cls, *args: Any, **kwargs: Any) -> list[Any]:
+        kept = super()._get_arguments_from_pretrained(*args, **kwargs)
+        given = dict(zip(cls.get_attributes(), kept, strict=True))
+        return [given.get(part) for part in cls.parts]
+
+
+def _image_only(base: type[ProcessorMixin]) -> type[ProcessorMixin]:
+    """The class without its parts for videos and sound; the class itself if it has none."""
+    parts = base.get_attributes()
+    kept = [part for part in parts if part in ("image_processor", "tokenizer")]
+    if kept == parts:
         return base
     # The name is what transformers writes into saved files and compares.
-    return type(base.__name__, (base,), {"get_attributes": classmethod(lambda _: parts)})
+    members = {"get_attributes": classmethod(lambda _: kept), "parts": tuple(parts)}
+    return type(base.__name__, (base, _ImageOnly), members)

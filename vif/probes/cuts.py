@@ -9,7 +9,9 @@ import torch
 from torch.nn.functional import pad
 from typing_extensions import override
 
+from vif.errors import InputError
 from vif.model.attention import Tap
+from vif.model.backbone import Backbone
 from vif.model.edits import Edit, Rows
 from vif.probes.prefix import Reading
 
@@ -40,6 +42,16 @@ def whole_image(reading: Reading) -> torch.Tensor:
     columns = reading.batch.columns[0].cpu()
     positions = torch.arange(reading.length)
     return (positions >= columns.min()) & (positions <= columns.max())
+
+
+def check_hideable(backbone: Backbone) -> None:
+    """Raises `InputError` unless cutting attention takes the image from the text altogether."""
+    if backbone.layers_to_steer is not None:
+        raise InputError(
+            f"{backbone.name} cannot have its image hidden: its layers without attention hand it "
+            "on to the text as well, so cutting attention does not take it away. Choose a model "
+            "whose layers all have attention, or look at single flows with the knockout."
+        )
 
 
 class CutTap(Tap):

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from vif.errors import InputError
-from vif.metrics import image_weights
+from vif.metrics import image_weights, mean_weights
 from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap, whole_image
+from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
 from vif.session import Session
 from vif.trace import Trace
@@ -87,6 +87,7 @@ def deletion_curve(
     """
     shares = np.asarray(shares, float)
     _check(shares, draws)
+    check_hideable(session.backbone)
     reading = open_reading(session, image, question, context)
     number = reading.batch.columns.shape[1]
     weights = np.asarray(weights, float)
@@ -142,14 +143,14 @@ def map_of(trace: Trace, layers: Sequence[int] | None = None) -> np.ndarray:
 
     Args:
         trace: A trace.
-        layers: Of the attention; all by default.
+        layers: Of the attention; all that have any by default.
 
     Returns:
         (N,), the mean over injection layers or over `layers`.
     """
     if trace.mixtures:
         return np.mean([mixture.map for mixture in trace.mixtures], 0)
-    return image_weights(trace)[list(layers) if layers is not None else slice(None)].mean(0)
+    return mean_weights(trace) if layers is None else image_weights(trace)[list(layers)].mean(0)
 
 
 def _check(shares: np.ndarray, draws: int) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap, whole_image
+from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
 from vif.session import Session
 
@@ -63,8 +63,10 @@ def exit_sweep(
         progress: Called with (variants done, variants in all).
 
     Raises:
+        InputError: If some layers have no attention: they would hand the image on.
         Cancelled: If `cancel` was set.
     """
+    check_hideable(session.backbone)
     num_layers = session.num_layers
     reading = open_reading(session, image, question, context)
     watched = reading.answer(answer)

@@ -31,7 +31,7 @@ class HeadDivergence(Result):
     """How far head outputs move when the image is taken out of the prompt.
 
     Attributes:
-        divergence: VHD, (L, H), >= 0.
+        divergence: VHD, (L, H), >= 0; NaN in layers that have no attention.
         relative: VHD over the norm of the output with the image, (L, H).
         top: Heads per layer in `total`.
         total: T-VHD, the sum over layers of the `top` largest.
@@ -85,13 +85,17 @@ def head_divergence(
             raise Cancelled
         tap = _Outputs()
         open_stream(backbone.model, inputs).advance(tap)
-        outputs.append(torch.stack(tap.found).numpy())
+        outputs.append(tap.found)
         if progress is not None:
             progress(done, len(prompts))
-    divergence = sensitivity(*outputs)
+    divergence, relative = np.full((2, backbone.num_layers, backbone.num_heads), np.nan)
+    # One by one: heads need not be as wide in every layer.
+    for layer, with_image in outputs[0].items():
+        pair = with_image[None], outputs[1][layer][None]
+        divergence[layer], relative[layer] = sensitivity(*pair), sensitivity(*pair, relative=True)
     return HeadDivergence(
         divergence=divergence,
-        relative=sensitivity(*outputs, relative=True),
+        relative=relative,
         top=top,
         total=total_sensitivity(divergence, top),
     )
@@ -101,7 +105,7 @@ class _Outputs(Tap):
     """Keeps what the heads of every layer put out in the last row, (H, D) each."""
 
     def __init__(self) -> None:
-        self.found: list[torch.Tensor] = []
+        self.found: dict[int, np.ndarray] = {}
 
     @override
     def edit(self, layer: int) -> Edit:
@@ -109,11 +113,11 @@ class _Outputs(Tap):
 
 
 class _Keep(Edit):
-    def __init__(self, found: list[torch.Tensor]) -> None:
+    def __init__(self, found: dict[int, np.ndarray]) -> None:
         super().__init__(None)
         self.found = found
 
     @override
     def output(self, out: torch.Tensor, layer: int) -> torch.Tensor:
-        self.found.append(out[0, -1].float().cpu())
+        self.found[layer] = out[0, -1].float().cpu().numpy()
         return out

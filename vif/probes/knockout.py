@@ -75,7 +75,8 @@ def knockout(
     chat format, which would otherwise pass on what they saw; "last" is the row that predicts the
     first answer token; "image" is everything from its first token to its last, as the row breaks
     between them have read it too; "object" is every image token that touches a box, "non-object"
-    the rest of the image.
+    the rest of the image. In layers without attention there are no edges to cut, and what they hand
+    on stays.
 
     Args:
         session: The model.

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from vif.errors import InputError
-from vif.model.attention import KEYWORD, Tap
+from vif.model.attention import KEYWORD, Tap, cache_name
 from vif.model.backbone import TEXT_INPUTS, Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, generate, open_stream
@@ -170,11 +170,8 @@ class Reading:
             self._prefix = stream.kwargs
             self._ids = stream.ids
         kwargs = {name: _repeated(name, value, rows) for name, value in self._prefix.items()}
-        # A pass puts new tensors into the layers of its cache, so a shallow copy leaves ours alone.
-        cache = copy.copy(self._prefix["past_key_values"])
-        cache.layers = [copy.copy(layer) for layer in cache.layers]
-        cache.batch_repeat_interleave(rows)
-        return self._ids.expand(rows, -1), kwargs | {"past_key_values": cache}
+        name = cache_name(self._prefix)
+        return self._ids.expand(rows, -1), kwargs | {name: _widened(self._prefix[name], rows)}
 
     def _forward(
         self,
@@ -200,10 +197,31 @@ class Reading:
         if self._start == 0:
             return WHOLE_ROWS
         _, kwargs = self._opened(1)
-        layers = kwargs["past_key_values"].layers
-        size = sum(t.numel() * t.element_size() for x in layers for t in (x.keys, x.values))
+        size = sum(t.numel() * t.element_size() for t in _tensors(kwargs[cache_name(kwargs)]))
         grown = size * self.length / self._start
         return int(min(PASS_ROWS, max(1, PASS_BYTES // grown)))
+
+
+def _widened(cache: Any, rows: int) -> Any:
+    """So many copies of a cache of one row, as one cache; the given one is left as it is."""
+    cache = copy.copy(cache)
+    # Attention puts new tensors into its layers, linear attention writes into those it has.
+    cache.layers = [
+        copy.deepcopy(layer) if hasattr(layer, "recurrent_states") else copy.copy(layer)
+        for layer in cache.layers
+    ]
+    cache.reorder_cache(torch.zeros(rows, dtype=torch.long))
+    return cache
+
+
+def _tensors(cache: Any) -> list[torch.Tensor]:
+    """What the layers of a cache hold: keys and values, or the states of linear attention."""
+    held: list[Any] = []
+    for layer in cache.layers:
+        held += [getattr(layer, "keys", None), getattr(layer, "values", None)]
+        for states in (getattr(layer, "conv_states", {}), getattr(layer, "recurrent_states", {})):
+            held += states.values()
+    return [tensor for tensor in held if isinstance(tensor, torch.Tensor)]
 
 
 def _until(name: str, value: Any, stop: int) -> Any:

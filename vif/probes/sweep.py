@@ -38,7 +38,8 @@ class Sweep(Result):
         answer: The answer that is watched.
         plain: Its log-probability without injection, natural log.
         change: Log-probability with injection into layers start to end, less `plain`,
-            (L, L) by start and end; NaN where the end comes before the start.
+            (L, L) by start and end; NaN where the end comes before the start, and for layers
+            without attention.
         best: Start and end of the largest change.
         learning: The learning range; a range that starts at or before its end uses the map as it
             was read in the plain pass, which outside a sweep would cost a pass of its own.
@@ -85,8 +86,9 @@ def sweep(
         InputError: If the method does not inject a map or lacks what it needs.
         Cancelled: If `cancel` was set.
     """
-    last = session.num_layers - 1
-    settings = replace(settings or session.defaults, injection=(last, last))
+    layers = session.backbone.attention_layers
+    last = layers[-1]
+    settings = session.checked(replace(settings or session.defaults, injection=(last, last)))
     check_options([method], settings)
     item = (open_image(image), question, context, boxes)
     # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
@@ -94,8 +96,7 @@ def sweep(
     reading = Reading(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)
     watched = _watch(reading, sources, answer)
-    layers = range(session.num_layers)
-    ranges = [(start, end) for start in layers for end in layers[start:]]
+    ranges = [(start, end) for start in layers for end in layers if start <= end]
     variants = [{}] + [_mixes(sources, settings, span) for span in ranges]
     steer_answer = settings.phase == "both"
     found = reading.logprobs(
@@ -162,8 +163,8 @@ def _mixes(
     """What a range injects, layer by layer."""
     if (given := sources.get(None)) is not None:
         # Prepared for every stride-th layer, and the same in all of them.
-        layers = replace(settings, injection=span).injection_layers
-        return {layer: given.mixes[layer - layer % settings.stride] for layer in layers}
+        mix = next(iter(given.mixes.values()))
+        return dict.fromkeys(replace(settings, injection=span).injection_layers, mix)
     origin = replace(settings, injection=span).sources()
     return {layer: sources[source].mixes[layer] for layer, source in origin.items()}
 

@@ -8,6 +8,7 @@ import torch
 from typing_extensions import override
 
 from vif.methods.base import Request
+from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.edits import Edit
 from vif.recording import Recorder
@@ -30,15 +31,23 @@ class EditingTap(Recorder):
         return self.edits.get(layer)
 
 
-def published_layers(first: int, last: int, num_layers: int) -> range:
+def published_layers(first: int, last: int, backbone: Backbone) -> list[int]:
     """Layers `first` to `last` of 32, inclusive, as the same fractions of another depth.
 
-    Published ranges that begin after the first layer leave it alone at any depth, too.
+    Published ranges that begin after the first layer leave it alone at any depth, too. Layers
+    without attention are left out; where all would be, the nearest one with attention stands in.
     """
+    num_layers = backbone.num_layers
     start = max(round(first * num_layers / PUBLISHED_DEPTH), min(first, 1))
     stop = round((last + 1) * num_layers / PUBLISHED_DEPTH)
     start = min(start, num_layers - 1)
-    return range(start, max(stop, start + 1))
+    chosen = [n for n in range(start, max(stop, start + 1)) if n in backbone.attention_layers]
+    return chosen or [nearest_layer(start, backbone)]
+
+
+def nearest_layer(layer: int, backbone: Backbone) -> int:
+    """The layer with attention that lies nearest to a layer, the deeper of two."""
+    return min(reversed(backbone.attention_layers), key=lambda known: abs(known - layer))
 
 
 def first_tokens(batch: Batch) -> torch.Tensor:

@@ -14,7 +14,7 @@ from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Option, Request
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
-from vif.methods.maps.reading import Enough, last_rows, token_dynamics
+from vif.methods.maps.reading import Enough, last_rows, learning_rows, token_dynamics
 from vif.methods.vif import MixingTap
 from vif.methods.vif_free import GENERIC, fitted
 from vif.metrics import token_entropy
@@ -107,7 +107,7 @@ def learned(request: Request) -> torch.Tensor:
 )
 def free(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
-    layers = request.settings.learning_layers
+    layers = learning_rows(request)
     batches = request.batch, request.instead(GENERIC)
     return fitted(request, *(last_rows(request, batch, layers) for batch in batches)).map
 
@@ -136,7 +136,7 @@ def relative(request: Request) -> torch.Tensor:
     of 28 (25 of 32) for Qwen2.5-VL.
     """
     layer = int(request.options["layer"])
-    layers = published_layers(layer, layer, request.backbone.num_layers)[:1]
+    layers = published_layers(layer, layer, request.backbone)[:1]
     asked, generic = (
         last_rows(request, batch, layers) for batch in (request.batch, request.instead(GENERIC))
     )
@@ -158,7 +158,7 @@ CONTRAST_LAYERS = (20, 25)
 )
 def contrast(request: Request) -> torch.Tensor:
     """CARVE's contrast (arXiv 2509.06461) of the last prompt row, layers 20 to 25 of 32."""
-    layers = published_layers(*CONTRAST_LAYERS, request.backbone.num_layers)
+    layers = published_layers(*CONTRAST_LAYERS, request.backbone)
     asked, generic = (
         last_rows(request, batch, layers) for batch in (request.batch, request.instead(GENERIC))
     )

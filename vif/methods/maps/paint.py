@@ -122,7 +122,7 @@ class PAINT(Method):
             is_patch = scores[:, 2] > 0
             local, summary = salient_tokens(scores[is_patch, :2], options["local"])
             boost[i, is_patch] = options["alpha"] * local.float() + options["beta"] * summary
-        layers = published_layers(2, 31, request.backbone.num_layers)
+        layers = published_layers(2, 31, request.backbone)
         return EditingTap(request, dict.fromkeys(layers, PAINTEdit(request, boost)))
 
 

@@ -52,7 +52,7 @@ class ACTTap(EditingTap):
 
     def __init__(self, request: Request, heads: Mapping[int, Sequence[int]] | None = None) -> None:
         if heads is None:
-            layers = published_layers(2, 30, request.backbone.num_layers)
+            layers = published_layers(2, 30, request.backbone)
             edits = {layer: ACTEdit(request) for layer in layers}
         else:
             edits = {layer: ACTEdit(request, chosen) for layer, chosen in heads.items()}

@@ -107,7 +107,7 @@ class CARVE(Method):
     def tap(self, request: Request) -> Recorder:
         """Two answers, then a plain answer about the refined picture."""
         options = request.options
-        layers = published_layers(*CONTRAST_LAYERS, request.backbone.num_layers)
+        layers = published_layers(*CONTRAST_LAYERS, request.backbone)
         steps = int(options["steps"])
         asked = answer_rows(request, request.batch, layers, steps)
         # Steps that only one of the answers has are not compared: no need to make them.

@@ -91,5 +91,5 @@ class CMAI(Method):
     @override
     def tap(self, request: Request) -> EditingTap:
         """Works on any model."""
-        layers = published_layers(1, 31, request.backbone.num_layers)
+        layers = published_layers(1, 31, request.backbone)
         return EditingTap(request, {layer: CMAIEdit(request) for layer in layers})

@@ -65,7 +65,7 @@ class PAI(Method):
     @override
     def tap(self, request: Request) -> PAITap:
         """Edits attention, opens the branch."""
-        layers = published_layers(*LAYERS, request.backbone.num_layers)
+        layers = published_layers(*LAYERS, request.backbone)
         edits = dict.fromkeys(layers, Amplify(request, request.options["alpha"]))
         guided = request.options["gamma"] != 1
         return PAITap(request, [request.without_image()] if guided else [], edits)

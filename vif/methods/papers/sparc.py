@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from vif.errors import InputError
 from vif.methods.base import Method, Option, Request, register
-from vif.methods.edits.tap import EditingTap
+from vif.methods.edits.tap import EditingTap, nearest_layer
 from vif.model.edits import Edit, Rows
 
 NOTHING = "No image token was selected: SPARC is made for long answers."
@@ -62,7 +62,7 @@ class SPARCTap(EditingTap):
 
     def __init__(self, request: Request) -> None:
         depth = request.backbone.num_layers
-        watched = min(int(request.options["depth"] * depth), depth - 1)
+        watched = nearest_layer(int(request.options["depth"] * depth), request.backbone)
         self.whole = SPARCEdit(request, watched)
         super().__init__(request, dict.fromkeys(range(depth), self.whole))
         for notes in self.notes:

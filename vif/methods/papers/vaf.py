@@ -57,5 +57,5 @@ class VAF(Method):
     @override
     def tap(self, request: Request) -> EditingTap:
         """Works on any model."""
-        layers = published_layers(9, 14, request.backbone.num_layers)
+        layers = published_layers(9, 14, request.backbone)
         return EditingTap(request, {layer: VAFEdit(request) for layer in layers})

@@ -43,9 +43,8 @@ class VARTap(EditingTap):
     """
 
     def __init__(self, request: Request) -> None:
-        depth = request.backbone.num_layers
         # The paper spares the last layer; so do we. The released code means to, but does not.
-        layers = range(published_layers(2, 30, depth).start, depth - 1)
+        layers = published_layers(2, 31, request.backbone)[:-1]
         super().__init__(request, {layer: VAREdit(request) for layer in layers})
         self.first = first_tokens(request.batch)
         for notes in self.notes:

@@ -8,7 +8,7 @@ import torch
 from typing_extensions import override
 
 from vif.methods.base import Method, Option, Request, register
-from vif.methods.edits.tap import EditingTap, published_layers
+from vif.methods.edits.tap import EditingTap, nearest_layer, published_layers
 from vif.model.attention import Tap
 from vif.model.edits import Edit
 from vif.model.generation import generate
@@ -110,8 +110,6 @@ class VHR(Method):
     @override
     def tap(self, request: Request) -> EditingTap:
         """Works on any model; answers the prompt without its image first."""
-        depth = request.backbone.num_layers
-        last = published_layers(18, 31, depth)
-        layers = {min(1, depth - 1), *last}
+        layers = {nearest_layer(1, request.backbone), *published_layers(18, 31, request.backbone)}
         without = outputs_without_image(request)
         return EditingTap(request, {layer: VHREdit(request, without[layer]) for layer in layers})

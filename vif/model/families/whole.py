@@ -34,6 +34,15 @@ def qwen_grid(picture: Picture) -> Layout:
     return _one_block(picture, rows, columns, grid_cells(rows, columns))
 
 
+def pooled_grid(picture: Picture) -> Layout:
+    """Gemma 4: the image resized to whole pooled patches, whose places come with it."""
+    places = picture.inputs["image_position_ids"][0]
+    columns, rows = (places.amax(0) + 1).tolist()
+    pool = picture.config.vision_config.pooling_kernel_size
+    rows, columns = rows // pool, columns // pool
+    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+
+
 def resized_grid(picture: Picture) -> Layout:
     """Pixtral's vision tower: rows of patches, each followed by a break that is no image token."""
     height, width = picture.inputs["image_sizes"][0].tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -89,6 +90,8 @@ def save(result: Result | None, token: int, *view: Any) -> Iterator[tuple[Any, A
     if result is None:
         return
     shown = view_of(token, *view)
+    if shown.layer is not None:
+        shown = replace(shown, layer=result.first.nearest_layer(shown.layer))
     code = handlers.redraw_script(result, shown)
     # Gradio goes on after it has copied the files to its cache, which it empties by age.
     with TemporaryDirectory(prefix="vif-lens-") as folder:

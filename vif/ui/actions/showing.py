@@ -47,7 +47,7 @@ def view_within(result: Result, view: View) -> View:
     return replace(
         view,
         head=view.head if str(view.head) in heads else "mean",
-        layer=None if view.layer is None else min(view.layer, result.first.num_layers - 1),
+        layer=None if view.layer is None else result.first.nearest_layer(view.layer),
         scale=view.scale if result.has_tiles else "whole",
     )
 

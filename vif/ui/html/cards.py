@@ -183,6 +183,6 @@ def _numbers(result: Result, view: View, layers: slice) -> list[tuple[str, ...]]
         ("Spread over the image", curves.entropy, number),
     ):
         if values:
-            means = (form(float(np.mean(values[name][layers]))) for name in pair)
+            means = (form(float(np.nanmean(values[name][layers]))) for name in pair)
             rows.append((words, *means))
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vif.draw import render
@@ -59,6 +61,9 @@ def caption(trace: Trace, view: View) -> str:
 
 def heatmaps(result: Result, view: View) -> str:
     """One map per answer on one shared scale; differences where they are asked for, or just one."""
+    asked = view.layer
+    if asked is not None:
+        view = replace(view, layer=result.first.nearest_layer(asked))
     fields = {name: _field(result, view, name) for name in result.traces}
     top = max(map(highest, fields.values()))
     is_difference = view.show == "difference" and bool(result.others)
@@ -70,6 +75,11 @@ def heatmaps(result: Result, view: View) -> str:
         limit = max(highest(np.abs(field)) for field in differences.values())
         figures += [_difference(n, result, view, field, limit) for n, field in differences.items()]
     note = f'<p class="vl-note vl-sinks">{SINK_NOTE}</p>' if view.marks_sinks else ""
+    if asked != view.layer:
+        words = (
+            f"Layer {asked} has no attention; layer {view.layer}, the nearest that has, is shown."
+        )
+        note += f'<p class="vl-note">{words}</p>'
     return f'<div class="vl-cols vl-maps-{len(figures)}">{"".join(figures)}</div>{note}'
 
 
@@ -169,7 +179,7 @@ def _asked(result: Result, image: np.ndarray) -> tuple[str, str]:
 
 def contact_sheet(result: Result, view: View) -> str:
     """All layers of all answers as small maps on one scale; a click chooses the layer."""
-    layers = range(result.first.num_layers)
+    layers = result.first.attention_layers.tolist()
     sinks = {name: result.sinks(name, view) for name in result.traces}
     maps = {
         name: [view.field(trace, view.values(trace, i, sinks[name]), result.thumb) for i in layers]
@@ -179,7 +189,10 @@ def contact_sheet(result: Result, view: View) -> str:
     values = values[~np.isnan(values)]
     # One bright token in one layer would leave all other pictures dark.
     top = float(max(np.quantile(values, _SHEET_QUANTILE), _SMALLEST)) if len(values) else _SMALLEST
-    rows = "".join(_sheet_row(name, result, view, values, top) for name, values in maps.items())
+    rows = "".join(
+        _sheet_row(name, result, view, dict(zip(layers, fields, strict=True)), top)
+        for name, fields in maps.items()
+    )
     scale = bar(
         render.colour_bar(result.picture, view.palette, view.opacity),
         (
@@ -195,8 +208,10 @@ def contact_sheet(result: Result, view: View) -> str:
         if result.injecting
         else ""
     )
+    is_full = len(layers) == result.first.num_layers
+    which = "All layers" if is_full else "All layers that have attention"
     told = (
-        f"All layers, {head_words(view)}, token {view.token + 1}.{frames} Click a layer to see it "
+        f"{which}, {head_words(view)}, token {view.token + 1}.{frames} Click a layer to see it "
         "large."
     )
     return f'<div class="vl-sheet"><p class="vl-note">{told}</p>{rows}{scale}</div>'
@@ -212,11 +227,13 @@ def role_of(trace: Trace, layer: int) -> list[str]:
     return roles
 
 
-def _sheet_row(name: str, result: Result, view: View, maps: list[np.ndarray], top: float) -> str:
-    """The layers of one answer."""
+def _sheet_row(
+    name: str, result: Result, view: View, maps: dict[int, np.ndarray], top: float
+) -> str:
+    """The layers of one answer that have attention."""
     trace, sinks = result.traces[name], result.sinks(name, view)
     thumbs = []
-    for layer, field in enumerate(maps):
+    for layer, field in maps.items():
         image = render.overlay(result.thumb, field, top, view.palette, view.opacity)
         # Ranges belong to the methods that inject; others borrow them for comparison.
         roles = role_of(trace, layer) if result.injecting else []

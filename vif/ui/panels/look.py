@@ -152,7 +152,7 @@ def check_guess(
 
 def _pointed(result: Result, name: str) -> str:
     """Whether the model's own look points at the truth: mean over layers, first token."""
-    weights, asked = metrics.image_weights(result.traces[name]).mean(0), result.asked(name)
+    weights, asked = metrics.mean_weights(result.traces[name]), result.asked(name)
     hits = metrics.points_into(weights, asked)
     share = percent(float(weights @ asked))
     return f"{'points at it' if hits else 'points elsewhere'}, {share} of its look on it"

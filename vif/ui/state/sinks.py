@@ -21,4 +21,4 @@ def sink_tokens(trace: Trace, token: int) -> np.ndarray:
         trace: An answer.
         token: The generated token whose row is tested, 0-based.
     """
-    return metrics.attention_sinks(trace.rows[token].mean((0, 1)), FACTOR)
+    return metrics.attention_sinks(trace.rows[token][trace.attention_layers].mean((0, 1)), FACTOR)
