@@ -1,6 +1,7 @@
 """What methods read off a model: sinks, salient patches, heads without the image, layers."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 from vif.check.models import tiny_backbone
 from vif.methods import Request
 from vif.methods.edits.sinks import activation_sinks, column_sinks, redistribute
-from vif.methods.edits.tap import first_tokens, published_layers
+from vif.methods.edits.tap import first_tokens, nearest_layer, published_layers
 from vif.methods.maps.paint import _token_scores, cls_attention, salient_tokens
 from vif.methods.papers.act import ACTTap
 from vif.methods.papers.vhr import outputs_without_image
@@ -28,20 +29,34 @@ def batch_of(backbone):
 # Layers
 
 
+def deep(num_layers, attention=None):
+    return SimpleNamespace(
+        num_layers=num_layers, attention_layers=tuple(attention or range(num_layers))
+    )
+
+
 def test_published_layers_are_themselves_at_their_own_depth():
     for first, last in ((2, 31), (9, 14), (18, 31), (0, 31)):
-        assert published_layers(first, last, 32) == range(first, last + 1)
+        assert published_layers(first, last, deep(32)) == list(range(first, last + 1))
 
 
 def test_published_layers_elsewhere():
-    assert published_layers(9, 14, 64) == range(18, 30)
-    assert published_layers(9, 14, 8) == range(2, 4)
-    assert published_layers(2, 31, 8) == range(1, 8), "what spares the first layer spares it here"
-    assert published_layers(0, 31, 8) == range(8)
+    assert published_layers(9, 14, deep(64)) == list(range(18, 30))
+    assert published_layers(9, 14, deep(8)) == [2, 3]
+    spared = published_layers(2, 31, deep(8))
+    assert spared == list(range(1, 8)), "what spares the first layer spares it here"
+    assert published_layers(0, 31, deep(8)) == list(range(8))
     for depth in range(1, 9):
         for first, last in ((2, 31), (9, 14), (14, 14), (18, 31)):
-            found = published_layers(first, last, depth)
+            found = published_layers(first, last, deep(depth))
             assert 0 <= found[0] <= found[-1] < depth
+
+
+def test_published_layers_without_attention_are_left_out():
+    backbone = deep(32, range(3, 32, 4))
+    assert published_layers(9, 14, backbone) == [11]
+    assert published_layers(12, 14, backbone) == [11], "the nearest that has attention"
+    assert [nearest_layer(n, backbone) for n in (0, 5, 6, 40)] == [3, 7, 7, 31]
 
 
 # Sinks
