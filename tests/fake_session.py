@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,18 +87,20 @@ class FakeSession:
         self,
         image,
         question: str,
-        context: str = "",
         methods=("plain", "vif"),
-        learning=(3, 4),
-        injection=(5, 7),
-        stride: int = 1,
-        alpha: float = 0.5,
-        samples: int = 0,
-        seed: int = 0,
-        max_new_tokens: int = 32,
-        options=None,
+        *,
+        context: str = "",
         boxes=None,
         look=None,
+        learning=None,
+        injection=None,
+        stride=None,
+        alpha=None,
+        samples=None,
+        seed=None,
+        max_new_tokens=None,
+        phase=None,
+        options=None,
         cancel: threading.Event | None = None,
     ) -> dict[str, Trace]:
         call = {"options": options or {}, "boxes": boxes, "look": look}
@@ -109,7 +111,12 @@ class FakeSession:
             raise RuntimeError("The fake model was asked to break.")
         if not question.strip():
             raise InputError("Type a question first.")
-        Settings(learning, injection, stride, alpha, samples, seed, max_new_tokens).check(LAYERS)
+        given = {
+            "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
+            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "phase": phase,
+        }  # fmt: skip
+        settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
+        settings.check(LAYERS)
         if "vif" in methods and self.adapter is None:
             raise InputError("No VIF adapter is loaded.")
         deadline = time.monotonic() + self.delay
@@ -122,17 +129,17 @@ class FakeSession:
             "dtype": "float32",
             "question": question,
             "context": context,
-            "learning": list(learning),
-            "injection": list(injection),
-            "alpha": alpha,
-            "seed": seed,
+            "learning": list(settings.learning),
+            "injection": list(settings.injection),
+            "alpha": settings.alpha,
+            "seed": settings.seed,
             "seconds": 0.21,
             "prompt_tokens": 144 + self.token_count(context),
-            "stride": stride,
-            "max_new_tokens": max_new_tokens,
+            "stride": settings.stride,
+            "max_new_tokens": settings.max_new_tokens,
             "layout": self.layout.describe(),
         }
-        return {m: self._trace(m, question, context, samples, dict(meta)) for m in methods}
+        return {m: self._trace(m, question, context, settings.samples, dict(meta)) for m in methods}
 
     def _trace(self, method, question, context, samples, meta) -> Trace:
         # crc32, not hash(): the latter changes from one process to the next.

@@ -29,8 +29,12 @@ def test_a_bad_setting_is_named(changes, words):
         Settings(**changes).check(8)
 
 
-def test_defaults_fit_eight_layers():
+def test_defaults_need_eight_layers():
     Settings().check(8)
+    with pytest.raises(
+        InputError, match="injection range is 5 to 7, but the model has layers 0 to 6"
+    ):
+        Settings().check(7)
 
 
 def test_learning_layers_are_stretched_over_injection_layers():

@@ -144,7 +144,7 @@ def test_two_runs_agree_and_a_batch_equals_its_prompts(family, name):
     assert torch.equal(logprobs, again[1])
     alone = known(family, name)
     assert torch.equal(alone[0][:, 0], tokens[:, 0])
-    assert torch.allclose(alone[1][:, 0], logprobs[:, 0], atol=2e-5)
+    assert torch.allclose(alone[1][:, 0], logprobs[:, 0], atol=1e-4)
 
 
 @editing

@@ -180,7 +180,7 @@ def test_a_random_place_is_drawn_by_seed_picture_and_words_alone():
 def test_the_random_control_moves_the_mixture_anew_for_every_question():
     session = session_of("llava")
     for many, alone in together_and_alone(session, "random"):
-        assert np.allclose(many.mixtures[0].means, alone.mixtures[0].means)
+        assert np.allclose(many.mixtures[0].means, alone.mixtures[0].means, atol=1e-4)
     first, second = (many.mixtures[0].means for many, _ in together_and_alone(session, "random"))
     assert not np.allclose(first, second)
 

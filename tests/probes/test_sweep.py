@@ -48,7 +48,7 @@ def test_every_cell_is_a_single_run(session, image, method):
     assert found.plain == pytest.approx(plain, abs=1e-4)
     for span in [(3, 3), (3, 5), (4, 5), (5, 5)]:
         expected = single(session, image, method, replace(session.defaults, injection=span)) - plain
-        assert found.change[span] == pytest.approx(expected, abs=2e-5)
+        assert found.change[span] == pytest.approx(expected, abs=5e-5)
     assert np.nanmax(np.abs(found.change)) > 1e-3
 
 
@@ -200,7 +200,7 @@ def test_every_flow_has_its_own_line_and_mark():
     figure = probe_charts.knockout(["image->last", "question->last"], change, spans)
     assert [trace.name for trace in figure.data] == ["image → last", "question → last"]
     assert len({trace.marker.symbol for trace in figure.data}) == 2
-    np.testing.assert_allclose(figure.data[1].y, change[1])
+    np.testing.assert_allclose(figure.data[1].y, change[1], rtol=1e-5)
     low, high = figure.layout.yaxis.range
     assert low < -100
     assert high > 30
@@ -223,7 +223,7 @@ def test_a_deletion_curve_lies_over_its_band():
     upper, lower, mean, top = figure.data
     assert list(upper.y) == [0.9, 0.8, 0.1]
     assert list(lower.y) == [0.9, 0.6, 0.1]
-    np.testing.assert_allclose(mean.y, [0.9, 0.7, 0.1])
+    np.testing.assert_allclose(mean.y, [0.9, 0.7, 0.1], rtol=1e-5)
     assert list(top.y) == [0.9, 0.2, 0.1]
     assert list(top.x) == [0, 50, 100]
     assert "VIF" in top.name

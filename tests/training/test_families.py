@@ -117,7 +117,7 @@ def test_every_turn_of_a_conversation_has_a_map_of_its_own():
     with torch.no_grad():
         again = model.run(changed, Plan(SETTINGS))
     assert torch.allclose(again.answers.logits[again.answers.question == 0], first, atol=1e-5)
-    assert torch.allclose(again.rendered[1].map[0], both.rendered[1].map[0], atol=1e-6)
+    assert torch.allclose(again.rendered[1].map[0], both.rendered[1].map[0], atol=1e-5)
 
 
 def test_prefill_steers_questions_but_not_answers():

@@ -95,13 +95,13 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, model, data, t
             model, data, tmp_path / "run", map_steps=1, gate_steps=2, matrix_optimizer="muon"
         )
     )
-    assert losses(tmp_path / "run") == pytest.approx(losses(finished), abs=1e-6)
+    assert losses(tmp_path / "run") == pytest.approx(losses(finished), abs=1e-5)
     ours, theirs = (
         VIFAdapter.from_pretrained(place / "checkpoint-4").state_dict()
         for place in (finished, tmp_path / "run")
     )
     for name, tensor in ours.items():
-        assert torch.allclose(tensor, theirs[name], atol=1e-6), name
+        assert torch.allclose(tensor, theirs[name], atol=1e-5), name
 
 
 @pytest.mark.parametrize("tune", ["lora", "full"])

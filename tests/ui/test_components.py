@@ -37,14 +37,16 @@ def test_no_change_renders_the_map_that_was_injected(session, image):
     for trace in traces.values():
         for mixture in trace.mixtures:
             found = Changes.of(mixture).apply(mixture, trace)
-            np.testing.assert_allclose(found.map, mixture.map, atol=1e-6)
+            np.testing.assert_allclose(found.map, mixture.map, atol=1e-6, rtol=1e-5)
 
 
 def test_a_mute_counts_for_nothing_and_the_rest_keep_their_ratios(mixture):
     weights = Changes.of(mixture).mute(1).heard_weights()
     assert weights[1] == 0
-    assert weights.sum() == pytest.approx(1)
-    assert weights[0] / weights[2] == pytest.approx(mixture.weights[0] / mixture.weights[2])
+    assert weights.sum() == pytest.approx(1, rel=1e-5)
+    assert weights[0] / weights[2] == pytest.approx(
+        mixture.weights[0] / mixture.weights[2], rel=1e-5
+    )
     again = Changes.of(mixture).mute(1).mute(1)
     assert again.is_empty
 

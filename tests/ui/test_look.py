@@ -58,7 +58,10 @@ def test_a_stroke_paints_a_band_of_its_width():
 def test_boxes_and_their_painted_mask_weigh_tokens_alike():
     cells = np.array([[x / 8, y / 8, (x + 1) / 8, (y + 1) / 8] for y in range(8) for x in range(8)])
     np.testing.assert_allclose(
-        box_shares(cells, [BOX]), mask_shares(cells, region([BOX], 1.0)), atol=1e-6
+        box_shares(cells, [BOX]),
+        mask_shares(cells, region([BOX], 1.0)),
+        atol=1e-6,
+        rtol=1e-5,
     )
 
 

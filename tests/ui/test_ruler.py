@@ -49,7 +49,7 @@ def test_padding_lies_beside_the_picture(tiled):
     tops = {float(y) for y in re.findall(r"M[\d.-]+ ([\d.-]+)H", drawn)}
     bottoms = [float(y) for y in re.findall(r"V([\d.-]+)H", drawn)]
     assert tops == {0.0}
-    np.testing.assert_allclose(bottoms, 0.2 * height, atol=1)
+    np.testing.assert_allclose(bottoms, 0.2 * height, atol=1, rtol=1e-5)
 
 
 def test_a_picture_that_is_seen_whole_has_no_grey_and_no_padding():
