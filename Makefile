@@ -5,12 +5,16 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 7860
 TORCH_INDEX ?= auto
+WORKERS ?= 2
 
 # On Linux PyPI's torch brings several GB of CUDA libraries; this index has it without.
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 VENV := .venv
 BIN := $(VENV)/bin
+# One thread each: two processes of one thread are faster than one of two.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
+  --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
 # The stamps' names hold a checksum of what they stand for, so a changed file asks for a new stamp.
@@ -19,11 +23,12 @@ INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 
 TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format browser clean reproduce reproduce-all
+.PHONY: help demo test test-fast lint format browser clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
 	@echo 'make test      check style and formatting, then run every test, in a real browser too'
+	@echo 'make test-fast  every test that needs no browser and trains nothing whole, 2 minutes'
 	@echo 'make lint      check style and formatting only'
 	@echo 'make format    put the code into its standard format'
 	@echo 'make browser   make sure that the browser tests have a Chromium'
@@ -34,6 +39,7 @@ help:
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
 	@echo 'HOST=0.0.0.0 PORT=8000       where the page is served'
 	@echo 'SMOKE=1                      reproduce at toy size, touching nothing that is shipped'
+	@echo 'WORKERS=8                    how many processes run the tests'
 	@echo 'TORCH_INDEX=URL              where torch comes from besides PyPI; empty: PyPI alone;'
 	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
 
@@ -47,7 +53,10 @@ reproduce-all: browser
 	$(BIN)/python -m training.reproduce --all $(if $(SMOKE),--smoke)
 
 test: lint browser
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+test-fast: $(TEST_INSTALLED)
+	$(PYTEST) -m 'not slow and not browser'
 
 lint: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check .

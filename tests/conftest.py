@@ -14,3 +14,12 @@ def session():
 @pytest.fixture(scope="session")
 def image():
     return draw_scene(0).image
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With ``-n``, a file's tests share a process and its fixtures; all browser tests share one."""
+    for item in items:
+        is_browser = item.get_closest_marker("browser") is not None
+        group = "browser" if is_browser else item.nodeid.split("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))

@@ -141,6 +141,19 @@ def test_every_make_target_is_explained_by_help():
     assert explained == makefile_targets() - {"help"}
 
 
+def test_no_comparison_asks_for_more_digits_than_float32_has():
+    """NumPy's own default of 1e-7 holds on one machine and with one number of threads."""
+    bare = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sources("tests")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "np.testing.assert_allclose"
+        and "rtol" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert bare == []
+
+
 def test_ci_is_executable():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
 

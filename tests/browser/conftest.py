@@ -182,6 +182,7 @@ def drag(page, selector, start, end):
         page.mouse.up() if i else page.mouse.down()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:

@@ -80,6 +80,7 @@ def test_batches_repeat():
     assert first["positions"].max() > NUM_IMAGE_TOKENS
 
 
+@pytest.mark.slow
 def test_pretraining_runs_and_resumes(tmp_path):
     config = pretrain.PretrainConfig(
         steps=2, tower_steps=2, batch_size=2, questions=2, validation_batches=1

@@ -25,6 +25,7 @@ def reproduce(work, *flags):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_whole_chain_runs_and_goes_on_where_it_stopped(tmp_path):
     shipped = checksums(ROOT / "assets")
     found = reproduce(tmp_path / "run")
