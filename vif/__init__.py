@@ -9,6 +9,8 @@ from vif.session import Session, load
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Cancelled",
     "InputError",

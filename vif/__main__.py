@@ -1,17 +1,19 @@
-"""The command line: ``python -m vif --help`` lists its commands."""
+"""The command line: ``vif --help`` lists its commands; ``python -m vif`` is the same."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from vif import __version__
 from vif.commands import COMMANDS
 from vif.errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(prog="python -m vif", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="vif", description="VIF Lens on the command line.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:
         command.add(commands)

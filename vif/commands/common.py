@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import Box, check_boxes
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
 from vif.settings import Settings
 
-DEMO_MODEL, DEMO_ADAPTER = "assets/demo-vlm", "assets/demo-vif"
 # Published names of the ranges and the strength, and the setting each one changes.
 INJECTION_FLAGS = (
     ("--latent-apply-start", int, "first layer the map is injected into"),
@@ -34,8 +34,8 @@ SETTING_FLAGS = (
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Which model, where, and the seed."""
-    parser.add_argument("--model-path", default=DEMO_MODEL, help="folder or Hub name of the model")
-    parser.add_argument("--adapter", help="folder or Hub name; the bundled one for its model")
+    parser.add_argument("--model-path", help="folder or Hub name of the model; default: bundled")
+    parser.add_argument("--adapter", help="folder or Hub name; default: the bundled model's own")
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16")
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
@@ -162,10 +162,10 @@ def write_json(path: Path | None, found: Any) -> None:
 
 def load_session(args: argparse.Namespace) -> Session:
     """The model and adapter of `add_model_flags`."""
-    adapter = args.adapter
-    if adapter is None and args.model_path == DEMO_MODEL and Path(DEMO_ADAPTER).is_dir():
-        adapter = DEMO_ADAPTER
-    return load(args.model_path, adapter, args.device, args.dtype)
+    model, adapter = args.model_path or bundled.path(bundled.MODEL), args.adapter
+    if adapter is None and bundled.is_model(model):
+        adapter = bundled.path(bundled.ADAPTER)
+    return load(model, adapter, args.device, args.dtype)
 
 
 def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
