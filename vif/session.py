@@ -34,6 +34,7 @@ class Session:
             InputError: If it was made for another width, depth or number of heads.
         """
         self.backbone, self.adapter = backbone, adapter
+        self._fingerprint = adapter.fingerprint if adapter is not None else None
         if adapter is not None:
             _check_fit(backbone, adapter)
             adapter.to(backbone.device).eval().requires_grad_(False)
@@ -174,6 +175,7 @@ class Session:
         meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
         left_out = ("max_new_tokens", "attention_layers")
         meta |= {key: value for key, value in asdict(settings).items() if key not in left_out}
+        meta["adapter"] = self._fingerprint
         found = {}
         for name, tap in taps.items():
             found[name] = run(self.backbone, tap, name, settings.max_new_tokens, meta, cancel)

@@ -6,9 +6,10 @@ Knows nothing about models, attention functions or how anything is drawn.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -104,11 +105,11 @@ class Trace:
         """Number of attention heads H."""
         return self.rows.shape[2]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path | BinaryIO) -> None:
         """Writes the trace as a compressed ``.npz`` without pickle.
 
         Args:
-            path: File to write; an existing file is replaced.
+            path: File to write, an existing one is replaced; or an open file.
         """
         header = {
             "version": FORMAT_VERSION,
@@ -122,9 +123,13 @@ class Trace:
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         for i, mixture in enumerate(self.mixtures):
             arrays |= {f"mixture{i}.{name}": getattr(mixture, name) for name in _MIXTURE_ARRAYS}
+        arrays["header"] = np.array(json.dumps(header))
+        if not isinstance(path, str | Path):
+            np.savez_compressed(path, **arrays)
+            return
         # A file object keeps NumPy from appending ".npz" to a name the caller chose.
         with Path(path).open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Trace:
@@ -134,27 +139,40 @@ class Trace:
             ValueError: If the file is not a trace or comes from another format version.
         """
         with np.load(path, allow_pickle=False) as data:
-            if "header" not in data:
-                raise ValueError(f"{path} is not a trace: expected a file written by Trace.save.")
-            header = json.loads(str(data["header"]))
-            if header["version"] != FORMAT_VERSION:
-                raise ValueError(
-                    f"{path} has trace format {header['version']}, expected {FORMAT_VERSION}: "
-                    "record the question again with this version."
-                )
-            mixtures = [
-                Mixture(**item, **{name: data[f"mixture{i}.{name}"] for name in _MIXTURE_ARRAYS})
-                for i, item in enumerate(header["mixtures"])
-            ]
-            return cls(
-                method=header["method"],
-                answer=header["answer"],
-                tokens=header["tokens"],
-                alternatives=[[(t, p) for t, p in step] for step in header["alternatives"]],
-                meta=header["meta"],
-                mixtures=mixtures,
-                **{name: data[name] for name in _ARRAYS},
+            return cls.from_arrays(data, str(path))
+
+    @classmethod
+    def from_arrays(cls, data: Mapping[str, np.ndarray], name: str) -> Trace:
+        """Makes a trace of what `save` wrote.
+
+        Args:
+            data: The arrays of the file by name.
+            name: Of the file, for messages.
+
+        Raises:
+            ValueError: If it is not a trace or comes from another format version.
+        """
+        if "header" not in data:
+            raise ValueError(f"{name} is not a trace: expected a file written by Trace.save.")
+        header = json.loads(str(data["header"]))
+        if header["version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{name} has trace format {header['version']}, expected {FORMAT_VERSION}: "
+                "record the question again with this version."
             )
+        mixtures = [
+            Mixture(**item, **{name: data[f"mixture{i}.{name}"] for name in _MIXTURE_ARRAYS})
+            for i, item in enumerate(header["mixtures"])
+        ]
+        return cls(
+            method=header["method"],
+            answer=header["answer"],
+            tokens=header["tokens"],
+            alternatives=[[(t, p) for t, p in step] for step in header["alternatives"]],
+            meta=header["meta"],
+            mixtures=mixtures,
+            **{name: data[name] for name in _ARRAYS},
+        )
 
     def answer_json(self) -> dict[str, Any]:
         """The answer as JSON values: ``{"text", "tokens", "logprobs"}``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +22,9 @@ from vif.adapter.latent import (
     relative_features,
 )
 from vif.adapter.mixture import MixtureParameters, grid_centres, normalised_entropy, point, render
+
+# Of each tensor; an adapter of the published form has billions.
+_FINGERPRINT_VALUES = 1000
 
 
 class Memory(NamedTuple):
@@ -236,6 +240,16 @@ class VIFAdapter(nn.Module):
             return latent.mean
         noise = torch.randn(latent.mean.shape[1:], generator=generator)
         return latent.sample(noise.to(latent.mean))
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that tell adapters apart: configuration and some parameters."""
+        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            step = max(1, tensor.numel() // _FINGERPRINT_VALUES)
+            values = tensor.detach().flatten()[::step].float().cpu().numpy()
+            digest.update(name.encode() + values.tobytes())
+        return digest.hexdigest()[:12]
 
     def save_pretrained(
         self, folder: str | Path, dtype: torch.dtype | None = torch.float16

@@ -69,6 +69,11 @@ class Drawing:
         boxes = [b for b in boxes if b[2] - b[0] > _LEAST_SIDE and b[3] - b[1] > _LEAST_SIDE]
         return cls(tuple(boxes), tuple(strokes), min(max(ratio, 0.02), 50.0))
 
+    def as_json(self) -> dict[str, Any]:
+        """Returns what `read` reads."""
+        strokes = [{"r": stroke.radius, "points": stroke.points} for stroke in self.strokes]
+        return {"boxes": self.boxes, "strokes": strokes, "ratio": self.ratio}
+
     def place(self) -> Sequence[Box] | np.ndarray:
         """Returns the place as a session's ``look``: exact boxes, or a mask (H, W) if painted."""
         return self.mask() if self.strokes else self.boxes
