@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -93,10 +94,17 @@ def foreign(cache, secret):
 
 
 def answer_of(demo, fn, inputs, event=None):
-    """What a request gets: the words of its error, else what the function gave."""
-    with asyncio.Runner() as runner:
+    """What a request gets: the words of its error, else what the function gave.
+
+    In a thread of its own: after a browser test Playwright keeps an event loop in this one.
+    """
+
+    async def ask():
+        return await demo.process_api(fn, inputs, state=STATES[demo], event_data=event)
+
+    with ThreadPoolExecutor(1) as pool:
         try:
-            return runner.run(demo.process_api(fn, inputs, state=STATES[demo], event_data=event))
+            return pool.submit(asyncio.run, ask()).result()
         except gr.Error as error:
             return error.message
 
