@@ -1,0 +1,27 @@
+"""Attention over many images and questions: asked once, measured by layer, with intervals.
+
+Streams and resumes: what is measured is on disk after every batch. Runs on several processes.
+"""
+
+from vif.measure.asking import Job, ask_all
+from vif.measure.curves import METRICS, measure
+from vif.measure.files import compare, write
+from vif.measure.processes import Processes
+from vif.measure.provenance import provenance
+from vif.measure.records import Records
+from vif.measure.result import Result
+from vif.measure.summary import summarise
+
+__all__ = [
+    "METRICS",
+    "Job",
+    "Processes",
+    "Records",
+    "Result",
+    "ask_all",
+    "compare",
+    "measure",
+    "provenance",
+    "summarise",
+    "write",
+]

@@ -1,0 +1,97 @@
+"""The figure for print: how much, how sharply and how rightly every layer looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from vif.measure.curves import METRICS
+from vif.measure.lines import Line, depths_differ, lines
+from vif.measure.result import Result
+
+# Both halves of what VIF's abstract says of deep layers, then what they look at instead.
+PANELS = ("share", "entropy", "in_box", "dominance")
+_DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
+_MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "vif",
+}
+
+
+def draw(
+    results: Sequence[Result], metrics: Sequence[str] = PANELS, title: str | None = None
+) -> Figure:
+    """Curves of the row that predicts the first token, their 95 % intervals shaded.
+
+    Args:
+        results: One per model.
+        metrics: One panel each; what nothing is known of is left out.
+        title: Above all, a sentence that says what was measured by default.
+
+    Returns:
+        A figure two columns of a paper wide (7.2 inches).
+    """
+    panels = {name: found for name in metrics if (found := lines(results, name))}
+    columns = min(len(panels), 2 if len(panels) == 4 else 3)
+    rows = -(-len(panels) // columns)
+    legend = next(iter(panels.values()))
+    height = 2.2 * rows + 0.5 + 0.17 * -(-len(legend) // 3)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, height), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for place, (name, found) in zip(axes, panels.items(), strict=False):
+            _panel(place, name, found, depths_differ(results))
+        for place in axes[len(panels) :]:
+            place.set_visible(False)
+        figure.suptitle(title or _title(results), fontsize=7.5, x=0.01, ha="left", color="0.35")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=7.5)
+        # Text is laid out while the style holds.
+        figure.draw_without_rendering()
+    return figure
+
+
+def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None:
+    metric = next(metric for metric in METRICS if metric.name == name)
+    for line in found:
+        mean, low, high = (np.array(line.entry[key], float) for key in ("mean", "low", "high"))
+        axes.fill_between(line.depth, low, high, color=line.colour, alpha=0.18, linewidth=0)
+        axes.plot(
+            line.depth, mean, color=line.colour, linestyle=_DASHES[line.dash],
+            marker=_MARKERS[line.marker], markersize=3, linewidth=1.4, label=line.label,
+        )  # fmt: skip
+    axes.set_title(metric.label)
+    axes.set_ylabel(metric.unit)
+    axes.set_xlabel("depth, share of the layers" if by_share else "decoder layer")
+    if name == "dominance":
+        axes.set_yscale("log")
+        axes.axhline(1, color="0.5", linewidth=0.8)
+        return
+    axes.set_ylim(bottom=0)
+    if not by_share:
+        axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _title(results: Sequence[Result]) -> str:
+    first = next(e for e in results[0].entries if e["metric"] == "share")
+    names = ", ".join(dict.fromkeys(result.model for result in results))
+    data = ", ".join(dict.fromkeys(result.provenance["data"]["name"] for result in results))
+    return (
+        f"{names}; {data}: {first['n']} questions about {first['images']} images; row that "
+        "predicts the first token; shaded: 95 % interval over images"
+    )

@@ -1,0 +1,96 @@
+"""Which curves a figure shows, what each is called and how it looks. Knows no drawing library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vif.charts import OTHER_COLOURS, method_colour, method_label
+from vif.measure.curves import FIRST
+from vif.measure.result import Result
+from vif.measure.summary import EVERY
+
+_MODEL_COLOURS = ("#64748b", "#e2661d", *OTHER_COLOURS, "#2f7fc1", "#c08a12")
+DASHES = ("solid", "dash", "dot", "dashdot")
+MARKERS = ("circle", "square", "triangle", "diamond")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve.
+
+    Attributes:
+        label: For a person.
+        colour: Of the method; of model and method where there are several models.
+        dash: One of `DASHES`, by the length of unrelated text or the group of text lengths.
+        marker: One of `MARKERS`, by the model.
+        depth: Where every layer lies: its number, or its share of the depth where models differ in
+            it.
+        entry: As in `Result`.
+    """
+
+    label: str
+    colour: str
+    dash: str
+    marker: str
+    depth: list[float]
+    entry: dict[str, Any]
+
+
+def depths_differ(results: Sequence[Result]) -> bool:
+    """Whether layers can only be compared by their share of the depth."""
+    return len({result.num_layers for result in results}) > 1
+
+
+def lines(
+    results: Sequence[Result], metric: str, tokens: str = FIRST, by_length: bool = False
+) -> list[Line]:
+    """Curves of one metric.
+
+    Args:
+        results: One per model.
+        metric: Name of a metric.
+        tokens: ``"first"`` or ``"all"``.
+        by_length: Whether questions are split by the number of text tokens before them.
+    """
+    models = list(dict.fromkeys(result.model for result in results))
+    pairs = list(dict.fromkeys((r.model, e["method"]) for r in results for e in r.entries))
+    found = [
+        (result, entry)
+        for result in results
+        for entry in result.entries
+        if entry["metric"] == metric
+        and entry["tokens"] == tokens
+        and (entry["text_tokens"] != EVERY) == by_length
+    ]
+    kinds = list(dict.fromkeys(_kind(entry) for _, entry in found))
+    made = []
+    for result, entry in found:
+        several = len(models) > 1
+        method, kind = entry["method"], _kind(entry)
+        place = pairs.index((result.model, method))
+        name = method_label(method)
+        colour = method_colour(method, place)
+        if several:
+            name = f"{result.model}: {name}"
+            colour = _MODEL_COLOURS[place % len(_MODEL_COLOURS)]
+        last = max(result.num_layers - 1, 1)
+        scale = last if depths_differ(results) else 1
+        made.append(
+            Line(
+                f"{name}, {kind}" if len(kinds) > 1 else name,
+                colour,
+                DASHES[kinds.index(kind) % len(DASHES)],
+                MARKERS[models.index(result.model) % len(MARKERS)],
+                [layer / scale for layer in range(len(entry["mean"]))],
+                entry,
+            )
+        )
+    return made
+
+
+def _kind(entry: dict[str, Any]) -> str:
+    if entry["text_tokens"] != EVERY:
+        return f"{entry['text_tokens']} text tokens"
+    return f"{entry['text']} tokens of text before" if entry["text"] else "no text before"

@@ -1,0 +1,105 @@
+"""The interactive figure: every metric, a menu for which rows and which questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plotly import graph_objects as go
+from plotly.subplots import make_subplots
+
+from vif.measure.curves import ALL, FIRST, METRICS
+from vif.measure.lines import Line, depths_differ, lines
+from vif.measure.result import Result
+
+_COLUMNS, _PANEL_HEIGHT = 3, 250
+_SYMBOLS = {"triangle": "triangle-up"}
+_VIEWS = (
+    ("First token", FIRST, False),
+    ("All answer tokens", ALL, False),
+    ("First token, by number of text tokens", FIRST, True),
+    ("All answer tokens, by number of text tokens", ALL, True),
+)
+
+
+def draw_page(results: Sequence[Result]) -> go.Figure:
+    """A panel per metric; the menu chooses among first token, all tokens, and text lengths.
+
+    Args:
+        results: One per model.
+    """
+    known = {entry["metric"] for result in results for entry in result.entries}
+    shown = [metric for metric in METRICS if metric.name in known]
+    figure = make_subplots(
+        rows=-(-len(shown) // _COLUMNS),
+        cols=_COLUMNS,
+        subplot_titles=[metric.label for metric in shown],
+        vertical_spacing=0.3 / len(shown),
+    )
+    views, owners = [], []
+    for words, tokens, by_length in _VIEWS:
+        before = len(owners)
+        for i, metric in enumerate(shown):
+            for line in lines(results, metric.name, tokens, by_length):
+                for trace in _traces(line, is_first=i == 0):
+                    figure.add_trace(trace, row=i // _COLUMNS + 1, col=i % _COLUMNS + 1)
+                    owners.append(words)
+        if len(owners) > before:
+            views.append(words)
+    for trace, owner in zip(figure.data, owners, strict=True):
+        trace.visible = owner == views[0]
+    buttons = [
+        {"label": view, "method": "update", "args": [{"visible": [o == view for o in owners]}]}
+        for view in views
+    ]
+    _dress(figure, buttons, depths_differ(results), len(shown))
+    return figure
+
+
+def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
+    """The interval as an area, and the curve."""
+    entry = line.entry
+    symbol = _SYMBOLS.get(line.marker, line.marker)
+    group = {"legendgroup": line.label, "hoverinfo": "skip", "showlegend": False}
+    area = go.Scatter(
+        x=[*line.depth, *line.depth[::-1]],
+        y=[*entry["high"], *entry["low"][::-1]],
+        fill="toself",
+        opacity=0.2,
+        fillcolor=line.colour,
+        line={"width": 0},
+        mode="lines",
+        **group,
+    )
+    curve = go.Scatter(
+        x=line.depth,
+        y=entry["mean"],
+        customdata=list(zip(entry["low"], entry["high"], entry["median"], strict=True)),
+        name=line.label,
+        legendgroup=line.label,
+        showlegend=is_first,
+        mode="lines+markers",
+        line={"color": line.colour, "dash": line.dash},
+        marker={"symbol": symbol, "size": 6},
+        hovertemplate=(
+            "%{x}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}], "
+            f"median %{{customdata[2]:.3f}}, n = {entry['n']}<extra>{line.label}</extra>"
+        ),
+    )
+    return area, curve
+
+
+def _dress(figure: go.Figure, buttons: list[dict], by_share: bool, panels: int) -> None:
+    rows = -(-panels // _COLUMNS)
+    figure.update_layout(
+        template="plotly_white",
+        height=_PANEL_HEIGHT * rows + 200,
+        title="Attention by decoder layer; shaded: 95 % interval over images",
+        legend={"orientation": "h", "y": -0.05},
+        updatemenus=[
+            {"buttons": buttons, "x": 1, "xanchor": "right", "y": 1.06, "yanchor": "bottom"}
+        ],
+        margin={"t": 140},
+    )
+    figure.update_annotations(font_size=12)
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(title="share of depth" if by_share else "layer", title_font_size=11)

@@ -1,0 +1,59 @@
+"""Where figures come from: everything that is needed to measure the same again."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+from vif import methods as registry
+from vif.data import checksum
+from vif.measure.asking import Job
+
+_PACKAGES = ("vif-lens", "torch", "transformers", "accelerate", "numpy")
+
+
+def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dict[str, Any]:
+    """Everything that is needed to measure the same again, as JSON values.
+
+    Args:
+        job: What is asked.
+        model_path: As given.
+        adapter: As given.
+        seed: Of the questions that were drawn.
+    """
+    session = job.session
+    model = session.backbone.model
+    settings = asdict(job.settings)
+    options = settings.pop("options")
+    return {
+        "model": session.name,
+        "model_path": model_path,
+        "revision": getattr(model.config, "_commit_hash", None),
+        "adapter": adapter,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": session.backbone.device.type,
+        "methods": {
+            name: registry.find(name).resolve(options.get(name, {})) for name in job.methods
+        },
+        "settings": settings,
+        "texts": list(job.texts),
+        "batch_size": job.batch_size,
+        "data": {
+            "name": job.data.name,
+            "kind": job.data.kind,
+            "questions": len(job.data.examples),
+            "sha256": checksum(job.data.examples),
+            "seed": seed,
+        },
+        "versions": {name: _version(name) for name in _PACKAGES}
+        | {"python": platform.python_version()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
