@@ -19,6 +19,7 @@ from vif.__main__ import main
 from vif.errors import InputError
 from vif.measure import summary
 from vif.measure.curves import ALL, FIRST, METRICS
+from vif.measure.provenance import fingerprint
 from vif.measure.records import Records
 from vif.session import load
 
@@ -52,6 +53,11 @@ def picture(name, size=(64, 48), colour="red", **fields):
         name=name, image=Image.new("RGB", size, colour), question="What is it?", source=name,
         **fields,
     )  # fmt: skip
+
+
+def test_fingerprints_tell_weights_apart():
+    first, again, other = (fingerprint(tiny_model(seed)) for seed in (0, 0, 1))
+    assert first == again != other
 
 
 # Statistics
@@ -163,6 +169,10 @@ def test_a_folder_of_another_run_is_refused(tmp_path):
     Records(tmp_path, {"methods": ["plain"], "n": 3})
     with pytest.raises(InputError, match="holds another run, with other methods: give another"):
         Records(tmp_path, {"methods": ["vif"], "n": 3})
+    Records(tmp_path, {"methods": ["plain"], "n": 3}).write([{"key": [0, 0]}])
+    anew = Records(tmp_path, {"methods": ["vif"], "n": 3}, restart=True)
+    assert not anew.done
+    assert Records(tmp_path, {"methods": ["vif"], "n": 3}).done == set()
 
 
 def test_bad_images_and_boxes_are_listed_and_the_rest_is_measured(session, tmp_path):
@@ -226,6 +236,7 @@ def test_the_command_writes_every_file_and_its_provenance(run, tmp_path):
     assert origin["data"]["kind"] == "scenes"
     assert len(origin["data"]["sha256"]) == 64
     assert origin["versions"]["torch"]
+    assert len(set(origin["weights"].values())) == 2
     assert Image.open(out / "attenuation.png").width > 1800
     ElementTree.parse(out / "attenuation.svg")
     page = (out / "attenuation.html").read_text()

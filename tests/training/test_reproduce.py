@@ -41,7 +41,7 @@ def test_the_whole_chain_runs_and_goes_on_where_it_stopped(tmp_path):
     again = reproduce(tmp_path / "run")
     assert again.returncode == 0
     lines = again.stdout.splitlines()
-    assert ["done before" in line for line in lines] == [True] * 8 + [False]
+    assert ["done before" in line for line in lines] == [True] * 9 + [False]
     assert (work / "assets/results/logs/demo-vif.jsonl").stat().st_size > 0
 
 

@@ -37,6 +37,7 @@ class Size:
         joint_steps: Steps of map, gate and answers together.
         images: Images per step, over all processes.
         questions: Of the benchmark without text, with text, of all methods, and of variants.
+        curves: Questions of the curves by layer.
         examples: Test questions that the page's examples are picked from.
         methods: Methods of the comparison.
     """
@@ -47,6 +48,7 @@ class Size:
     joint_steps: int = 450
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
+    curves: int = 500
     examples: int = 400
     methods: tuple[str, ...] = ("all",)
 
@@ -58,6 +60,7 @@ SMOKE = Size(
     joint_steps=2,
     images=2,
     questions=(10, 5, 5, 5),
+    curves=5,
     examples=5,
     methods=("vif", "uniform"),
 )
@@ -111,6 +114,7 @@ class Chain:
                 self.size.questions[2],
                 ("--methods", *self.size.methods, "--controls"),
             ),
+            Stage("attenuation", self._attenuation(model, adapter)),
             Stage(
                 "install",
                 (
@@ -120,6 +124,15 @@ class Chain:
                 ),
             ),
         ]
+
+    def _attenuation(self, model: str, adapter: str) -> tuple[str, ...]:
+        """How much and how rightly every layer looks, the README's first figure."""
+        shown = ("--methods", "plain", "vif", "--text", "0", "256", "--batch-size", "20")
+        where = ("--out", str(self.results / "attenuation"), "--restart")
+        return (
+            *_module("vif"), "attenuation", "--model-path", model, "--adapter", adapter,
+            "--n", str(self.size.curves), *shown, *where,
+        )  # fmt: skip
 
     def variants(self, variants: tuple[Variant, ...]) -> list[Stage]:
         """Other adapters on the same model, each with its benchmark."""

@@ -55,7 +55,7 @@ def _overview(methods: Mapping[str, Any], base: str) -> str:
         cost = found["cost"]
         row += [f"x{cost['ratio']:.2f}", f"+{cost['extra_passes']}", f"+{cost['branches']}"]
         rows.append(row)
-    return _columns([head, *rows])
+    return columns([head, *rows])
 
 
 def _controls(methods: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
@@ -68,7 +68,7 @@ def _controls(methods: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
             shares = [_mean_share(some, lifted) for some in (methods[name], made)]
             beyond = [signed(made, "beyond", group) for group in SHOWN if group in made["beyond"]]
             rows.append([name, control, *shares, percent(made["accuracy"][ALL]), *beyond])
-    return _columns([[*head, *(f"beyond it, {group}" for group in SHOWN)], *rows])
+    return columns([[*head, *(f"beyond it, {group}" for group in SHOWN)], *rows])
 
 
 def _mean_share(found: Mapping[str, Any], layers: Sequence[int]) -> str:
@@ -89,7 +89,7 @@ def _group(methods: Mapping[str, Any], group: str) -> str:
         ]
         for name, found in methods.items()
     ]
-    return _columns([[group, "accuracy", "difference", *counts], *rows])
+    return columns([[group, "accuracy", "difference", *counts], *rows])
 
 
 def _layers(methods: Mapping[str, Any], key: str, title: str) -> str:
@@ -98,7 +98,7 @@ def _layers(methods: Mapping[str, Any], key: str, title: str) -> str:
         [name, *("-" if value is None else f"{100 * value:.0f}" for value in found[key])]
         for name, found in methods.items()
     ]
-    return f"{title}\n" + _columns([["layer", *map(str, range(depth))], *rows])
+    return f"{title}\n" + columns([["layer", *map(str, range(depth))], *rows])
 
 
 def percent(value: float) -> str:
@@ -117,7 +117,7 @@ def signed(found: Mapping[str, Any], key: str, group: str) -> str:
     return f"{100 * found[key][group]:+.1f} {span(found[f'{key}_interval'][group], '+')}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as aligned text, the first column to the left; short rows are allowed."""
     width = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
     return "\n".join(

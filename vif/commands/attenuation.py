@@ -12,6 +12,7 @@ import numpy as np
 
 from vif import measure
 from vif.commands.common import (
+    DEMO_ADAPTER,
     add_methods_flag,
     add_model_flags,
     add_setting_flags,
@@ -43,6 +44,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("attenuation"), help="folder for results")
     parser.add_argument(
+        "--restart", action="store_true", help="measure anew instead of taking up what is there"
+    )
+    parser.add_argument(
         "--compare", type=Path, nargs="+", metavar="JSON", help="draw these results instead"
     )
     parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
@@ -65,8 +69,9 @@ def run(args: argparse.Namespace) -> None:
     data = read_data(args, args.n)
     session = load_session(args)
     job = _job(args, session, data)
-    origin = measure.provenance(job, args.model_path, args.adapter, args.seed)
-    records = Records(args.out, origin, processes)
+    adapter = args.adapter or (DEMO_ADAPTER if session.adapter else None)
+    origin = measure.provenance(job, args.model_path, adapter, args.seed)
+    records = Records(args.out, origin, processes, args.restart)
     measure.ask_all(job, measure.measure, records, show_progress if processes.is_main else None)
     processes.wait()
     if processes.is_main:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
+from torch import nn
+
 from vif import methods as registry
 from vif.data import checksum
 from vif.measure.asking import Job
 
+_FIRST = 32
 _PACKAGES = ("vif-lens", "torch", "transformers", "accelerate", "numpy")
 
 
@@ -32,6 +36,10 @@ def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dic
         "model_path": model_path,
         "revision": getattr(model.config, "_commit_hash", None),
         "adapter": adapter,
+        "weights": {
+            "model": fingerprint(model),
+            "adapter": None if session.adapter is None else fingerprint(session.adapter),
+        },
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": session.backbone.device.type,
         "methods": {
@@ -50,6 +58,18 @@ def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dic
         "versions": {name: _version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
     }
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 over the names of all parameters and the first values of each.
+
+    Tells two trainings of one model apart in a moment, whatever its size.
+    """
+    digest = hashlib.sha256()
+    for name, parameter in module.named_parameters():
+        first = parameter.detach().flatten()[:_FIRST].float().cpu().numpy()
+        digest.update(name.encode() + first.tobytes())
+    return digest.hexdigest()
 
 
 def _version(package: str) -> str | None:

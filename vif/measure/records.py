@@ -21,7 +21,11 @@ class Records:
     """
 
     def __init__(
-        self, folder: Path, header: Mapping[str, Any], processes: Processes | None = None
+        self,
+        folder: Path,
+        header: Mapping[str, Any],
+        processes: Processes | None = None,
+        restart: bool = False,
     ) -> None:
         """Opens a folder, new or of the same run.
 
@@ -29,6 +33,7 @@ class Records:
             folder: Made if it is not there.
             header: What the run is; a folder with another one is refused.
             processes: Which of several this one is.
+            restart: Removes the records that are there.
 
         Raises:
             InputError: If the folder cannot be written or holds another run.
@@ -38,23 +43,27 @@ class Records:
         with _explained(folder, 0):
             folder.mkdir(parents=True, exist_ok=True)
             if self.processes.is_main:
-                self._check(json.loads(json.dumps(header)))
+                for old in self.folder.glob(LINES.format("*")) if restart else ():
+                    old.unlink()
+                self._check(json.loads(json.dumps(header)), restart)
+        self.processes.wait()
+        with _explained(folder, 0):
             _drop_torn_line(self.path)
         self.processes.wait()
         self.done = {tuple(record["key"]) for record in self.read()}
         # Nobody writes before all have read what was there.
         self.processes.wait()
 
-    def _check(self, header: dict[str, Any]) -> None:
+    def _check(self, header: dict[str, Any], restart: bool) -> None:
         path = self.folder / HEADER
-        if not path.exists():
+        if restart or not path.exists():
             path.write_text(json.dumps(header, indent=1) + "\n")
             return
         before = json.loads(path.read_text())
         if other := [key for key in header if before.get(key) != header[key]]:
             raise InputError(
                 f"{self.folder} holds another run, with other {', '.join(other)}: give another "
-                "--out, or remove it."
+                "--out, or --restart to measure anew."
             )
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
