@@ -11,9 +11,9 @@ from vif import metrics
 from vif.bench.outcomes import interval
 from vif.bench.scoring import AUTO, check_rule, rule_of, score
 from vif.bench.tables import columns, percent, span
-from vif.boxes import Box
 from vif.data import Data, Example, Skipped
 from vif.errors import InputError
+from vif.inputs.boxes import Box
 from vif.trace import Trace
 
 # An answer with at least half of the marks counts as right where a yes or no is needed.
@@ -48,7 +48,10 @@ class Scorer:
         self.rule = rule
 
     def __call__(
-        self, example: Example, boxes: Sequence[Box], traces: Mapping[str, Trace]
+        self,
+        example: Example,
+        boxes: Sequence[Box],  # noqa: ARG002
+        traces: Mapping[str, Trace],
     ) -> dict[str, Any]:
         """Per method ``answer``, ``score``, ``rule``, ``seconds``, ``share`` and ``group``."""
         rule = rule_of(example) if self.rule == AUTO else self.rule
@@ -93,7 +96,7 @@ def _summary(
     group = np.array([a["group"] for a in ours])
     rules = [a["rule"] for a in ours]
     same = [a["answer"] == b["answer"] for a, b in zip(ours, base, strict=True)]
-    ratios = [(a["seconds"] + 1e-9) / (b["seconds"] + 1e-9) for a, b in zip(ours, base, strict=True)]
+    seconds, base_seconds = (np.array([a["seconds"] for a in some]) + 1e-9 for some in (ours, base))
     return {
         "n": len(ours),
         "accuracy": _mean(scores),
@@ -115,8 +118,8 @@ def _summary(
         "rules": {rule: rules.count(rule) for rule in dict.fromkeys(rules)},
         "share": [_mean(layer) for layer in np.array([a["share"] for a in ours]).T],
         "cost": {
-            "seconds": _mean(np.array([a["seconds"] for a in ours])),
-            "ratio": round(float(np.median(ratios)), 3),
+            "seconds": _mean(seconds),
+            "ratio": round(float(np.median(seconds / base_seconds)), 3),
         },
     }
 

@@ -13,8 +13,8 @@ SCORES = (AUTO, EXACT, VQA, CHOICE, IOU)
 # VQAv2 gives an answer full marks if so many of its ten people gave it.
 _AGREE = 3
 _NUMBERS = (
-    "none zero one two three four five six seven eight nine ten".split(),
-    "0 0 1 2 3 4 5 6 7 8 9 10".split(),
+    ["none", "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+    ["0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10"],
 )
 _WORDS = dict(zip(*_NUMBERS, strict=True))
 _ARTICLES = {"a", "an", "the"}

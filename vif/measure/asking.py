@@ -9,9 +9,9 @@ from typing import Any
 
 from PIL import Image
 
-from vif.boxes import Box
 from vif.data import Data, Example
 from vif.errors import InputError
+from vif.inputs.boxes import Box
 from vif.measure.records import Records
 from vif.scenes import unrelated_text
 from vif.session import Session

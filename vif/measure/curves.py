@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
-from vif.boxes import Box
 from vif.data import Example
+from vif.inputs.boxes import Box
 from vif.trace import MASS_PARTS, Trace
 
 DIGITS = 5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vif.charts import OTHER_COLOURS, method_colour, method_label
+from vif.draw.charts import OTHER_COLOURS, method_colour, method_label
 from vif.measure.curves import FIRST
 from vif.measure.result import Result
 from vif.measure.summary import EVERY
