@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.tiny import NUM_LAYERS, tiny_adapter, tiny_model
-from training.processor import build_processor
+from training.pretrain.processor import build_processor
 from vif import data, measure, metrics
 from vif.__main__ import main
 from vif.errors import InputError
