@@ -99,7 +99,9 @@ def test_unknown_values_are_left_out_and_one_image_has_no_interval():
 def test_metrics_are_those_of_the_metrics_package(session, image):
     boxes = [(0.1, 0.2, 0.6, 0.7)]
     trace = session.ask(image, "What is it?", ["plain"], max_new_tokens=3)["plain"]
-    found = measure.measure(picture("x"), boxes, {"plain": trace})["plain"]
+    found = measure.measure(
+        measure.Ready((0, 0), picture("x"), image, boxes, ""), {"plain": trace}
+    )["plain"]
     assert set(found[FIRST]) == set(found[ALL]) == {metric.name for metric in METRICS}
     by_layer = metrics.by_layer(trace, 0, boxes)
     for name in ("share", "entropy", "dominance", "in_box", "lift"):
@@ -145,11 +147,11 @@ def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
     small = make_job(session, job.data.examples, batch_size=2)
     asked = []
 
-    def measure_some(example, boxes, traces):
+    def measure_some(ready, traces):
         if len(asked) == 3:
             raise KeyboardInterrupt
-        asked.append(example.name)
-        return measure.measure(example, boxes, traces)
+        asked.append(ready.example.name)
+        return measure.measure(ready, traces)
 
     with pytest.raises(KeyboardInterrupt):
         measure.ask_all(small, measure_some, part)

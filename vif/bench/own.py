@@ -9,13 +9,20 @@ import numpy as np
 
 from vif import metrics
 from vif.bench.outcomes import interval
-from vif.bench.scoring import AUTO, check_rule, rule_of, score
+from vif.bench.scoring import AUTO, IOU, check_rule, rule_of, score
 from vif.bench.tables import columns, percent, span
 from vif.data import Data, Example, Skipped
 from vif.errors import InputError
+from vif.grounding import BoxFormat, Frame, box_of_map, find_format, iou, pointed_map
+from vif.grounding.boxes import FOUND
 from vif.inputs.boxes import Box
+from vif.measure import Ready
+from vif.probes.base import plain
+from vif.session import Session
 from vif.trace import Trace
 
+# Where the box of an answer is taken from.
+ANSWER, MAP = "answer", "map"
 # An answer with at least half of the marks counts as right where a yes or no is needed.
 RIGHT = 0.5
 
@@ -42,30 +49,67 @@ def scorable(data: Data, rule: str) -> Data:
 
 
 class Scorer:
-    """Records an answer, its score and its cost; a `vif.measure.asking.Measure`."""
+    """Records an answer, its score and its cost; a `vif.measure.Measure`."""
 
-    def __init__(self, rule: str = AUTO) -> None:
-        self.rule = rule
+    def __init__(self, session: Session, rule: str = AUTO, boxes_from: str = ANSWER) -> None:
+        """Finds out how the model writes boxes, if it has to.
 
-    def __call__(
-        self,
-        example: Example,
-        boxes: Sequence[Box],  # noqa: ARG002
-        traces: Mapping[str, Trace],
-    ) -> dict[str, Any]:
-        """Per method ``answer``, ``score``, ``rule``, ``seconds``, ``share`` and ``group``."""
-        rule = rule_of(example) if self.rule == AUTO else self.rule
-        return {
-            method: {
+        Args:
+            session: The model.
+            rule: One of `vif.bench.scoring.SCORES`.
+            boxes_from: `ANSWER` for what is written, `MAP` for where the method points.
+        """
+        self.backbone, self.rule, self.boxes_from = session.backbone, rule, boxes_from
+
+    def rule_of(self, example: Example) -> str:
+        """The rule by which an example is scored."""
+        return rule_of(example) if self.rule == AUTO else self.rule
+
+    def word(self, example: Example) -> str:
+        """What is asked: a box in the words that the family was trained with."""
+        if self.rule_of(example) != IOU or self.boxes_from == MAP:
+            return example.prompt
+        return self._format().ask.format(text=example.question)
+
+    def __call__(self, asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
+        """Per method ``answer``, ``score``, ``rule``, ``seconds``, ``share``, ``group``, ``box``.
+
+        The share is None in layers without attention, the box if none was given.
+        """
+        rule = self.rule_of(asked.example)
+        found = {}
+        for method, trace in traces.items():
+            box = self._box(asked, trace) if rule == IOU else None
+            if rule == IOU:
+                overlap = max(iou(box, true) for true in asked.boxes) if box else 0.0
+                marks = float(overlap >= FOUND)
+            else:
+                marks = score(rule, trace.answer, asked.example)
+            found[method] = {
                 "answer": trace.answer,
-                "score": round(score(rule, trace.answer, example), 5),
+                "score": round(marks, 5),
                 "rule": rule,
                 "seconds": trace.meta["seconds"],
-                "share": [round(float(v), 5) for v in metrics.image_share(trace)],
-                "group": example.group,
+                "share": plain(metrics.image_share(trace)),
+                "group": asked.example.group,
+                "box": box and [round(side, 5) for side in box],
             }
-            for method, trace in traces.items()
-        }
+        return found
+
+    def _box(self, asked: Ready, trace: Trace) -> Box | None:
+        """The box of an answer in [0, 1] of the original image."""
+        if self.boxes_from == MAP:
+            return box_of_map(trace, pointed_map(trace))
+        form = self._format()
+        written = form.parse(trace.answer)
+        if written is None:
+            return None
+        whole = trace.meta["layout"]["grids"][0]
+        frame = Frame.of(self.backbone, asked.image.size, whole["rows"], whole["columns"])
+        return frame.to_original(written, form.scale)
+
+    def _format(self) -> BoxFormat:
+        return find_format(self.backbone.family.model_type)
 
 
 def summarise(records: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -116,7 +160,7 @@ def _summary(
             if name
         },
         "rules": {rule: rules.count(rule) for rule in dict.fromkeys(rules)},
-        "share": [_mean(layer) for layer in np.array([a["share"] for a in ours]).T],
+        "share": plain(np.array([a["share"] for a in ours], float).mean(0)),
         "cost": {
             "seconds": _mean(seconds),
             "ratio": round(float(np.median(seconds / base_seconds)), 3),

@@ -13,6 +13,7 @@ from vif.bench.controls import CONTROLS, Matched, gives_more_image, matched_stre
 from vif.bench.outcomes import Outcome, by_group, outcome, summary
 from vif.bench.questions import Item
 from vif.errors import InputError
+from vif.measure.processes import Processes
 from vif.methods import Method
 from vif.session import Session
 from vif.settings import Settings
@@ -55,6 +56,7 @@ def run(
     methods: Sequence[str],
     settings: Settings | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Asks every question by every method.
 
@@ -66,6 +68,7 @@ def run(
         methods: Names; the first is the baseline that the others are compared with.
         settings: The session's defaults if None.
         progress: Called with (questions done, questions in all).
+        processes: Which of several that share the questions this one is; all get the results.
 
     Returns:
         Per method what `summary` returns, and ``cost``: ``seconds`` per answer, their ``ratio`` to
@@ -73,7 +76,7 @@ def run(
         ``branches`` per generated token. Seconds leave out encoding the image, which is done once
         for all methods.
     """
-    outcomes = _answers(session, questions, methods, settings, progress)
+    outcomes = _answers(session, questions, methods, settings, progress, processes)
     base = outcomes[methods[0]]
     results = {}
     for name, found in outcomes.items():
@@ -93,6 +96,7 @@ def run_controls(
     methods: Sequence[str],
     settings: Settings | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Asks the same questions by the controls at matched visual mass; see `vif.bench.controls`.
 
@@ -106,6 +110,7 @@ def run_controls(
         methods: Whose controls.
         settings: Those of `run`.
         progress: As in `run`.
+        processes: As in `run`.
 
     Returns:
         Per method that gives the image more in all: ``strength`` by layer, and for ``uniform`` and
@@ -126,7 +131,8 @@ def run_controls(
         for name, strength in strengths.items()
         for control in CONTROLS
     ]
-    outcomes = _answers(session, questions, [base_name, *matched], settings, progress)
+    asked = [base_name, *matched]
+    outcomes = _answers(session, questions, asked, settings, progress, processes)
     base = outcomes.pop(base_name)
     results: dict[str, dict[str, Any]] = {}
     for name, strength in strengths.items():
@@ -156,17 +162,23 @@ def _answers(
     methods: Sequence[str | Method],
     settings: Settings | None,
     progress: Progress | None,
+    processes: Processes | None,
 ) -> dict[str, list[Outcome]]:
     settings = replace(settings or session.defaults, max_new_tokens=ANSWER_TOKENS)
-    outcomes: dict[str, list[Outcome]] = {}
-    for start in range(0, len(questions), BATCH_SIZE):
+    processes = processes or Processes()
+    starts = range(0, len(questions), BATCH_SIZE)
+    found: dict[int, dict[str, list[Outcome]]] = {}
+    for start in (start for i, start in enumerate(starts) if processes.mine(i)):
         part = questions[start : start + BATCH_SIZE]
-        for name, traces in session.ask_batch(_asked(part), methods, settings).items():
-            new = [outcome(trace, item) for trace, item in zip(traces, part, strict=True)]
-            outcomes.setdefault(name, []).extend(new)
+        answered = session.ask_batch(_asked(part), methods, settings)
+        found[start] = {
+            name: [outcome(trace, item) for trace, item in zip(traces, part, strict=True)]
+            for name, traces in answered.items()
+        }
         if progress is not None:
             progress(min(start + BATCH_SIZE, len(questions)), len(questions))
-    return outcomes
+    found = processes.gather(found)
+    return {name: [one for start in starts for one in found[start][name]] for name in found[0]}
 
 
 def _times(found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]:

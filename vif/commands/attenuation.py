@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vif import measure
-from vif.commands.common import (
-    DEMO_ADAPTER,
-    add_methods_flag,
-    add_model_flags,
-    add_setting_flags,
-    chosen_settings,
-    load_session,
-)
-from vif.commands.data import add_data_flags, list_skipped, read_data, show_progress
+from vif.commands.common import add_methods_flag, add_model_flags, add_setting_flags
+from vif.commands.data import add_data_flags, read_data
+from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
 from vif.commands.tables import grid
-from vif.data import Data
-from vif.errors import InputError
-from vif.measure import Job, Processes, Records, Result
+from vif.measure import Result
 from vif.measure.curves import FIRST
 from vif.measure.summary import ATTENUATION, EVERY
-from vif.session import Session, check_options
-from vif.settings import Settings
+from vif.session import Session
 
 _PRINTED = ("share", "share_without_sinks", "entropy", "dominance", "in_box", "pointing")
 
@@ -42,15 +32,10 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--text", type=int, nargs="+", default=[0], help="tokens of unrelated text before each"
     )
-    parser.add_argument("--out", type=Path, default=Path("attenuation"), help="folder for results")
-    parser.add_argument(
-        "--restart", action="store_true", help="measure anew instead of taking up what is there"
-    )
+    add_job_flags(parser, "attenuation")
     parser.add_argument(
         "--compare", type=Path, nargs="+", metavar="JSON", help="draw these results instead"
     )
-    parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
-    parser.add_argument("--batch-size", type=int, default=8, help="questions asked at once")
     add_methods_flag(parser, None)
     add_model_flags(parser)
     add_setting_flags(parser)
@@ -60,47 +45,20 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measures, or compares what was measured."""
     if args.compare:
-        _print_files(measure.compare(args.compare, args.out))
+        print_files(measure.compare(args.compare, args.out))
         return
-    if args.batch_size < 1 or min(args.text) < 0:
-        raise InputError("--batch-size has to be at least 1 and --text at least 0.")
-    processes = Processes.find()
-    args.device = args.device or processes.device
-    data = read_data(args, args.n)
-    session = load_session(args)
-    job = _job(args, session, data)
-    adapter = args.adapter or (DEMO_ADAPTER if session.adapter else None)
-    origin = measure.provenance(job, args.model_path, adapter, args.seed)
-    records = Records(args.out, origin, processes, args.restart)
-    measure.ask_all(job, measure.measure, records, show_progress if processes.is_main else None)
-    processes.wait()
-    if processes.is_main:
-        _finish(args.out, session, data, origin, list(records.read()))
+    asked = ask_data(args, read_data(args, args.n), partial(_plan, args))
+    if asked is not None:
+        entries = measure.summarise(asked.records)
+        result = Result(asked.origin, asked.session.num_layers, entries, asked.skipped)
+        paths = measure.write(result, args.out)
+        print(table(result))
+        print_files(paths)
 
 
-def _job(args: argparse.Namespace, session: Session, data: Data) -> Job:
+def _plan(args: argparse.Namespace, session: Session) -> Plan:
     methods = args.methods or (["plain", "vif"] if session.adapter else ["plain"])
-    settings = chosen_settings(args, session.defaults)
-    settings = replace(settings, max_new_tokens=args.max_new_tokens)
-    settings.check(session.num_layers)
-    check_options(methods, settings)
-    return Job(session, data, methods, settings, tuple(args.text), args.batch_size)
-
-
-def _finish(
-    out: Path, session: Session, data: Data, origin: dict[str, Any], found: Sequence[dict[str, Any]]
-) -> None:
-    """Writes and prints the results."""
-    unasked = [{"where": r["name"], "why": r["skipped"]} for r in found if "skipped" in r]
-    list_skipped(unasked)
-    entries = measure.summarise(found)
-    if not entries:
-        raise InputError(f"None of the questions could be asked; {unasked[0]['why']}")
-    skipped = [*map(vars, data.skipped), *unasked]
-    result = Result(origin, session.num_layers, entries, skipped)
-    paths = measure.write(result, out)
-    print(table(result))
-    _print_files(paths)
+    return Plan(methods, measure.measure)
 
 
 def table(result: Result) -> str:
@@ -128,9 +86,3 @@ def _lost(entry: dict[str, Any]) -> str:
         f"{entry['method']}: the last quarter of the layers looks {100 * entry['mean'][0]:.1f} %"
         f"{span} less at the image than the layer that looks most ({entry['n']} questions)"
     )
-
-
-def _print_files(paths: Sequence[Path]) -> None:
-    print()
-    for path in paths:
-        print(f"wrote {path}")

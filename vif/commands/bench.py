@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vif import bench, methods
+from vif.commands import bench_data
 from vif.commands.common import (
     add_methods_flag,
     add_model_flags,
@@ -18,11 +19,14 @@ from vif.commands.common import (
     write_json,
 )
 from vif.errors import InputError
+from vif.measure import Processes
 from vif.scenes import SPLITS
 from vif.session import Session, check_options
 from vif.settings import Settings
 
 ALL = "all"
+SCENE_METHODS = ["plain", "vif", "uniform", "random", "oracle"]
+OWN = ["plain"]
 
 
 def add(commands: Any) -> None:
@@ -39,7 +43,8 @@ def add(commands: Any) -> None:
         help="also a uniform and a random map at the visual mass of these methods; without names, "
         "of all that are run",
     )
-    add_methods_flag(parser, ["plain", "vif", "uniform", "random", "oracle"])
+    bench_data.add_flags(parser)
+    add_methods_flag(parser, None)
     add_model_flags(parser)
     add_setting_flags(parser)
     parser.set_defaults(run=run)
@@ -47,19 +52,26 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the benchmark, its tables after each text length."""
-    _check(args)
+    args.methods = args.methods or (OWN if args.data else SCENE_METHODS)
+    processes = Processes.find()
+    _check(args, processes)
+    if args.data:
+        bench_data.run(args, _asked(args))
+        return
+    args.device = args.device or processes.device
     session = load_session(args)
     settings = chosen_settings(args, session.defaults)
     session.checked(settings)
     check_options(_asked(args), settings)
     runs = []
     for text in args.text:
-        runs.append(_run(args, session, settings, text))
-        print(bench.table(runs[-1]), flush=True)
-        write_json(args.json, runs)
+        runs.append(_run(args, session, settings, text, processes))
+        if processes.is_main:
+            print(bench.table(runs[-1]), flush=True)
+            write_json(args.json, runs)
 
 
-def _check(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace, processes: Processes) -> None:
     if args.n < 1 or min(args.text) < 0:
         raise InputError(f"--n is {args.n} and --text {args.text}: expected at least 1 and 0.")
     for name in args.methods:
@@ -68,7 +80,8 @@ def _check(args: argparse.Namespace) -> None:
     for name in args.controls or ():
         if name not in _asked(args):
             raise InputError(f"--controls names {name!r}, which --methods does not: name it there.")
-    check_output(args.json)
+    if processes.is_main:
+        check_output(args.json)
 
 
 def _asked(args: argparse.Namespace) -> list[str]:
@@ -79,19 +92,24 @@ def _asked(args: argparse.Namespace) -> list[str]:
 
 
 def _run(
-    args: argparse.Namespace, session: Session, settings: Settings, text: int
+    args: argparse.Namespace,
+    session: Session,
+    settings: Settings,
+    text: int,
+    processes: Processes,
 ) -> dict[str, Any]:
     """One entry of the JSON file."""
     questions = bench.items(args.split, args.n, args.seed, text)
     names, skipped = _asked(args), {}
     if ALL in args.methods:
         names, skipped = bench.supported(session, questions, names, settings)
-    found = bench.run(session, questions, names, settings, progress_of("questions"))
+    shown = progress_of("questions") if processes.is_main else None
+    found = bench.run(session, questions, names, settings, shown, processes)
     head = {"text": text, "n": args.n, "seed": args.seed, "split": args.split}
     result = head | {"methods": found, "skipped": skipped}
     if args.controls is not None:
         chosen = [name for name in args.controls or names if name in found]
         result["controls"] = bench.run_controls(
-            session, questions, found, chosen, settings, progress_of("questions by controls")
+            session, questions, found, chosen, settings, shown, processes
         )
     return result

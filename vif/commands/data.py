@@ -14,21 +14,24 @@ from vif.errors import InputError
 _SHOWN = 5
 
 
-def add_data_flags(parser: argparse.ArgumentParser, default: str | None = SCENES) -> None:
+def add_data_flags(
+    parser: argparse.ArgumentParser, default: str | None = SCENES, takes_query: bool = True
+) -> None:
     """Where questions are read from, and which."""
     parser.add_argument(
         "--data",
         default=default,
         help="a folder of images, LLaVA's .json, a .jsonl (image, question, answer or answers, "
-        "boxes, choices), a data set of the Hugging Face Hub (name or name:configuration), or "
-        "scenes for generated pictures",
+        "boxes, choices), a folder of RefCOCO's files, a data set of the Hugging Face Hub (name or "
+        "name:configuration), or scenes or scene-boxes for generated pictures",
     )
     parser.add_argument("--image-folder", type=Path, help="where relative image paths begin")
     parser.add_argument(
         "--columns", nargs="+", default=[], metavar="FIELD=COLUMN",
         help="own names of fields, for example question=query",
     )  # fmt: skip
-    parser.add_argument("--query", dest="data_query", help="asked where the data have no question")
+    if takes_query:
+        parser.add_argument("--query", help="asked where the data have no question")
     parser.add_argument("--data-split", default="test", help="split of scenes or of a Hub data set")
 
 
@@ -45,7 +48,7 @@ def read_data(args: argparse.Namespace, number: int) -> Data:
         seed=args.seed,
         image_folder=args.image_folder,
         columns=parse_columns(args.columns),
-        question=args.data_query,
+        question=args.query,
         split=args.data_split,
     )
     list_skipped([vars(entry) for entry in found.skipped])

@@ -12,6 +12,8 @@ from vif.errors import InputError
 from vif.inputs.boxes import Box, check_boxes
 from vif.inputs.images import ImageSource, open_image
 
+LETTER = "Answer with the option's letter from the given choices directly."
+
 
 @dataclass(frozen=True)
 class Example:
@@ -40,6 +42,14 @@ class Example:
     context: str = ""
     group: str = ""
     source: str = ""
+
+    @property
+    def prompt(self) -> str:
+        """The question, with its choices and LLaVA-1.5's instruction if it does not name them."""
+        if not self.choices or all(choice in self.question for choice in self.choices):
+            return self.question
+        lines = [f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(self.choices)]
+        return "\n".join([self.question, *lines, LETTER])
 
     def open(self) -> tuple[Image.Image, tuple[Box, ...]]:
         """The image, upright RGB, and the boxes in [0, 1] of it.

@@ -10,10 +10,12 @@ from vif.data.folder import read_folder
 from vif.data.hub import read_hub
 from vif.data.jsonl import read_jsonl
 from vif.data.llava import read_json
+from vif.data.refcoco import is_refcoco, read_refcoco
 from vif.data.scenes import read_scenes
 from vif.errors import InputError
+from vif.scenes import ask_boxes
 
-SCENES = "scenes"
+SCENES, SCENE_BOXES = "scenes", "scene-boxes"
 _FILES = {".json": read_json, ".jsonl": read_jsonl}
 
 
@@ -30,8 +32,9 @@ def read(
     """Reads questions.
 
     Args:
-        source: A folder of images, a ``.json`` (LLaVA) or ``.jsonl`` file, the name of a data set
-            on the Hugging Face Hub, or ``"scenes"`` for generated ones.
+        source: A folder of images, a ``.json`` (LLaVA) or ``.jsonl`` file, a folder of RefCOCO's
+            files, the name of a data set on the Hugging Face Hub, or ``"scenes"`` for generated
+            ones, ``"scene-boxes"`` for such whose answer is a box.
         number: How many scenes' questions; other sources are read whole, see `sample`.
         seed: Of the scenes.
         image_folder: Where relative image paths begin, the file's own folder by default.
@@ -46,6 +49,10 @@ def read(
     path = Path(source)
     if str(source) == SCENES:
         return read_scenes(number, seed, split)
+    if str(source) == SCENE_BOXES:
+        return read_scenes(number, seed, split, ask_boxes, SCENE_BOXES)
+    if path.is_dir() and is_refcoco(path):
+        return read_refcoco(path, Path(image_folder) if image_folder else None, split)
     if path.is_dir():
         return read_folder(path, question)
     if path.suffix in _FILES:

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from vif.data.example import Data, Example
-from vif.scenes import ask_scene, draw_scene
+from vif.scenes import Question, ask_scene, draw_scene
+from vif.scenes.boxes import FAMILY as BOX
 from vif.scenes.draw import Scene
 
 QUESTIONS_PER_SCENE = 5
+# From a scene, a seed and a number of questions to questions.
+Ask = Callable[[Scene, int, int], list[Question]]
 
 
-def read_scenes(number: int, seed: int = 0, split: str = "test") -> Data:
+def read_scenes(
+    number: int, seed: int = 0, split: str = "test", ask: Ask = ask_scene, name: str = "scenes"
+) -> Data:
     """The first questions of the benchmark; the same arguments give the same ones.
 
     Args:
         number: How many.
         seed: Every seed has scenes of its own, those of `vif bench`.
         split: One of `vif.scenes.SPLITS`.
+        ask: What is asked about a scene.
+        name: Of the data.
     """
     examples: list[Example] = []
     scene_number = seed * 1_000_000
     while len(examples) < number:
         scene = draw_scene(scene_number, split)
         size = scene.image.width
-        for k, question in enumerate(ask_scene(scene, scene_number, QUESTIONS_PER_SCENE)):
+        for k, question in enumerate(ask(scene, scene_number, QUESTIONS_PER_SCENE)):
             examples.append(
                 Example(
                     name=f"scene {scene_number} question {k}",
                     image=partial(_picture, scene),
                     question=question.text,
-                    answers=(question.answer,),
+                    # A box is compared with the box, not with how it is written.
+                    answers=() if question.family == BOX else (question.answer,),
                     boxes=tuple(tuple(side / size for side in box) for box in question.boxes),
                     group=question.family,
                     source=f"scene {scene_number}",
                 )
             )
         scene_number += 1
-    return Data(f"scenes ({split}, seed {seed})", "scenes", examples[:number])
+    return Data(f"{name} ({split}, seed {seed})", "scenes", examples[:number])
 
 
 def _picture(scene: Scene) -> object:

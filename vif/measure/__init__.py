@@ -3,7 +3,7 @@
 Streams and resumes: what is measured is on disk after every batch. Runs on several processes.
 """
 
-from vif.measure.asking import Job, ask_all
+from vif.measure.asking import Job, Measure, Ready, ask_all
 from vif.measure.curves import METRICS, measure
 from vif.measure.files import compare, write
 from vif.measure.processes import Processes
@@ -15,7 +15,9 @@ from vif.measure.summary import summarise
 __all__ = [
     "METRICS",
     "Job",
+    "Measure",
     "Processes",
+    "Ready",
     "Records",
     "Result",
     "ask_all",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from PIL import Image
@@ -18,10 +19,31 @@ from vif.session import Session
 from vif.settings import Settings
 from vif.trace import Trace
 
-# From an example, its boxes in [0, 1] and a trace per method to what is recorded, as JSON values.
-Measure = Callable[[Example, Sequence[Box], Mapping[str, Trace]], dict[str, Any]]
 # With (questions done, questions in all, seconds left or None).
 Progress = Callable[[int, int, float | None], None]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A question with its image in memory.
+
+    Attributes:
+        key: (length of unrelated text, number of the example).
+        example: The question as it was read.
+        image: Its image, upright RGB.
+        boxes: The truth in [0, 1] of the image, empty if it is not known.
+        context: All unrelated text before the question.
+    """
+
+    key: tuple[int, int]
+    example: Example
+    image: Image.Image
+    boxes: tuple[Box, ...]
+    context: str
+
+
+# From a question and a trace per method to what is recorded, as JSON values.
+Measure = Callable[[Ready, Mapping[str, Trace]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +57,7 @@ class Job:
         settings: For all of them.
         texts: Lengths of unrelated text in tokens that is put before every question in turn.
         batch_size: Questions that are asked at once, at most.
+        word: What is asked of an example.
     """
 
     session: Session
@@ -43,6 +66,7 @@ class Job:
     settings: Settings
     texts: Sequence[int] = (0,)
     batch_size: int = 8
+    word: Callable[[Example], str] = attrgetter("prompt")
     _counts: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def chunks(self) -> list[tuple[int, range]]:
@@ -59,17 +83,6 @@ class Job:
         if image.size not in self._counts:
             self._counts[image.size] = len(self.session.backbone.encode(image, "?").image)
         return self._counts[image.size]
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """An example with its image in memory."""
-
-    key: tuple[int, int]
-    example: Example
-    image: Image.Image
-    boxes: tuple[Box, ...]
-    context: str
 
 
 def ask_all(job: Job, measure: Measure, records: Records, progress: Progress | None = None) -> None:
@@ -121,19 +134,19 @@ def _check_methods(job: Job) -> None:
             raise problems[-1]
 
 
-def _open(job: Job, key: tuple[int, int]) -> _Ready:
+def _open(job: Job, key: tuple[int, int]) -> Ready:
     text, number = key
     example = job.data.examples[number]
     image, boxes = example.open()
     parts = (unrelated_text(number, text), example.context)
-    return _Ready(key, example, image, boxes, " ".join(filter(None, parts)))
+    return Ready(key, example, image, boxes, " ".join(filter(None, parts)))
 
 
 def _ask_chunk(
     job: Job, keys: Sequence[tuple[int, int]], measure: Measure
 ) -> Iterator[dict[str, Any]]:
     """Records of one piece of work, its images grouped by their number of tokens."""
-    groups: dict[int, list[_Ready]] = {}
+    groups: dict[int, list[Ready]] = {}
     for key in keys:
         try:
             ready = _open(job, key)
@@ -144,7 +157,7 @@ def _ask_chunk(
         yield from _ask_group(job, group, measure)
 
 
-def _ask_group(job: Job, group: list[_Ready], measure: Measure) -> Iterator[dict[str, Any]]:
+def _ask_group(job: Job, group: list[Ready], measure: Measure) -> Iterator[dict[str, Any]]:
     try:
         found = _ask(job, group)
     except InputError as error:
@@ -161,12 +174,12 @@ def _ask_group(job: Job, group: list[_Ready], measure: Measure) -> Iterator[dict
             "key": list(ready.key),
             "name": ready.example.name,
             "source": ready.example.source,
-            "found": measure(ready.example, ready.boxes, traces),
+            "found": measure(ready, traces),
         }
 
 
-def _ask(job: Job, group: Sequence[_Ready]) -> dict[str, list[Trace]]:
-    items = [(r.image, r.example.question, r.context, r.boxes) for r in group]
+def _ask(job: Job, group: Sequence[Ready]) -> dict[str, list[Trace]]:
+    items = [(r.image, job.word(r.example), r.context, r.boxes) for r in group]
     return job.session.ask_batch(items, job.methods, job.settings)
 
 

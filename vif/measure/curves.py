@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
-from vif.data import Example
 from vif.inputs.boxes import Box
+from vif.measure.asking import Ready
 from vif.trace import MASS_PARTS, Trace
 
 DIGITS = 5
@@ -59,12 +59,11 @@ METRICS = (
 )  # fmt: skip
 
 
-def measure(example: Example, boxes: Sequence[Box], traces: Mapping[str, Trace]) -> dict[str, Any]:  # noqa: ARG001
+def measure(asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
     """All metrics of a question's answers.
 
     Args:
-        example: The question.
-        boxes: The truth in [0, 1], empty if it is not known.
+        asked: The question.
         traces: An answer per method.
 
     Returns:
@@ -72,7 +71,7 @@ def measure(example: Example, boxes: Sequence[Box], traces: Mapping[str, Trace])
         ``attenuation`` (see `vif.metrics.attenuation`), and for `FIRST` and `ALL` a list (L,) per
         metric.
     """
-    return {method: _of(trace, boxes) for method, trace in traces.items()}
+    return {method: _of(trace, asked.boxes) for method, trace in traces.items()}
 
 
 def _of(trace: Trace, boxes: Sequence[Box]) -> dict[str, Any]:
@@ -116,10 +115,19 @@ def _curves(
             "in_box": metrics.in_box_mass(trace, truth, token),
             "in_box_without_sinks": metrics.in_box_mass(trace, truth, token, sinks),
             "lift": metrics.lift(trace, truth, token),
-            "pointing": metrics.pointing(trace, boxes, token).astype(float),
-            "pointing_without_sinks": metrics.pointing(trace, boxes, token, without=sinks) * 1.0,
+            "pointing": _known(trace, metrics.pointing(trace, boxes, token)),
+            "pointing_without_sinks": _known(
+                trace, metrics.pointing(trace, boxes, token, without=sinks)
+            ),
         }
     return curves
+
+
+def _known(trace: Trace, hits: np.ndarray) -> np.ndarray:
+    """Hits by layer as numbers, NaN in layers that have no attention."""
+    found = np.full(len(hits), np.nan)
+    found[trace.attention_layers] = hits[trace.attention_layers]
+    return found
 
 
 def _listed(curves: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,9 @@ class Processes:
     def mine(self, number: int) -> bool:
         """Whether this one does the so-manieth piece of work: all take turns."""
         return number % self.number == self.index
+
+    def gather(self, found: dict[Any, Any]) -> dict[Any, Any]:
+        """What all processes found, by key, in each of them."""
+        if self.state is None:
+            return found
+        return {key: value for part in gather_object([found]) for key, value in part.items()}

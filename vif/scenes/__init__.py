@@ -1,5 +1,6 @@
 """The generated benchmark: scenes, questions with true boxes, and unrelated text."""
 
+from vif.scenes.boxes import ask_boxes
 from vif.scenes.draw import Scene, draw_scene
 from vif.scenes.questions import GROUP_OF, GROUPS, Question, ask_scene, is_correct
 from vif.scenes.text import TEXT_LENGTHS, unrelated_text
@@ -17,6 +18,7 @@ __all__ = [
     "Question",
     "Scene",
     "SceneObject",
+    "ask_boxes",
     "ask_scene",
     "draw_scene",
     "is_correct",

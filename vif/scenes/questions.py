@@ -109,7 +109,7 @@ def _only(scene: Scene, **wanted: str) -> SceneObject | None:
     return found[0] if len(found) == 1 else None
 
 
-def _descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
+def descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
     """Every phrase that names exactly one object, with what the phrase gives away."""
     for item in scene.objects:
         if _only(scene, shape=item.shape) is item:
@@ -124,13 +124,13 @@ def _descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
 
 
 def _colour(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, given in _descriptions(scene):
+    for phrase, item, given in descriptions(scene):
         if given == {"shape"} and item.size != "tiny":
             yield _Draft("colour", {"it": phrase}, item.colour, (item,))
 
 
 def _shape(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, given in _descriptions(scene):
+    for phrase, item, given in descriptions(scene):
         if given == {"colour"} and item.size != "tiny":
             yield _Draft("shape", {"it": phrase}, item.shape, (item,))
 
@@ -174,7 +174,7 @@ def _tiny(scene: Scene) -> Iterator[_Draft]:
 
 
 def _glyph(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, _ in _descriptions(scene):
+    for phrase, item, _ in descriptions(scene):
         if item.glyph is not None:
             yield _Draft("glyph", {"it": phrase}, item.glyph.lower(), (item,))
 
@@ -214,7 +214,7 @@ def neighbour(scene: Scene, item: SceneObject, relation: str) -> SceneObject | N
 
 def _neighbours(relation: str) -> Callable[[Scene], Iterator[_Draft]]:
     def family(scene: Scene) -> Iterator[_Draft]:
-        for phrase, item, _ in _descriptions(scene):
+        for phrase, item, _ in descriptions(scene):
             target = neighbour(scene, item, relation)
             if target is None:
                 continue
@@ -244,20 +244,20 @@ def _cell_name(item: SceneObject) -> str | None:
 
 
 def _cell(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, _ in _descriptions(scene):
+    for phrase, item, _ in descriptions(scene):
         if (name := _cell_name(item)) is not None:
             yield _Draft("cell", {"it": phrase}, name, (item,))
 
 
 def _corner(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, _ in _descriptions(scene):
+    for phrase, item, _ in descriptions(scene):
         if min(abs(item.x - 0.5), abs(item.y - 0.5)) > 2 * CELL_MARGIN:
             answer = f"{'top' if item.y < 0.5 else 'bottom'} {'left' if item.x < 0.5 else 'right'}"
             yield _Draft("corner", {"it": phrase}, answer, (item,))
 
 
 def _neighbour_cell(scene: Scene) -> Iterator[_Draft]:
-    for phrase, item, _ in _descriptions(scene):
+    for phrase, item, _ in descriptions(scene):
         target = neighbour(scene, item, "nearest")
         if target is not None and (name := _cell_name(target)) is not None:
             yield _Draft("cell", {"relation": "nearest", "it": phrase}, name, (target,))

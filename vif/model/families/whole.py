@@ -22,7 +22,7 @@ def fixed_grid(picture: Picture) -> Layout:
         return resized_grid(picture)
     side = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
     cells = grid_cells(side, side, (0, 0, *seen_share(vision)))
-    cells = _before_processing(cells, picture.processor.image_processor, picture.size)
+    cells = before_processing(cells, picture.processor.image_processor, picture.size)
     return _one_block(picture, side, side, cells)
 
 
@@ -86,9 +86,7 @@ def _one_block(picture: Picture, rows: int, columns: int, cells: np.ndarray) -> 
     return make_layout([(block, cells)], picture.number, picture.config.model_type)
 
 
-def _before_processing(
-    cells: np.ndarray, image_processor: Any, size: tuple[int, int]
-) -> np.ndarray:
+def before_processing(cells: np.ndarray, image_processor: Any, size: tuple[int, int]) -> np.ndarray:
     """Cells on the processed square -> cells on the original: undoes crop, resize and padding."""
     width, height = size
     left = top = 0

@@ -1,0 +1,59 @@
+"""Accuracy on a person's own questions: what ``bench --data`` does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from vif.bench import own
+from vif.bench.scoring import AUTO, SCORES
+from vif.commands.common import check_output, write_json
+from vif.commands.data import add_data_flags, read_data
+from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.errors import InputError
+from vif.session import Session
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that only matter with ``--data``."""
+    group = parser.add_argument_group("own questions")
+    add_data_flags(group, default=None)
+    add_job_flags(group, "bench")
+    group.add_argument(
+        "--score", choices=SCORES, default=AUTO,
+        help="how answers are scored: by equality, agreement with VQAv2's people, the letter of a "
+        "choice, or overlap of boxes; auto chooses by what is known of a question",
+    )  # fmt: skip
+    group.add_argument(
+        "--boxes-from", choices=(own.ANSWER, own.MAP), default=own.ANSWER,
+        help="boxes that the model writes, or the smallest box that holds 60 % of where it points",
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
+    """Asks, prints a table and writes JSON."""
+    if args.controls is not None:
+        raise InputError("--controls needs generated scenes: leave out --data or --controls.")
+    check_output(args.json)
+    data = own.scorable(read_data(args, args.n), args.score)
+
+    def plan(session: Session) -> Plan:
+        scorer = own.Scorer(session, args.score, args.boxes_from)
+        return Plan(methods, scorer, scorer.word)
+
+    what = {"score": args.score, "boxes_from": args.boxes_from}
+    asked = ask_data(args, data, plan, what)
+    if asked is None:
+        return
+    runs = []
+    for text in args.text:
+        some = [record for record in asked.records if record["key"][0] == text]
+        found = own.summarise(some)
+        runs.append({"text": text, "methods": found})
+        print(f"{text} tokens of text before\n{own.table(found)}\n")
+    path = args.out / "bench.json"
+    result = {"provenance": asked.origin, "runs": runs, "skipped": asked.skipped}
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(args.json, result)
+    print_files([path, *([args.json] if args.json else [])])
