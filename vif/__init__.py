@@ -8,6 +8,7 @@ from vif.model.loading import download_size
 from vif.session import Session, load
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
+from vif.traces import Traces
 
 __version__ = "0.1.0"
 
@@ -18,6 +19,7 @@ __all__ = [
     "Session",
     "Settings",
     "Trace",
+    "Traces",
     "download_size",
     "images",
     "load",

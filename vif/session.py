@@ -14,6 +14,7 @@ import torch
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
+from vif.draw.render import fit
 from vif.errors import InputError
 from vif.inputs.boxes import Box, box_shares, check_boxes, mask_shares
 from vif.inputs.images import open_image
@@ -22,6 +23,10 @@ from vif.model.batch import Batch
 from vif.recording import run
 from vif.settings import Range, Settings
 from vif.trace import Trace
+from vif.traces import Traces
+
+# Of the picture that a trace keeps for notebooks, its longer side in pixels.
+PICTURE_SIDE = 512
 
 
 class Session:
@@ -100,7 +105,7 @@ class Session:
         phase: str | None = None,
         options: Mapping[str, Mapping[str, float]] | None = None,
         cancel: threading.Event | None = None,
-    ) -> dict[str, Trace]:
+    ) -> Traces:
         """Answers a question by several methods on the same weights.
 
         Args:
@@ -123,7 +128,7 @@ class Session:
             cancel: Set it to stop between two tokens.
 
         Returns:
-            One trace per method, in the order asked for.
+            One trace per method, in the order asked for: a dictionary that a notebook shows.
 
         Raises:
             InputError: If anything given cannot be used; the message says what and why.
@@ -138,7 +143,7 @@ class Session:
         check_options(methods, settings)
         item = (open_image(image), question, context, boxes)
         found = self.ask_batch([item], methods, settings, cancel, looks=[look])
-        return {name: traces[0] for name, traces in found.items()}
+        return Traces.of(found, fit(item[0], PICTURE_SIDE))
 
     @torch.no_grad()
     def ask_batch(

@@ -1,10 +1,11 @@
 """What one answer left behind, as plain arrays: it can be saved, sent, replayed and compared.
 
-Knows nothing about models, attention functions or how anything is drawn.
+Knows nothing about models or attention functions.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
+from plotly import graph_objects as go
+
+from vif.draw.notebook import answer_html
+from vif.draw.parts import parts_chart
 
 MASS_PARTS = ("image", "question", "answer", "other")
 FORMAT_VERSION = 1
@@ -70,6 +76,7 @@ class Trace:
         meta: Everything needed to say where the numbers come from: ``model``, ``dtype``,
             ``question``, ``context``, ``learning``, ``injection``, ``alpha``, ``seed``,
             ``seconds``, ``prompt_tokens``. JSON values only.
+        picture: The image, (H, W, 3) uint8, for notebooks; it is not saved.
     """
 
     method: str
@@ -84,6 +91,7 @@ class Trace:
     mixtures: list[Mixture] = field(default_factory=list)
     alternatives: list[list[tuple[str, float]]] = field(default_factory=list)
     meta: dict[str, Any] = field(default_factory=dict)
+    picture: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def num_layers(self) -> int:
@@ -173,6 +181,67 @@ class Trace:
             mixtures=mixtures,
             **{name: data[name] for name in _ARRAYS},
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """How every row shares out its attention, a line per token, layer and head.
+
+        Returns:
+            Columns ``method``, ``token``, ``text``, ``logprob``, ``layer``, ``head`` and a share
+            per part: ``image``, ``question``, ``answer``, ``other``; NaN in layers that have no
+            attention.
+        """
+        token, layer, head = (axis.ravel() for axis in np.indices(self.mass.shape[:3]))
+        shares = self.mass.reshape(-1, len(MASS_PARTS))
+        columns = {
+            "method": self.method,
+            "token": token,
+            "text": np.array(self.tokens, object)[token],
+            "logprob": self.logprobs[token],
+            "layer": layer,
+            "head": head,
+        }
+        return pd.DataFrame(columns | dict(zip(MASS_PARTS, shares.T, strict=True)))
+
+    def to_xarray(self) -> Any:
+        """All arrays with named axes, an ``xarray.Dataset``; needs the package xarray.
+
+        ``rows`` (token, layer, head, image_token), ``mass`` (token, layer, head, part),
+        ``logprob`` (token), and of every image token ``centre`` (image_token, xy), ``cell``
+        (image_token, side) and ``block``. The text of a token is a coordinate.
+        """
+        xarray = importlib.import_module("xarray")
+        axes = ("token", "layer", "head")
+        return xarray.Dataset(
+            {
+                "rows": ((*axes, "image_token"), self.rows),
+                "mass": ((*axes, "part"), self.mass),
+                "logprob": ("token", self.logprobs),
+                "centre": (("image_token", "xy"), self.centres),
+                "cell": (("image_token", "side"), self.cells),
+                "block": ("image_token", self.blocks),
+            },
+            coords={
+                "token": np.arange(len(self.tokens)),
+                "text": ("token", np.array(self.tokens, object)),
+                "layer": np.arange(self.num_layers),
+                "head": np.arange(self.num_heads),
+                "part": list(MASS_PARTS),
+                "xy": ["x", "y"],
+                "side": ["x0", "y0", "x1", "y1"],
+            },
+            attrs={"method": self.method, "answer": self.answer},
+        )
+
+    def plot(self, token: int = 0) -> go.Figure:
+        """How the row that predicts a token shares out its attention, layer by layer."""
+        title = f"{self.method}: {self.answer}"
+        return parts_chart(self.mass[token].mean(1), MASS_PARTS, title)
+
+    def _repr_html_(self) -> str:
+        maps = self.rows[0].mean(1) if len(self.rows) else np.zeros((0, len(self.cells)))
+        title = f"{self.method}: {self.answer}"
+        given = (self.tokens, self.logprobs, maps, self.cells, self.blocks, self.picture)
+        return answer_html(title, *given)
 
     def answer_json(self) -> dict[str, Any]:
         """The answer as JSON values: ``{"text", "tokens", "logprobs"}``."""

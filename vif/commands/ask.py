@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vif import metrics, report
+from vif.commands import ask_data
 from vif.commands.common import (
     add_methods_flag,
     add_model_flags,
@@ -22,14 +23,13 @@ from vif.commands.common import (
 )
 from vif.commands.tables import grid
 from vif.probes.base import plain
-from vif.settings import Settings
 
 
 def add(commands: Any) -> None:
     """Flags of ``ask``."""
     parser = commands.add_parser("ask", help="answer one question about one image")
     add_question_flags(parser)
-    parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
+    ask_data.add_flags(parser)
     parser.add_argument("--save", type=Path, help="folder that gets one .npz trace per method")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument("--metrics", action="store_true", help="all metrics by layer as well")
@@ -40,7 +40,10 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Answers the question by every method."""
+    """Answers the question by every method, or all questions of a file."""
+    if args.data is not None:
+        ask_data.run(args)
+        return
     item = asked(args)
     boxes = item.boxes or None
     session = load_session(args)

@@ -1,0 +1,62 @@
+"""A whole file of questions answered, with a trace of each: what ``ask --data`` does."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from vif.commands.data import add_data_flags, read_data
+from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.errors import InputError
+from vif.measure import Ready
+from vif.trace import Trace
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags that matter with ``--data``, the length of answers apart."""
+    group = parser.add_argument_group("all questions of a file")
+    add_data_flags(group, default=None, takes_query=False)
+    add_job_flags(group, "answers")
+    group.add_argument("--n", type=int, default=500, help="number of questions, drawn if more")
+    group.add_argument("--text", type=int, nargs="+", default=[0], help=argparse.SUPPRESS)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes a trace per question and method, and a table of all answers."""
+    if args.image_file is not None or args.scene is not None or args.box or args.save:
+        raise InputError(
+            "--data brings its own images, questions and boxes, and --out says where traces go: "
+            "leave out --image-file, --scene, --box and --save."
+        )
+
+    def keep(asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
+        found = {}
+        for method, trace in traces.items():
+            folder = args.out / method.replace("/", "-")
+            path = folder / f"{asked.key[1]:06d}.npz"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                trace.save(path)
+            except OSError as error:
+                raise InputError(f"{path} cannot be written ({error.strerror}).") from error
+            found[method] = {"answer": trace.answer, "trace": str(path.relative_to(args.out))}
+        return {"question": asked.example.question, "answers": found}
+
+    asked = ask_data(args, read_data(args, args.n), lambda _: Plan(args.methods, keep))
+    if asked is None:
+        return
+    rows = [
+        {"name": r["name"], "image": r["source"], "question": r["found"]["question"]}
+        | {"method": method}
+        | one
+        for r in sorted(asked.records, key=lambda r: r["key"])
+        if "found" in r
+        for method, one in r["found"]["answers"].items()
+    ]
+    path = args.out / "answers.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    print_files([path])
+    print(f"wrote {len(rows)} traces under {args.out}")

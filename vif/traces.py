@@ -1,0 +1,58 @@
+"""The answers of one question by several methods: a dictionary that notebooks can show."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from plotly import graph_objects as go
+
+from vif import metrics
+from vif.draw.charts import attenuation
+from vif.trace import Trace
+
+
+class Traces(dict[str, Trace]):
+    """One trace per method, in the order asked for."""
+
+    def to_frame(self) -> pd.DataFrame:
+        """`Trace.to_frame` of all methods, one below the other."""
+        return pd.concat([trace.to_frame() for trace in self.values()], ignore_index=True)
+
+    def to_xarray(self) -> Any:
+        """`Trace.to_xarray` of all methods along a dimension ``method_name``.
+
+        ``sel`` has an argument called ``method``, hence the longer name. Answers of different
+        length are filled with NaN.
+        """
+        xarray = importlib.import_module("xarray")
+        found = [trace.to_xarray().drop_vars("text") for trace in self.values()]
+        names = pd.Index(list(self), name="method_name")
+        # A method may look at another picture, a crop: its tokens lie elsewhere.
+        return xarray.concat(
+            found, names, data_vars="all", join="outer", combine_attrs="drop_conflicts"
+        )
+
+    def plot(self, token: int = 0) -> go.Figure:
+        """How much and how widely every layer looks at the image, a curve per method."""
+        return attenuation(
+            {name: metrics.image_share(trace, token) for name, trace in self.items()},
+            {name: metrics.visual_entropy(trace, token) for name, trace in self.items()},
+        )
+
+    def _repr_html_(self) -> str:
+        return "".join(trace._repr_html_() for trace in self.values())
+
+    @classmethod
+    def of(cls, found: Mapping[str, list[Trace]], picture: np.ndarray) -> Traces:
+        """The only question's traces out of what `Session.ask_batch` returns.
+
+        Args:
+            found: One trace per method.
+            picture: The image, (H, W, 3) uint8, for notebooks.
+        """
+        return cls({name: replace(one, picture=picture) for name, (one,) in found.items()})
