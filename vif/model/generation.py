@@ -93,9 +93,17 @@ class Stream:
         self.model, self.ids, self.kwargs = model, ids, kwargs
         self.first = True
 
-    @torch.no_grad()
-    def advance(self, tap: Tap | None = None) -> torch.Tensor:
-        """Reads what is new and gives the logits of the next token, (B, V) float32."""
+    def advance(self, tap: Tap | None = None, gradients: bool = False) -> torch.Tensor:
+        """Reads what is new and gives the logits of the next token, (B, V) float32.
+
+        Args:
+            tap: Records or edits.
+            gradients: Whether the logits keep what a gradient needs.
+        """
+        with torch.set_grad_enabled(gradients):
+            return self._advance(tap)
+
+    def _advance(self, tap: Tap | None) -> torch.Tensor:
         step = self.model.prepare_inputs_for_generation(
             self.ids,
             next_sequence_length=None if self.first else 1,

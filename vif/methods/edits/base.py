@@ -112,7 +112,7 @@ def bias(request: Request, weights: torch.Tensor) -> Recorder:
     the logarithm of the map, the other natural choice, is unbounded below.
     """
     values = request.options["beta"] * weights / weights.amax(1, keepdim=True).clamp_min(1e-12)
-    return _edited(request, weights, Bias(request, values), request.settings.injection_layers)
+    return edited(request, weights, Bias(request, values), request.settings.injection_layers)
 
 
 class Scale(MapEdit):
@@ -138,7 +138,7 @@ def scale(request: Request, weights: torch.Tensor) -> Recorder:
     """
     number = (~request.batch.centres.isnan().any(-1)).sum(1, keepdim=True)
     values = request.options["gamma"] * number * weights
-    return _edited(request, weights, Scale(request, values), request.settings.injection_layers)
+    return edited(request, weights, Scale(request, values), request.settings.injection_layers)
 
 
 class Cut(MapEdit):
@@ -160,10 +160,10 @@ def cut(request: Request, weights: torch.Tensor) -> Recorder:
     points = request.batch.centres.cpu().numpy()
     ratio = request.options["ratio"]
     pairs = zip(weights.cpu().numpy(), points, strict=True)
-    return cut_tokens(request, np.stack([_least(*pair, ratio) for pair in pairs]), weights)
+    return cut_tokens(request, np.stack([least_tokens(*pair, ratio) for pair in pairs]), weights)
 
 
-def _least(weights: np.ndarray, points: np.ndarray, ratio: float) -> np.ndarray:
+def least_tokens(weights: np.ndarray, points: np.ndarray, ratio: float) -> np.ndarray:
     """Which tokens are the least share of a map, (N,) bool; tokens off the image never are."""
     dropped = np.zeros(len(weights), bool)
     on_image = np.flatnonzero(~np.isnan(points).any(1))
@@ -183,8 +183,8 @@ def cut_tokens(request: Request, dropped: np.ndarray, weights: torch.Tensor) -> 
     """
     marked = torch.from_numpy(dropped).float().to(weights.device)
     edit = Cut(request, marked)
-    tap = _edited(request, weights, edit, range(request.backbone.num_layers))
-    _note(tap, [{"cut": int(count)} for count in dropped.sum(1)])
+    tap = edited(request, weights, edit, range(request.backbone.num_layers))
+    note(tap, [{"cut": int(count)} for count in dropped.sum(1)])
     return tap
 
 
@@ -201,7 +201,7 @@ def crop(request: Request, weights: torch.Tensor) -> Recorder:
     many tokens as the first and prompts of a batch may have different windows.
     """
     views = []
-    for image, field in _fields(request, weights):
+    for image, field in fields_of(request, weights):
         box = crops.WHOLE
         if field.values.any() and request.options["share"] < 1:
             box = crops.fullest_window(field, request.options["share"])
@@ -218,30 +218,32 @@ def crop(request: Request, weights: torch.Tensor) -> Recorder:
 def mask(request: Request, weights: torch.Tensor) -> Recorder:
     """Keeps the top share of the picture by the map."""
     views, kept = [], []
-    for image, field in _fields(request, weights):
+    for image, field in fields_of(request, weights):
         share = request.options["share"] if field.values.any() else 1.0
         cells = crops.top_cells(field, share)
         views.append(crops.View(crops.black_out(image, field, cells), crops.WHOLE))
         kept.append({"kept": round(float(cells.mean()), 6)})
     recorder = crops.ask_again(request, views)
-    _note(recorder, kept)
+    note(recorder, kept)
     return recorder
 
 
-def _fields(request: Request, weights: torch.Tensor) -> list[tuple[Image.Image, crops.Field]]:
+def fields_of(request: Request, weights: torch.Tensor) -> list[tuple[Image.Image, crops.Field]]:
     """Every prompt's picture with its map laid on it."""
     prompts = zip(request.images, request.batch.prompts, weights.cpu().numpy(), strict=True)
     return [(image, crops.lay(prompt.layout, values)) for image, prompt, values in prompts]
 
 
-def _edited(
+def edited(
     request: Request, weights: torch.Tensor, edit: Edit, layers: Iterable[int]
 ) -> EditingTap:
+    """A tap that edits some layers by a map, and keeps the map in the notes."""
     tap = EditingTap(request, dict.fromkeys(layers, edit))
-    _note(tap, [{"map": row} for row in weights.double().cpu().numpy().round(6).tolist()])
+    note(tap, [{"map": row} for row in weights.double().cpu().numpy().round(6).tolist()])
     return tap
 
 
-def _note(tap: Recorder, notes: Sequence[Mapping[str, Any]]) -> None:
-    for known, note in zip(tap.notes, notes, strict=True):
-        known.update(note)
+def note(tap: Recorder, notes: Sequence[Mapping[str, Any]]) -> None:
+    """Adds to what a tap says of every prompt."""
+    for known, new in zip(tap.notes, notes, strict=True):
+        known.update(new)
