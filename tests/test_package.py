@@ -23,6 +23,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 # What each folder may import besides the standard library and this project.
 MAY_IMPORT = {
     "vif": PROJECT["dependencies"] + EXTRAS["data"] + EXTRAS["lmms"],
+    "vif/measure": PROJECT["dependencies"] + EXTRAS["app"],
     "vif/draw": PROJECT["dependencies"] + EXTRAS["app"],
     "vif/ui": PROJECT["dependencies"] + EXTRAS["app"],
     "training": PROJECT["dependencies"] + EXTRAS["train"],

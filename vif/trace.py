@@ -5,7 +5,6 @@ Knows nothing about models or attention functions.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,11 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import pandas as pd
-from plotly import graph_objects as go
 
 from vif.draw.notebook import answer_html
-from vif.draw.parts import parts_chart
+from vif.extras import need
 
 MASS_PARTS = ("image", "question", "answer", "other")
 FORMAT_VERSION = 1
@@ -182,13 +179,13 @@ class Trace:
             **{name: data[name] for name in _ARRAYS},
         )
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> Any:
         """How every row shares out its attention, a line per token, layer and head.
 
         Returns:
-            Columns ``method``, ``token``, ``text``, ``logprob``, ``layer``, ``head`` and a share
-            per part: ``image``, ``question``, ``answer``, ``other``; NaN in layers that have no
-            attention.
+            A pandas table with columns ``method``, ``token``, ``text``, ``logprob``, ``layer``,
+            ``head`` and a share per part: ``image``, ``question``, ``answer``, ``other``; NaN in
+            layers that have no attention.
         """
         token, layer, head = (axis.ravel() for axis in np.indices(self.mass.shape[:3]))
         shares = self.mass.reshape(-1, len(MASS_PARTS))
@@ -200,7 +197,8 @@ class Trace:
             "layer": layer,
             "head": head,
         }
-        return pd.DataFrame(columns | dict(zip(MASS_PARTS, shares.T, strict=True)))
+        parts = dict(zip(MASS_PARTS, shares.T, strict=True))
+        return need("pandas", "app").DataFrame(columns | parts)
 
     def to_xarray(self) -> Any:
         """All arrays with named axes, an ``xarray.Dataset``; needs the package xarray.
@@ -209,7 +207,7 @@ class Trace:
         ``logprob`` (token), and of every image token ``centre`` (image_token, xy), ``cell``
         (image_token, side) and ``block``. The text of a token is a coordinate.
         """
-        xarray = importlib.import_module("xarray")
+        xarray = need("xarray", "notebook")
         axes = ("token", "layer", "head")
         return xarray.Dataset(
             {
@@ -232,9 +230,10 @@ class Trace:
             attrs={"method": self.method, "answer": self.answer},
         )
 
-    def plot(self, token: int = 0) -> go.Figure:
+    def plot(self, token: int = 0) -> Any:
         """How the row that predicts a token shares out its attention, layer by layer."""
         title = f"{self.method}: {self.answer}"
+        parts_chart = need("vif.draw.parts", "app").parts_chart
         return parts_chart(self.mass[token].mean(1), MASS_PARTS, title)
 
     def _repr_html_(self) -> str:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from plotly import graph_objects as go
 
 from vif import metrics
-from vif.draw.charts import attenuation
+from vif.extras import need
 from vif.trace import Trace
 
 
 class Traces(dict[str, Trace]):
     """One trace per method, in the order asked for."""
 
-    def to_frame(self) -> pd.DataFrame:
+    def to_frame(self) -> Any:
         """`Trace.to_frame` of all methods, one below the other."""
-        return pd.concat([trace.to_frame() for trace in self.values()], ignore_index=True)
+        frames = [trace.to_frame() for trace in self.values()]
+        return need("pandas", "app").concat(frames, ignore_index=True)
 
     def to_xarray(self) -> Any:
         """`Trace.to_xarray` of all methods along a dimension ``method_name``.
@@ -29,17 +27,17 @@ class Traces(dict[str, Trace]):
         ``sel`` has an argument called ``method``, hence the longer name. Answers of different
         length are filled with NaN.
         """
-        xarray = importlib.import_module("xarray")
+        xarray, pandas = need("xarray", "notebook"), need("pandas", "app")
         found = [trace.to_xarray().drop_vars("text") for trace in self.values()]
-        names = pd.Index(list(self), name="method_name")
+        names = pandas.Index(list(self), name="method_name")
         # A method may look at another picture, a crop: its tokens lie elsewhere.
         return xarray.concat(
             found, names, data_vars="all", join="outer", combine_attrs="drop_conflicts"
         )
 
-    def plot(self, token: int = 0) -> go.Figure:
+    def plot(self, token: int = 0) -> Any:
         """How much and how widely every layer looks at the image, a curve per method."""
-        return attenuation(
+        return need("vif.draw.charts", "app").attenuation(
             {name: metrics.image_share(trace, token) for name, trace in self.items()},
             {name: metrics.visual_entropy(trace, token) for name, trace in self.items()},
         )

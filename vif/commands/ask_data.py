@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import csv
 from collections.abc import Mapping
 from typing import Any
-
-import pandas as pd
 
 from vif.commands.data import add_data_flags, read_data
 from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
@@ -57,6 +56,9 @@ def run(args: argparse.Namespace) -> None:
         for method, one in r["found"]["answers"].items()
     ]
     path = args.out / "answers.csv"
-    pd.DataFrame(rows).to_csv(path, index=False)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
     print_files([path])
     print(f"wrote {len(rows)} traces under {args.out}")

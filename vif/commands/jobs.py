@@ -9,8 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from vif import measure
-from vif.commands.common import DEMO_ADAPTER, chosen_settings, load_session
+from vif import bundled, measure
+from vif.commands.common import chosen_settings, load_session
 from vif.commands.data import list_skipped, show_progress
 from vif.data import Data, Example
 from vif.errors import InputError
@@ -88,8 +88,9 @@ def ask_data(
     session = load_session(args)
     planned = plan(session)
     job = _job(args, session, data, planned)
-    adapter = args.adapter or (DEMO_ADAPTER if session.adapter else None)
-    origin = measure.provenance(job, args.model_path, adapter, args.seed) | (what or {})
+    model = args.model_path or f"bundled {bundled.MODEL}"
+    adapter = args.adapter or (f"bundled {bundled.ADAPTER}" if session.adapter else None)
+    origin = measure.provenance(job, model, adapter, args.seed) | (what or {})
     records = Records(args.out, origin, processes, args.restart)
     measure.ask_all(job, planned.record, records, show_progress if processes.is_main else None)
     processes.wait()

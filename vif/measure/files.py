@@ -8,11 +8,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from vif.errors import InputError
-from vif.measure.figure import draw
-from vif.measure.page import draw_page
+from vif.extras import need
 from vif.measure.result import FORMAT, KIND, NAME, Result
 
 COMPARISON = "comparison"
@@ -45,11 +42,12 @@ def write(result: Result, folder: Path) -> list[Path]:
 def write_figures(results: Sequence[Result], folder: Path, name: str = NAME) -> list[Path]:
     """PNG and SVG for print, and an interactive HTML file that needs nothing else."""
     png, svg, page = (folder / f"{name}.{suffix}" for suffix in ("png", "svg", "html"))
-    figure = draw(results)
+    figure = need("vif.measure.figure", "app").draw(results)
     figure.savefig(png, dpi=300)
     # Without a date and with seeded names the same numbers give the same file.
     figure.savefig(svg, metadata={"Date": None})
-    draw_page(results).write_html(page, include_plotlyjs=True)
+    drawn = need("vif.measure.page", "app").draw_page(results)
+    drawn.write_html(page, include_plotlyjs=True)
     return [png, svg, page]
 
 
@@ -78,7 +76,7 @@ def compare(files: Sequence[str | Path], folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         table = folder / f"{COMPARISON}.csv"
         frames = [r.frame().assign(data=r.provenance["data"]["name"]) for r in results]
-        pd.concat(frames).to_csv(table, index=False)
+        need("pandas", "app").concat(frames).to_csv(table, index=False)
         return [table, *write_figures(results, folder, COMPARISON)]
     except OSError as error:
         raise InputError(f"{folder} cannot be written ({error.strerror}).") from error

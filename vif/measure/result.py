@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from vif.errors import InputError
+from vif.extras import need
 
 FORMAT, KIND = 1, "vif attenuation"
 NAME = "attenuation"
@@ -58,11 +57,10 @@ class Result:
             )
         return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
-    def frame(self) -> pd.DataFrame:
-        """A line per curve and layer, -1 for what belongs to no layer."""
-        return pd.DataFrame(
-            {"model": self.model} | row for entry in self.entries for row in _rows(entry)
-        )
+    def frame(self) -> Any:
+        """A pandas table: a line per curve and layer, -1 for what belongs to no layer."""
+        rows = [{"model": self.model} | row for entry in self.entries for row in _rows(entry)]
+        return need("pandas", "app").DataFrame(rows)
 
 
 _CURVES = ("mean", "low", "high", "median", "q25", "q75")
