@@ -22,6 +22,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.callbacks import Tracer
 from training.adapter.model import VIFModel
+from training.adapter.teacher import Asking, Store, Teacher
 from training.adapter.trainer import VIFTrainer
 from training.adapter.tuning import read_adapter, thaw
 from training.data.encoding import Conversations, Encoder
@@ -46,10 +47,10 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
             "use_latent_importance is False, but the adapter is all that is trained: leave it on, "
             "or tune the model alone with --tune lora."
         )
-    if vif.map_steps and not vif.box_weight:
+    if vif.map_steps and not (vif.teacher_weight or vif.box_weight):
         raise InputError(
-            f"map_steps is {vif.map_steps}, but without --box_weight nothing tells a map alone "
-            "where to look: give both or neither."
+            f"map_steps is {vif.map_steps}, but nothing tells a map alone where to look: give "
+            "--teacher_weight (or --box_weight), or no --map_steps."
         )
     output = Path(args.output_dir)
     output.mkdir(parents=True, exist_ok=True)
@@ -58,8 +59,9 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     backbone = Backbone.load(vif.model_name_or_path, str(args.device), dtype)
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
     thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
-    model = VIFModel(backbone, adapter, vif.tune)
     data, evaluated = open_data(vif, args, backbone)
+    teacher = make_teacher(vif, args, backbone)
+    model = VIFModel(backbone, adapter, vif.tune, teacher, vif.latent_free_bits)
     callbacks = []
     if vif.trace_steps:
         shown = next(iter(evaluated.values()), data)
@@ -103,6 +105,35 @@ def open_data(
     return data, {part.records.path.stem: part for part in evaluated}
 
 
+def make_teacher(
+    vif: VIFArguments, args: VIFTrainingArguments, backbone: Backbone
+) -> Teacher | None:
+    """What says where looking would have helped an answer, if it is wanted.
+
+    Raises:
+        InputError: If its store holds what another model or other data said.
+    """
+    if not vif.teacher_weight:
+        return None
+    path = Path(vif.data_path)
+    layers = (vif.latent_learning_start + 1, backbone.num_layers - 1)
+    asking = Asking(
+        backbone.name,
+        f"{path.name}, {path.stat().st_size} bytes",
+        vif.records_together,
+        layers,
+        vif.teacher_strength,
+    )
+    folder = vif.teacher_store or Path(args.output_dir) / "teacher"
+    return Teacher(
+        Store(folder, asking, args.process_index),
+        list(range(layers[0], layers[1] + 1)),
+        vif.teacher_strength,
+        vif.teacher_sharpness,
+        vif.teacher_gain,
+    )
+
+
 def make_adapter(vif: VIFArguments, backbone: Backbone) -> VIFAdapter:
     """The adapter that the arguments describe for a backbone.
 
@@ -140,6 +171,9 @@ def _config(vif: VIFArguments, settings: Settings, backbone: Backbone) -> VIFCon
         latent_heads=vif.latent_num_heads,
         ffn_dim=vif.latent_ffn_dim,
         min_sigma=vif.latent_min_sigma,
+        encoder=vif.encoder,
+        means=vif.means,
+        grid=vif.grid,
         renderer=vif.renderer,
         learning=settings.learning,
         injection=settings.injection,

@@ -109,7 +109,7 @@ def test_every_turn_of_a_conversation_has_a_map_of_its_own():
     first, second = (both.answers.logits[both.answers.question == q] for q in range(2))
     assert len(first) == 2
     assert len(second) == 5
-    assert not torch.allclose(both.rendered[1].map[0], both.rendered[1].map[1], atol=1e-3)
+    assert not torch.allclose(both.inferred[1].used.map[0], both.inferred[1].used.map[1], atol=1e-3)
     # Changing the second question leaves the first turn alone.
     other = replace(TURNS[1], text="how many are there ?", question="how many are there ?")
     item = encoder.encode(0, picture(0), [Record("x", "x.png", [TURNS[0], other])], refuse)
@@ -117,7 +117,7 @@ def test_every_turn_of_a_conversation_has_a_map_of_its_own():
     with torch.no_grad():
         again = model.run(changed, Plan(SETTINGS))
     assert torch.allclose(again.answers.logits[again.answers.question == 0], first, atol=1e-5)
-    assert torch.allclose(again.rendered[1].map[0], both.rendered[1].map[0], atol=1e-5)
+    assert torch.allclose(again.inferred[1].used.map[0], both.inferred[1].used.map[0], atol=1e-5)
 
 
 def test_prefill_steers_questions_but_not_answers():

@@ -46,6 +46,10 @@ class VIFArguments:
     latent_sparsity_weight: float = _flag(0.02, "Weight of entropy and volume together.")
     latent_entropy_weight: float = _flag(1.0, "Weight of the map's entropy within sparsity.")
     latent_volume_weight: float = _flag(1.0, "Weight of mean squared sigma within sparsity.")
+    latent_repulsion_weight: float = _flag(
+        0.0, "Weight of the weight on components that overlap; the published code has one, unused."
+    )
+    latent_free_bits: float = _flag(0.0, "Divergence that costs nothing, in nats per dimension.")
     latent_num_components: int = _flag(8, "Mixture components K.")
     latent_num_layers: int = _flag(4, "Blocks of the latent slots.")
     latent_num_heads: int = _flag(4, "Attention heads of the adapter.")
@@ -53,6 +57,9 @@ class VIFArguments:
     latent_ffn_dim: int = _flag(256, "Inner width of its feed-forward parts.")
     latent_min_sigma: float = _flag(0.035, "Least standard deviation, in image widths.")
     latent_bias_alpha: float = _flag(0.5, "Strength at a gate of 1.")
+    encoder: str = _flag("slots", "slots, or published.")
+    means: str = _flag("pointing", "pointing, or head as published.")
+    grid: str = _flag("centres", "centres, or endpoint as published.")
     renderer: str = _flag("density", "density, or softmax as published.")
     phase: str = _flag("both", "both: answers are steered too; prefill: the prompt only.")
     prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
@@ -63,7 +70,18 @@ class VIFArguments:
         True, "One learning layer per step, drawn at random, instead of all: half the cost."
     )
     box_weight: float = _flag(0.0, "Weight of the true-box loss (not part of the published one).")
-    map_steps: int = _flag(0, "First steps that train the map alone (needs box_weight).")
+    teacher_weight: float = _flag(
+        0.0, "Weight of what the answers' gradients say about places; 0 for no teacher."
+    )
+    teacher_store: str = _flag(
+        "", "Folder where that is kept for later trainings; by default in the output folder."
+    )
+    teacher_strength: float = _flag(0.8, "Share of attention on the teacher's uniform map.")
+    teacher_sharpness: float = _flag(2.0, "Log-likelihood of one standard deviation.")
+    teacher_gain: float = _flag(1.0, "Promised gain from which evidence counts in full, in nats.")
+    map_steps: int = _flag(
+        0, "First steps that train the map alone (needs teacher_weight or box_weight)."
+    )
     gate_steps: int = _flag(0, "Steps before the gate is freed.")
     gap_share: float = _flag(0.3, "Share of rows whose positions start later, as after long text.")
     gap_max: int = _flag(384, "Longest such gap in positions; 0 for none.")
@@ -85,7 +103,9 @@ class VIFArguments:
         sparsity = self.latent_sparsity_weight
         return {
             "lm": 1.0,
-            "kl": self.latent_kl_weight,
+            "kl_over": self.latent_kl_weight,
+            "repulsion": self.latent_repulsion_weight,
+            "evidence": self.teacher_weight,
             "entropy": sparsity * self.latent_entropy_weight,
             "volume": sparsity * self.latent_volume_weight,
             "box": self.box_weight,

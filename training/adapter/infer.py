@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -13,6 +13,20 @@ from vif.adapter.base import Rendered, VIFAdapter
 from vif.adapter.latent import kl_divergence
 
 
+class Inferred(NamedTuple):
+    """Maps of Q questions.
+
+    Attributes:
+        used: What is injected: of a sample of the posterior or the prior.
+        prior: Of the prior's mean, where `used` is of the posterior; otherwise `used` itself.
+        kl: KL(posterior || prior) in nats, (Q,); None in a step of the prior.
+    """
+
+    used: Rendered
+    prior: Rendered
+    kl: torch.Tensor | None
+
+
 def infer(
     adapter: VIFAdapter,
     shard: dict[str, Any],
@@ -20,7 +34,7 @@ def infer(
     layer: int,
     image: torch.Tensor,
     text: torch.Tensor,
-) -> tuple[Rendered, torch.Tensor]:
+) -> Inferred:
     """Infers all maps of a shard.
 
     Args:
@@ -32,7 +46,7 @@ def infer(
         text: Its states at what latents read, (Q, L, d).
 
     Returns:
-        What was rendered, and KL(posterior || prior) in nats, (Q,), zeros in a step of the prior.
+        Maps and their divergence.
     """
     # The backward pass of the fused CPU kernel is slow in half precision.
     math = sdpa_kernel(SDPBackend.MATH) if image.device.type == "cpu" else nullcontext()
@@ -40,10 +54,11 @@ def infer(
         memory = adapter.remember(image, shard["centres"])
         question = shard["is_question"].clone()
         question[~question.any(1), 0] = True  # a place without a question reads anything
-        latent = prior = adapter.latent(memory.tokens, text.float(), question)
-        kl = latent.mean.new_zeros(len(text), dtype=torch.float32)
-        if plan.posterior:
-            latent = adapter.latent(memory.tokens, text.float(), question, shard["is_answer"])
-            kl = kl_divergence(latent, prior)
-        drawn = noise(shard, plan, layer, latent.mean) if plan.noise else 0.0
-        return adapter.render(memory, latent.sample(drawn)), kl
+        prior = adapter.latent(memory.tokens, text.float(), question)
+        drawn = noise(shard, plan, layer, prior.mean) if plan.noise else 0.0
+        if not plan.posterior:
+            used = adapter.render(memory, prior.sample(drawn))
+            return Inferred(used, used, None)
+        latent = adapter.latent(memory.tokens, text.float(), question, shard["is_answer"])
+        used = adapter.render(memory, latent.sample(drawn))
+        return Inferred(used, adapter.render(memory, prior.mean), kl_divergence(latent, prior))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
 
+from training.adapter.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import IGNORE
 from vif.adapter.base import Rendered, entropy_loss, volume_loss
@@ -24,13 +26,11 @@ class Outcome(NamedTuple):
     """What a shard gave.
 
     Attributes:
-        rendered: Per learning layer, Q questions each.
-        kl: Per learning layer, (Q,).
+        inferred: Per learning layer, Q questions each.
         answers: None in a step that trains the map alone.
     """
 
-    rendered: dict[int, Rendered]
-    kl: dict[int, torch.Tensor]
+    inferred: dict[int, Inferred]
     answers: Answers | None
 
 
@@ -52,30 +52,93 @@ def answers_of(
     return Answers(logits[wanted].float(), labels[wanted], whose[wanted])
 
 
-def sum_losses(shard: dict[str, Any], plan: Plan, outcome: Outcome) -> dict[str, torch.Tensor]:
-    """Sums over questions (``lm``: answer tokens), every learning layer counting alike."""
+def sum_losses(
+    shard: dict[str, Any], plan: Plan, outcome: Outcome, free_bits: float = 0.0
+) -> dict[str, torch.Tensor]:
+    """Sums over questions (``lm``: answer tokens), every learning layer counting alike.
+
+    Args:
+        shard: See `training.batches.make_shard`; ``evidence`` and ``taught`` where there is a
+            teacher.
+        plan: What the step does.
+        outcome: What the shard gave.
+        free_bits: Divergence of posterior and prior that costs nothing, in nats as `kl`.
+    """
     valid, target = shard["row"] >= 0, shard["target"]
     known = target.sum(1) > 0
-    share = 1 / max(len(outcome.rendered), 1)
+    share = 1 / max(len(outcome.inferred), 1)
     parts: dict[str, torch.Tensor] = {}
 
     def add(name: str, values: torch.Tensor) -> None:
         parts[name] = parts.get(name, 0) + share * values.sum()
 
-    for layer, out in outcome.rendered.items():
-        add("kl", outcome.kl[layer][valid])
+    for found in outcome.inferred.values():
+        out = found.used
+        if found.kl is not None:
+            add("kl", found.kl[valid])
+            add("kl_over", (found.kl - free_bits).clamp_min(0)[valid])
         add("entropy", entropy_loss(out.map)[valid])
         add("volume", volume_loss(out.sigmas)[valid])
+        add("repulsion", repulsion_loss(out)[valid])
         add("box", box_loss(out, target)[known])
+        if "evidence" in shard:
+            add("evidence", evidence_loss(found, shard["evidence"])[shard["taught"]])
         with torch.no_grad():
-            peak = out.map.argmax(-1, keepdim=True)
-            add("pointing", (target.gather(1, peak).squeeze(1) > 0)[known].float())
+            side = "pointing" if found.kl is None else "posterior_pointing"
+            add(side, is_in_box(out, target)[known])
             add("in_box", (out.map * (target > 0)).sum(1)[known])
             add("alpha", strength(plan, out).mean(1)[valid])
     if outcome.answers is not None:
         logits, labels, _ = outcome.answers
         parts["lm"] = F.cross_entropy(logits, labels, reduction="sum")
     return parts
+
+
+def is_in_box(out: Rendered, target: torch.Tensor) -> torch.Tensor:
+    """Whether a map's peak lies in a true box (Q, N), (Q,) in {0, 1}."""
+    peak = out.map.argmax(-1, keepdim=True)
+    return (target.gather(1, peak).squeeze(1) > 0).float()
+
+
+def evidence_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
+    """How badly maps explain answers, (Q,): minus log sum_j map_j p(answer | place j).
+
+    With the places enumerated this is the exact marginal likelihood under the prior's map, and
+    its gradient is that of expectation maximisation. Evidence of single answers is noisy; the
+    prior, which sees many, resolves it. The posterior's map is taught what both say together,
+    map_j p(answer | j) / sum, by cross-entropy.
+
+    Args:
+        found: Maps of prior and posterior.
+        evidence: log p(answer | place) up to a constant, (Q, N).
+    """
+    shift = evidence.logsumexp(1) - math.log(evidence.shape[1])  # a uniform map has a loss of 0
+    loss = sum(
+        shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(found.prior)
+    )
+    if found.kl is None:
+        return loss
+    prior = found.prior.map.detach().clamp_min(1e-9).log()
+    wanted = (prior + evidence).softmax(1)
+    return loss + sum(-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
+
+
+def repulsion_loss(out: Rendered) -> torch.Tensor:
+    """How much weight lies on pairs of components that overlap, (Q,) in [0, 1).
+
+    0 where one component has all the weight or all are far apart: a map that names one place needs
+    one component, and another place another one.
+    """
+    gap = (out.means[:, :, None] - out.means[:, None]).square().sum(-1)
+    variance = out.sigmas.square()
+    overlap = (-gap / (2 * (variance[:, :, None] + variance[:, None]))).exp()
+    pairs = out.weights[:, :, None] * out.weights[:, None] * overlap
+    return pairs.sum((1, 2)) - pairs.diagonal(dim1=1, dim2=2).sum(1)
+
+
+def _sides(out: Rendered) -> tuple[torch.Tensor, torch.Tensor]:
+    """The map, and the pointing behind it."""
+    return out.map, (out.weights[..., None] * out.pointing).sum(1)
 
 
 def strength(plan: Plan, out: Rendered) -> torch.Tensor:
@@ -89,5 +152,4 @@ def box_loss(out: Rendered, target: torch.Tensor) -> torch.Tensor:
 
     Not part of the published loss: boxes are known for generated scenes only.
     """
-    pointing = (out.weights[..., None] * out.pointing).sum(1)
-    return sum(-(target * p.clamp_min(1e-9).log()).sum(-1) for p in (out.map, pointing))
+    return sum(-(target * p.clamp_min(1e-9).log()).sum(-1) for p in _sides(out))

@@ -14,6 +14,7 @@ from training.adapter.losses import Outcome, sum_losses
 from training.adapter.plan import Plan
 from training.adapter.shared import run_shared
 from training.adapter.steering import FULL_PRECISION
+from training.adapter.teacher import Teacher
 from training.adapter.whole import run_whole
 from vif.adapter import VIFAdapter
 from vif.model.attention import select
@@ -32,10 +33,20 @@ class VIFModel(nn.Module):
     Attributes:
         tune: What is trained: one of `TUNES`.
         whole: Whether whole sequences are read.
+        teacher: Says where looking would have helped an answer; None without.
+        free_bits: See `sum_losses`.
     """
 
-    def __init__(self, backbone: Backbone, adapter: VIFAdapter, tune: str = "adapter") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        adapter: VIFAdapter,
+        tune: str = "adapter",
+        teacher: Teacher | None = None,
+        free_bits: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.teacher, self.free_bits = teacher, free_bits
         self.backbone, self.adapter, self.tune = backbone, adapter, tune
         self.vlm = backbone.model
         self.whole = tune != "adapter" or not backbone.reads_image_once
@@ -88,7 +99,10 @@ class VIFModel(nn.Module):
         """
         parts: dict[str, torch.Tensor] = {}
         for shard in batch["shards"]:
-            for name, value in sum_losses(shard, plan, self.run(shard, plan)).items():
+            if self.teacher is not None and shard["columns"].shape[1]:
+                shard = self.teacher.teach(self.vlm, shard, self.whole)
+            losses = sum_losses(shard, plan, self.run(shard, plan), self.free_bits)
+            for name, value in losses.items():
                 parts[name] = parts[name] + value if name in parts else value
         if not any(shard["columns"].shape[1] for shard in batch["shards"]):
             # No image: what looks at images takes no part. Every process must give a gradient to
@@ -101,7 +115,7 @@ class VIFModel(nn.Module):
         """Reads images, infers maps and answers."""
         if not shard["columns"].shape[1]:  # text alone: nothing to look at
             if plan.map_only:
-                return Outcome({}, {}, None)
+                return Outcome({}, None)
             plan = replace(plan, source="plain")
         run = run_whole if self.whole else run_shared
         # DeepSpeed makes all weights bfloat16, the adapter's too, and leaves the rest to the model;

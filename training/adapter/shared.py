@@ -64,16 +64,15 @@ class Prefix(NamedTuple):
 
 def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: Plan) -> Outcome:
     """Reads images, infers maps, answers."""
-    prefix = _read_images(vlm, shard, plan)
-    rendered, kl = {}, {}
+    prefix = read_images(vlm, shard, plan)
+    inferred = {}
     if plan.source != "plain":
         texts = _read_texts(vlm, shard, plan, prefix)
         for layer, text in texts.items():
-            found = infer(adapter, shard, plan, layer, prefix.states[layer], text)
-            rendered[layer], kl[layer] = found
+            inferred[layer] = infer(adapter, shard, plan, layer, prefix.states[layer], text)
     if plan.map_only:
-        return Outcome(rendered, kl, None)
-    injection, parts = Injection(shard, plan, rendered), []
+        return Outcome(inferred, None)
+    injection, parts = Injection(shard, plan, inferred), []
     for rows in chunks(shard["length"]):
         tap = Mixer(
             lambda layer, rows=rows: injection.mix(layer, rows, _values(prefix, layer, shard))
@@ -83,11 +82,12 @@ def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan:
         keep = torch.nonzero(wanted.any(0)).squeeze(1)
         logits = _pass(vlm, shard, plan, prefix, rows, tap, keep).logits
         parts.append(answers_of(shard, rows, keep, logits))
-    return Outcome(rendered, kl, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
+    return Outcome(inferred, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
 
 
 @torch.no_grad()
-def _read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> Prefix:
+def read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan | None = None) -> Prefix:
+    """Reads every image once; without a plan through all layers, no state of which is kept."""
     head = dict(shard["head"])
     mask = head.pop("attention_mask")
     is_padded = not bool(mask.all())
@@ -96,7 +96,10 @@ def _read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> Prefix:
             head[name] = tensor.to(vlm.dtype)
     if not has_axes(vlm):
         head["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
-    cache, tap = DynamicCache(), Reader(plan.settings.learning_layers, stop=plan.map_only)
+    cache = DynamicCache()
+    tap = Reader([], stop=False)
+    if plan is not None:
+        tap = Reader(plan.settings.learning_layers, stop=plan.map_only)
     with suppress(Enough), _positions(vlm) as seen:
         vlm(
             **head,

@@ -12,9 +12,9 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from typing_extensions import override
 
+from training.adapter.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import ANSWER
-from vif.adapter.base import Rendered
 from vif.model.attention import Tap, attention
 from vif.model.rows import Mix
 
@@ -65,9 +65,9 @@ class Mixer(Tap):
 class Injection:
     """Every question's map and strength, by injection layer, in the form that attention takes."""
 
-    def __init__(self, shard: dict[str, Any], plan: Plan, rendered: dict[int, Rendered]) -> None:
-        """Rendered maps by learning layer; they may come in later, but before they are needed."""
-        self.shard, self.plan, self.rendered = shard, plan, rendered
+    def __init__(self, shard: dict[str, Any], plan: Plan, inferred: dict[int, Inferred]) -> None:
+        """Maps by learning layer; they may come in later, but before they are needed."""
+        self.shard, self.plan, self.inferred = shard, plan, inferred
         self.sources = {} if plan.source == "plain" else plan.settings.sources()
         start = shard["head"]["input_ids"].shape[1]
         is_prefill = plan.settings.phase == "prefill"
@@ -83,7 +83,7 @@ class Injection:
         """Map (Q, N) and strength (Q, H) for a layer; None where nothing is injected."""
         if layer not in self.sources:
             return None
-        out = self.rendered[self.sources[layer]]
+        out = self.inferred[self.sources[layer]].used
         weights, gate = out.map, out.gate[:, layer]
         if self.plan.fixed_gate:
             gate = torch.ones_like(gate)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from training.adapter.losses import Answers, Outcome, strength
+from training.adapter.losses import Answers, Outcome, is_in_box, strength
 from training.adapter.model import VIFModel
 from training.adapter.plan import Plan
 from training.data.batches import to_device
@@ -29,8 +29,10 @@ def validate(
 
     With all earlier tokens right, an answer whose tokens are all the most likely ones is what
     greedy decoding gives. ``plain``, ``vif`` and ``oracle`` (the true box at the same strength) are
-    such accuracies; ``pointing`` is whether the map's peak lies in a true box, ``in_box`` the map's
-    mass there, ``entropy`` its share of that of a uniform map, ``alpha`` the mean strength.
+    such accuracies; ``pointing`` is whether the map's peak lies in a true box,
+    ``posterior_pointing`` the same of a map made with the answer known and ``kl`` the divergence of
+    the two, ``in_box`` the map's mass there, ``entropy`` its share of that of a uniform map,
+    ``alpha`` the mean strength.
     """
     found: Tallies = defaultdict(lambda: defaultdict(list))
     for batch in batches:
@@ -47,16 +49,29 @@ def validate(
                 _collect(found[name], shard, right, shard["row"] >= 0)
                 if name == "vif":
                     _collect_maps(found, shard, plan, outcome)
+                    _collect_posterior(found, shard, model.run(shard, _knowing(settings)))
     return found
+
+
+def _knowing(settings: Settings) -> Plan:
+    """Maps alone, of the posterior's mean."""
+    return Plan(settings, posterior=True, map_only=True)
+
+
+def _collect_posterior(found: Tallies, shard: dict[str, Any], outcome: Outcome) -> None:
+    """What knowing the answer is worth: where the posterior points, and its divergence."""
+    out = list(outcome.inferred.values())[-1]
+    known = shard["target"].sum(1) > 0
+    _collect(found["posterior_pointing"], shard, is_in_box(out.used, shard["target"]), known)
+    _collect(found["kl"], shard, out.kl, shard["row"] >= 0)
 
 
 def _collect_maps(found: Tallies, shard: dict[str, Any], plan: Plan, outcome: Outcome) -> None:
     """Everything about maps; those of the last learning layer."""
-    out = list(outcome.rendered.values())[-1]
+    out = list(outcome.inferred.values())[-1].used
     target, valid = shard["target"], shard["row"] >= 0
     known = target.sum(1) > 0
-    peak = out.map.argmax(-1, keepdim=True)
-    _collect(found["pointing"], shard, target.gather(1, peak).squeeze(1) > 0, known)
+    _collect(found["pointing"], shard, is_in_box(out, target), known)
     _collect(found["in_box"], shard, (out.map * (target > 0)).sum(1), known)
     _collect(found["entropy"], shard, normalised_entropy(out.map), valid)
     _collect(found["alpha"], shard, strength(plan, out).mean(1), valid)

@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from training.adapter.infer import infer
+from training.adapter.infer import Inferred, infer
 from training.adapter.losses import Outcome, answers_of
 from training.adapter.plan import Plan, gaps
 from training.adapter.shared import has_axes, image_states
 from training.adapter.steering import Enough, Injection
 from training.data.encoding import ANSWER
-from vif.adapter.base import Rendered, VIFAdapter
+from vif.adapter.base import VIFAdapter
 from vif.model import families
 from vif.model.attention import KEYWORD, Tap
 from vif.model.rows import Mix
@@ -31,9 +31,8 @@ class Live(Tap):
     def __init__(self, adapter: VIFAdapter, shard: dict[str, Any], plan: Plan) -> None:
         self.adapter, self.shard, self.plan = adapter, shard, plan
         self.layers = [] if plan.source == "plain" else plan.settings.learning_layers
-        self.rendered: dict[int, Rendered] = {}
-        self.kl: dict[int, torch.Tensor] = {}
-        self.injection = Injection(shard, plan, self.rendered)
+        self.inferred: dict[int, Inferred] = {}
+        self.injection = Injection(shard, plan, self.inferred)
         self.rows = torch.arange(len(shard["ids"]), device=shard["ids"].device)
 
     @override
@@ -43,10 +42,9 @@ class Live(Tap):
             return
         start = self.shard["head"]["input_ids"].shape[1]
         text = states[self.shard["row"].clamp_min(0)[:, None], start + self.shard["read"]]
-        found = infer(
+        self.inferred[layer] = infer(
             self.adapter, self.shard, self.plan, layer, image_states(self.shard, states), text
         )
-        self.rendered[layer], self.kl[layer] = found
         if self.plan.map_only and layer == self.layers[-1]:
             raise Enough
 
@@ -65,16 +63,18 @@ def run_whole(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: 
     logits = None
     with suppress(Enough):
         logits = vlm(
-            **_inputs(vlm, shard, plan),
+            **inputs_of(vlm, shard, plan),
             use_cache=False,
             logits_to_keep=start + keep,
             **{KEYWORD: tap},
         ).logits
     answers = None if logits is None else answers_of(shard, tap.rows, keep, logits)
-    return Outcome(tap.rendered, tap.kl, answers)
+    return Outcome(tap.inferred, answers)
 
 
-def _inputs(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> dict[str, torch.Tensor]:
+def inputs_of(
+    vlm: nn.Module, shard: dict[str, Any], plan: Plan | None = None
+) -> dict[str, torch.Tensor]:
     """Images and rows joined into sequences, padded on both sides."""
     inputs, length = dict(shard["head"]), shard["ids"].shape[1]
     ticks = torch.arange(length, device=shard["ids"].device)
@@ -94,7 +94,7 @@ def _inputs(vlm: nn.Module, shard: dict[str, Any], plan: Plan) -> dict[str, torc
             inputs[name] = F.pad(tensor, (0, length))
     if not has_axes(vlm):
         positions = (inputs["attention_mask"].cumsum(1) - 1).clamp_min(0)
-        if plan.gap_max:
+        if plan is not None and plan.gap_max:
             positions[:, -length:] += gaps(shard, plan)[:, None]
         inputs["position_ids"] = positions
     return inputs

@@ -118,7 +118,7 @@ def attention(
     if mix is not None:
         mix = mix.to(out.device)
         steered = steered_rows(mix, attention_mask, tap.position, query.shape[2], first_key)
-        out = apply_mix(out, value, mix, steered, first_key)
+        out = apply_mix(out, value, mix, steered, first_key, tap.position)
     edited = None
     if edit is not None:
         out, edited = apply_edit(
