@@ -190,6 +190,8 @@ class LatentEncoder(nn.Module):
         for head in (self.prior_head, self.posterior_head):
             # At a variance of 1 the first samples would be nothing but noise.
             nn.init.constant_(head.bias[width:], -4.0)
+        # Before an answer has taught it anything, the posterior is the prior.
+        self.posterior_head.load_state_dict(self.prior_head.state_dict())
 
     def encode_image(self, states: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
         """Image states (B, N, hidden) at centres (N, 2) or (B, N, 2) to a memory (B, N, d)."""
