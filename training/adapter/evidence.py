@@ -148,7 +148,7 @@ def _shared(
     with torch.enable_grad():
         logits = vlm(
             input_ids=shard["ids"][shard["row"][question]].gather(1, at),
-            attention_mask=torch.cat(seen, 2)[:, None],
+            attention_mask=_masks(vlm, torch.cat(seen, 2), head + at, total),
             position_ids=_positions(vlm, prefix, image, at),
             past_key_values=cache,
             use_cache=True,
@@ -165,30 +165,37 @@ def _whole(
     strength: float,
     asked: torch.Tensor,
 ) -> Gradients:
-    """The same in one pass over whole sequences; only answer rows are steered."""
+    """The same in passes over whole sequences, one for the first turns, one for the second, ...
+
+    All turns at once would not do: later ones read what was steered for earlier ones.
+    """
     start, row = shard["head"]["input_ids"].shape[1], shard["row"].clamp_min(0)
-    image = shard["image"][row]
-    leaf, mix = _leaf(vlm, shard, image, strength, start)
     turn = (shard["question"][row] == asked[:, None]).int().argmax(1)
     size = (len(shard["ids"]), start + shard["ids"].shape[1])
-    turns = torch.full(size, -1, device=row.device)
-    which = torch.nonzero(answers.valid)
-    turns[row[which[:, 0]], start + answers.at[which[:, 0], which[:, 1]]] = turn[which[:, 0]]
-    with torch.enable_grad():
-        own = Mix(
-            columns=shard["columns"][shard["image"]],
-            map=leaf[shard["question"]],
-            strength=mix.strength[shard["question"]],
-            first_row=torch.full((size[0],), start, device=row.device),
-            turns=turns,
-        )
-        logits = vlm(
-            **inputs_of(vlm, shard),
-            use_cache=False,
-            **{KEYWORD: Mixer(lambda layer: own if layer in layers else None)},
-        ).logits
-        places = (start + answers.at)[..., None].expand(-1, -1, logits.shape[-1])
-        return _differentiate(logits[row].gather(1, places), *answers[1:], leaf)
+    found = None
+    for number in range(shard["question"].shape[1]):
+        leaf, mix = _leaf(vlm, shard, shard["image"][row], strength, start)
+        valid = answers.valid & (turn == number)[:, None]
+        which = torch.nonzero(valid)
+        turns = torch.full(size, -1, device=row.device)
+        turns[row[which[:, 0]], start + answers.at[which[:, 0], which[:, 1]]] = number
+        with torch.enable_grad():
+            own = Mix(
+                columns=shard["columns"][shard["image"]],
+                map=leaf[shard["question"]],
+                strength=mix.strength[shard["question"]],
+                first_row=torch.full((size[0],), start, device=row.device),
+                turns=turns,
+            )
+            logits = vlm(
+                **inputs_of(vlm, shard),
+                use_cache=False,
+                **{KEYWORD: Mixer(lambda layer, own=own: own if layer in layers else None)},
+            ).logits
+            places = (start + answers.at)[..., None].expand(-1, -1, logits.shape[-1])
+            part = _differentiate(logits[row].gather(1, places), answers.tokens, valid, leaf)
+        found = part if found is None else Gradients(found.map + part.map, found.value + part.value)
+    return found
 
 
 def _leaf(
@@ -202,6 +209,27 @@ def _leaf(
     force = torch.full((len(image), heads), strength, device=image.device)
     first = torch.full((len(image),), first_row, device=image.device)
     return leaf, Mix(shard["columns"][image], leaf, force, first)
+
+
+def _masks(
+    vlm: nn.Module, seen: torch.Tensor, query: torch.Tensor, total: int
+) -> torch.Tensor | dict[str, torch.Tensor]:
+    """What rows see, (Q, 1, A, K) bool; by kind of layer where some see a window only.
+
+    Args:
+        vlm: The backbone.
+        seen: What they see without a window, (Q, A, K).
+        query: Their places in the sequence, (Q, A).
+        total: Keys before the rows' own.
+    """
+    config = vlm.config.get_text_config()
+    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
+    if not window or (kinds is not None and "sliding_attention" not in kinds):
+        return seen[:, None]
+    key = torch.arange(total, device=query.device).expand(len(query), -1)
+    near = torch.cat([key, query], 1)[:, None] > query[..., None] - window
+    masks = {"full_attention": seen[:, None], "sliding_attention": (seen & near)[:, None]}
+    return masks["sliding_attention"] if kinds is None else masks
 
 
 def _differentiate(

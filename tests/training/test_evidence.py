@@ -1,0 +1,145 @@
+"""What answers say about places, and the loss that learns from it."""
+
+import pytest
+import torch
+
+from tests.tiny import tiny_adapter
+from tests.training.test_families import TURNS, items_of, picture, refuse
+from training.adapter.evidence import gradients
+from training.adapter.infer import Inferred
+from training.adapter.losses import evidence_loss, repulsion_loss
+from training.adapter.model import VIFModel
+from training.adapter.steering import Mixer
+from training.data.batches import Collator
+from training.data.encoding import ANSWER, Encoder
+from training.data.records import Record
+from vif.adapter.base import Rendered
+from vif.check.models import tiny_backbone
+from vif.model.attention import KEYWORD
+from vif.model.rows import Mix
+
+LAYERS, STRENGTH = [2, 3, 4], 0.7
+
+
+def answer_logprob(backbone, item, row, turn, weights):
+    """log p(answer) in one pass of image, prompt and answer; its rows alone are steered."""
+    start = item.head["input_ids"].shape[1]
+    ids = torch.cat([item.head["input_ids"][0], torch.from_numpy(row.ids)])[None]
+    answer = torch.from_numpy((row.part == ANSWER) & (row.turn == turn)).nonzero().squeeze(1)
+    turns = torch.full(ids.shape, -1)
+    turns[0, start + answer - 1] = 0
+    mix = Mix(
+        columns=item.columns[None],
+        map=weights[None, None],
+        strength=torch.full((1, 1, backbone.num_heads), STRENGTH),
+        first_row=torch.tensor([start]),
+        turns=turns,
+    )
+    with torch.no_grad():
+        logits = backbone.model(
+            input_ids=ids,
+            pixel_values=item.head["pixel_values"],
+            use_cache=False,
+            **{KEYWORD: Mixer(lambda layer: mix if layer in LAYERS else None)},
+        ).logits[0]
+    found = logits[start + answer - 1].log_softmax(-1)
+    return float(found.gather(1, ids[0, start + answer][:, None]).double().sum())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_gradient_is_what_moving_attention_does_to_the_answer(whole):
+    backbone = tiny_backbone("llava")
+    item = Encoder(backbone).encode(
+        0,
+        picture(0),
+        [Record("both", "x.png", list(TURNS)), Record("one", "x.png", [TURNS[1]])],
+        refuse,
+    )
+    VIFModel(backbone, tiny_adapter(), "adapter")  # freezes
+    (shard,) = Collator(whole)([item])["shards"]
+    found = gradients(backbone.model, shard, LAYERS, STRENGTH, whole)
+    number, step = len(item.columns), 1e-2
+    uniform = torch.full((number,), 1 / number)
+    asked = [(row, turn) for row in item.rows for turn in range(len(row.turns))]
+    real = torch.nonzero(shard["row"] >= 0).squeeze(1).tolist()
+    assert len(asked) == len(real) == 3
+    for q, (row, turn) in zip(real, asked, strict=True):
+        assert found.value[q] == pytest.approx(
+            answer_logprob(backbone, item, row, turn, uniform), abs=1e-3
+        )
+        for place in (0, number // 2):
+            shift = torch.zeros(number)
+            shift[place] = step
+            high, low = (
+                answer_logprob(backbone, item, row, turn, uniform + sign * shift)
+                for sign in (1, -1)
+            )
+            assert float(found.map[q, place]) == pytest.approx(
+                (high - low) / (2 * step), abs=2e-3, rel=0.05
+            )
+
+
+@pytest.mark.parametrize("name", ["paligemma", "qwen2_5_vl", "llava_next", "gemma3"])
+def test_shared_and_whole_passes_agree_on_any_family(name):
+    backbone = tiny_backbone(name)
+    _, items = items_of(backbone)
+    model = VIFModel(backbone, tiny_adapter())
+    found = []
+    for whole in sorted({True, model.whole}):
+        (shard,) = Collator(whole)(items)["shards"]
+        part = gradients(model.vlm, shard, LAYERS, STRENGTH, whole)
+        found.append(part.map[shard["row"] >= 0])
+        assert torch.isfinite(part.map).all()
+        assert part.map.abs().max() > 0
+    for other in found[1:]:
+        assert torch.allclose(found[0], other, atol=1e-4, rtol=1e-2)
+
+
+def rendered(weights, means=None, shares=None):
+    """Maps (Q, N) as if rendered; one component, whose pointing is the map itself."""
+    means = torch.zeros(len(weights), 1, 2) if means is None else means
+    shares = torch.ones(len(weights), means.shape[1]) if shares is None else shares
+    pointing = weights[:, None].expand(-1, means.shape[1], -1)
+    sigmas = torch.full(means.shape[:2], 0.05)
+    return Rendered(None, pointing, means, sigmas, shares, weights, None)
+
+
+def test_a_uniform_map_explains_nothing_and_the_best_place_most():
+    evidence = torch.tensor([[0.0, 1.0, 3.0, 0.0]])
+    uniform = rendered(torch.full((1, 4), 0.25))
+    assert float(evidence_loss(Inferred(uniform, uniform, None), evidence)) == pytest.approx(0)
+    losses = [
+        float(evidence_loss(Inferred(one, one, None), evidence))
+        for one in (rendered(row[None]) for row in torch.eye(4))
+    ]
+    assert min(losses) == losses[2] < 0
+
+
+def test_the_loss_has_the_gradient_of_expectation_maximisation():
+    logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    evidence = torch.randn(2, 5, generator=torch.Generator().manual_seed(2))
+    map_ = logits.softmax(1)
+    out = rendered(map_)
+    evidence_loss(Inferred(out, out, None), evidence).sum().backward()
+    responsibility = (map_.log() + evidence).softmax(1).detach()
+    assert torch.allclose(logits.grad, 2 * (map_.detach() - responsibility), atol=1e-5)
+
+
+def test_the_posterior_is_taught_what_prior_and_answer_say_together():
+    prior = rendered(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
+    evidence = torch.tensor([[0.0, 4.0, 0.0, 0.0]])
+    wanted = (prior.map.log() + evidence).softmax(1)
+    logits = torch.zeros(1, 4, requires_grad=True)
+    used = rendered(logits.softmax(1))
+    evidence_loss(Inferred(used, prior, torch.zeros(1)), evidence).sum().backward()
+    assert torch.allclose(logits.grad, 2 * (0.25 - wanted), atol=1e-5)
+
+
+def test_components_on_one_another_repel_unless_one_has_all_the_weight():
+    together = torch.full((1, 2, 2), 0.5)
+    apart = torch.tensor([[[0.1, 0.1], [0.9, 0.9]]])
+    half, one = torch.tensor([[0.5, 0.5]]), torch.tensor([[1.0, 0.0]])
+    weights = torch.full((1, 4), 0.25)
+    assert float(repulsion_loss(rendered(weights, together, half))) == pytest.approx(0.5)
+    assert float(repulsion_loss(rendered(weights, apart, half))) == pytest.approx(0, abs=1e-6)
+    assert float(repulsion_loss(rendered(weights, together, one))) == pytest.approx(0)
