@@ -7,7 +7,7 @@ from tests.tiny import tiny_adapter
 from tests.training.test_families import TURNS, items_of, picture, refuse
 from training.adapter.evidence import gradients
 from training.adapter.infer import Inferred
-from training.adapter.losses import evidence_loss, repulsion_loss
+from training.adapter.losses import evidence_loss, posterior_loss, repulsion_loss
 from training.adapter.model import VIFModel
 from training.adapter.steering import Mixer
 from training.data.batches import Collator
@@ -107,10 +107,9 @@ def rendered(weights, means=None, shares=None):
 def test_a_uniform_map_explains_nothing_and_the_best_place_most():
     evidence = torch.tensor([[0.0, 1.0, 3.0, 0.0]])
     uniform = rendered(torch.full((1, 4), 0.25))
-    assert float(evidence_loss(Inferred(uniform, uniform, None), evidence)) == pytest.approx(0)
+    assert float(evidence_loss(uniform, evidence)) == pytest.approx(0)
     losses = [
-        float(evidence_loss(Inferred(one, one, None), evidence))
-        for one in (rendered(row[None]) for row in torch.eye(4))
+        float(evidence_loss(one, evidence)) for one in (rendered(row[None]) for row in torch.eye(4))
     ]
     assert min(losses) == losses[2] < 0
 
@@ -120,7 +119,7 @@ def test_the_loss_has_the_gradient_of_expectation_maximisation():
     evidence = torch.randn(2, 5, generator=torch.Generator().manual_seed(2))
     map_ = logits.softmax(1)
     out = rendered(map_)
-    evidence_loss(Inferred(out, out, None), evidence).sum().backward()
+    evidence_loss(out, evidence).sum().backward()
     responsibility = (map_.log() + evidence).softmax(1).detach()
     assert torch.allclose(logits.grad, 2 * (map_.detach() - responsibility), atol=1e-5)
 
@@ -131,7 +130,7 @@ def test_the_posterior_is_taught_what_prior_and_answer_say_together():
     wanted = (prior.map.log() + evidence).softmax(1)
     logits = torch.zeros(1, 4, requires_grad=True)
     used = rendered(logits.softmax(1))
-    evidence_loss(Inferred(used, prior, torch.zeros(1)), evidence).sum().backward()
+    posterior_loss(Inferred(used, prior, torch.zeros(1)), evidence).sum().backward()
     assert torch.allclose(logits.grad, 2 * (0.25 - wanted), atol=1e-5)
 
 

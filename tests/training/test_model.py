@@ -28,9 +28,11 @@ def made(family="llava", tune="adapter"):
     return VIFModel(backbone, tiny_adapter().requires_grad_(True), tune).train()
 
 
-def batch_of(model, boxes=((10.0, 10.0, 60.0, 50.0),)):
+def batch_of(model, boxes=((10.0, 10.0, 60.0, 50.0),), apart=True):
+    """Two images, whose questions are records of their own or turns of one."""
     turns = [replace(turn, boxes=[list(box) for box in boxes]) for turn in TURNS]
     records = [Record(str(k), "x.png", [turn]) for k, turn in enumerate(turns)]
+    records = records if apart else [Record("all", "x.png", turns)]
     encoder = Encoder(model.backbone)
     items = [encoder.encode(i, picture(i), records, refuse) for i in range(2)]
     return Collator(model.whole)(items)
@@ -103,17 +105,18 @@ def test_full_tuning_leaves_the_vision_tower_alone():
     assert any("projector" in name for name in names)
 
 
+@pytest.mark.parametrize("apart", [True, False])
 @torch.no_grad()
-def test_shared_images_and_whole_sequences_give_the_same_losses():
+def test_shared_images_and_whole_sequences_give_the_same_losses(apart):
     model = made()
     plan = replace(POSTERIOR, gap_share=0.5, gap_max=20)
-    shared = model(batch_of(model), plan)
+    shared = model(batch_of(model, apart=apart), plan)
     model.whole = True
-    whole = model(batch_of(model), plan)
+    whole = model(batch_of(model, apart=apart), plan)
     assert shared.keys() == whole.keys()
     for name, value in shared.items():
         assert torch.allclose(value, whole[name], rtol=1e-4, atol=1e-5), name
-    without = model(batch_of(model), replace(plan, gap_max=0))
+    without = model(batch_of(model, apart=apart), replace(plan, gap_max=0))
     assert not torch.allclose(whole["lm"], without["lm"], rtol=1e-4)
 
 

@@ -144,7 +144,7 @@ def test_published_flag_names_are_understood(tmp_path):
     assert vif.settings == Settings(learning=(2, 3), injection=(4, 6), stride=2, alpha=0.4)
     assert vif.latent_num_components == 5
     weights = {"lm": 1.0, "kl_over": 0.2, "entropy": 0.15, "volume": 0.18}
-    unpublished = {"box": 0.0, "evidence": 0.0, "repulsion": 0.0}
+    unpublished = {"box": 0.0, "evidence": 0.0, "posterior": 0.0, "repulsion": 0.0}
     assert vif.loss_weights == pytest.approx(weights | unpublished)
     assert args.mm_projector_lr == 1e-5
 

@@ -106,6 +106,7 @@ class VIFArguments:
             "kl_over": self.latent_kl_weight,
             "repulsion": self.latent_repulsion_weight,
             "evidence": self.teacher_weight,
+            "posterior": self.teacher_weight,
             "entropy": sparsity * self.latent_entropy_weight,
             "volume": sparsity * self.latent_volume_weight,
             "box": self.box_weight,

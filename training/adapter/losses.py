@@ -82,7 +82,10 @@ def sum_losses(
         add("repulsion", repulsion_loss(out)[valid])
         add("box", box_loss(out, target)[known])
         if "evidence" in shard:
-            add("evidence", evidence_loss(found, shard["evidence"])[shard["taught"]])
+            taught = shard["taught"]
+            add("evidence", evidence_loss(found.prior, shard["evidence"])[taught])
+            if found.kl is not None:
+                add("posterior", posterior_loss(found, shard["evidence"])[taught])
         with torch.no_grad():
             side = "pointing" if found.kl is None else "posterior_pointing"
             add(side, is_in_box(out, target)[known])
@@ -100,27 +103,29 @@ def is_in_box(out: Rendered, target: torch.Tensor) -> torch.Tensor:
     return (target.gather(1, peak).squeeze(1) > 0).float()
 
 
-def evidence_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
+def evidence_loss(prior: Rendered, evidence: torch.Tensor) -> torch.Tensor:
     """How badly maps explain answers, (Q,): minus log sum_j map_j p(answer | place j).
 
-    With the places enumerated this is the exact marginal likelihood under the prior's map, and
-    its gradient is that of expectation maximisation. Evidence of single answers is noisy; the
-    prior, which sees many, resolves it. The posterior's map is taught what both say together,
-    map_j p(answer | j) / sum, by cross-entropy.
+    With the places enumerated this is the exact marginal likelihood under the map, and its gradient
+    is that of expectation maximisation. Evidence of single answers is noisy; a prior that sees many
+    resolves it. A uniform map has a loss of 0.
 
     Args:
-        found: Maps of prior and posterior.
+        prior: Maps made without the answer.
         evidence: log p(answer | place) up to a constant, (Q, N).
     """
-    shift = evidence.logsumexp(1) - math.log(evidence.shape[1])  # a uniform map has a loss of 0
-    loss = sum(
-        shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(found.prior)
-    )
-    if found.kl is None:
-        return loss
+    shift = evidence.logsumexp(1) - math.log(evidence.shape[1])
+    return sum(shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(prior))
+
+
+def posterior_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy (Q,) of the posterior's map to what prior and answer say together.
+
+    That is map_j p(answer | place j) / sum, with the prior's map held fixed.
+    """
     prior = found.prior.map.detach().clamp_min(1e-9).log()
     wanted = (prior + evidence).softmax(1)
-    return loss + sum(-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
+    return sum(-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
 
 
 def repulsion_loss(out: Rendered) -> torch.Tensor:
