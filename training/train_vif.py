@@ -116,7 +116,7 @@ def make_teacher(
     if not vif.teacher_weight:
         return None
     path = Path(vif.data_path)
-    layers = (vif.latent_learning_start + 1, backbone.num_layers - 1)
+    layers = (min(vif.teacher_start, backbone.num_layers - 1), backbone.num_layers - 1)
     asking = Asking(
         backbone.name,
         f"{path.name}, {path.stat().st_size} bytes",

@@ -76,6 +76,7 @@ class VIFArguments:
     teacher_store: str = _flag(
         "", "Folder where that is kept for later trainings; by default in the output folder."
     )
+    teacher_start: int = _flag(1, "First layer where the teacher's uniform map is mixed in.")
     teacher_strength: float = _flag(0.8, "Share of attention on the teacher's uniform map.")
     teacher_sharpness: float = _flag(2.0, "Log-likelihood of one standard deviation.")
     teacher_gain: float = _flag(1.0, "Promised gain from which evidence counts in full, in nats.")
