@@ -9,6 +9,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LlavaForCon
 
 import vif
 from training.reproduce import make_report
+from vif import bundle
 from vif.scenes import ask_scene, draw_scene, is_correct
 
 ROOT = Path(__file__).parent.parent
@@ -79,6 +80,17 @@ def test_examples_answer_as_noted(bundled):
         assert {name: traces[name].answer for name in ("plain", "vif")} == {
             name: entry[name] for name in ("plain", "vif")
         }
+
+
+def test_recorded_answers_are_those_of_the_bundled_model(bundled):
+    for entry in json.loads((ASSETS / "examples" / "examples.json").read_text()):
+        saved = bundle.read(ASSETS / "examples" / entry["recorded"])
+        assert saved.question == entry["question"]
+        assert {name: trace.answer for name, trace in saved.traces.items()} == {
+            name: entry[name] for name in ("plain", "vif")
+        }
+        # Another adapter is recorded anew: python -m training.reproduce.make_examples
+        assert saved.provenance["adapter"] == bundled.adapter.fingerprint
 
 
 def test_the_readme_shows_the_results_that_are_there():

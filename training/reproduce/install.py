@@ -37,7 +37,7 @@ def main() -> None:
     install(args.model, args.adapter, args.assets)
     session = load(args.assets / "demo-vlm", args.assets / "demo-vif")
     examples = make_examples.pick(session, print, args.questions)
-    make_examples.write(examples, args.assets / "examples")
+    make_examples.write(session, examples, args.assets / "examples")
 
 
 if __name__ == "__main__":

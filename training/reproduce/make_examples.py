@@ -1,6 +1,9 @@
-"""Picks the page's examples: successes, failures, and questions whose answer VIF changes.
+"""Picks the page's examples, and records their answers so that the page needs no model for them.
 
-python -m training.reproduce.make_examples --output assets/examples
+    python -m training.reproduce.make_examples
+
+Successes, failures, and questions whose answer VIF changes. Run it again after either the bundled
+model or its adapter has changed; a test asks every example again.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vif import bench, load
+from vif import bench, bundle, load
 from vif.scenes import is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
@@ -25,6 +28,7 @@ class Kind:
     """A sort of example.
 
     Attributes:
+        label: What happened, in a few words.
         note: What a person should see in it.
         text: Tokens of unrelated text before the question.
         plain: Whether the plain model is right.
@@ -32,6 +36,7 @@ class Kind:
         families: Question families to take it from, in order of preference; any if empty.
     """
 
+    label: str
     note: str
     text: int
     plain: bool
@@ -41,16 +46,20 @@ class Kind:
 
 RELATIONS = ("nearest", "left", "above", "right", "below")
 KINDS = (
-    Kind("VIF mends the answer: it points at the neighbour, not at the object that is named.",
+    Kind("Fixed by VIF",
+         "VIF mends the answer: it points at the neighbour, not at the object that is named.",
          0, False, True, RELATIONS),
-    Kind("Both are right: the object is named directly, the model reads it without help.",
+    Kind("Not needed",
+         "Both are right: the object is named directly, the model reads it without help.",
          0, True, True, ("glyph", "colour", "shape")),
-    Kind("After a long unrelated text the plain model loses the picture; VIF brings it back.",
+    Kind("Lost in text",
+         "After a long unrelated text the plain model loses the picture; VIF brings it back.",
          LONG_TEXT, False, True, ("shape", "colour", "glyph")),
-    Kind("Another relation that VIF mends.", 0, False, True, ("above", "right", "below", "left")),
-    Kind("Both are wrong: look where the mixture lies.", 0, False, False,
-         ("counting", "neighbour-cell", "odd", "nearest")),
-    Kind("VIF breaks a right answer: steering can hurt.", 0, True, False),
+    Kind("Fixed again", "Another relation that VIF mends.",
+         0, False, True, ("above", "right", "below", "left")),
+    Kind("Still wrong", "Both are wrong: look where the mixture lies.",
+         0, False, False, ("counting", "neighbour-cell", "odd", "nearest")),
+    Kind("Broken by VIF", "VIF breaks a right answer: steering can hurt.", 0, True, False),
 )  # fmt: skip
 
 
@@ -72,7 +81,7 @@ def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIO
             continue
         item, answers = min(fitting, key=lambda pair: _rank(kind, pair[0]))
         used.add(item.scene.seed)
-        chosen.append({"item": item, "note": kind.note, "text": kind.text, **answers})
+        chosen.append({"item": item, "kind": kind, **answers})
     return chosen
 
 
@@ -104,24 +113,49 @@ def _answers(
     return found
 
 
-def write(examples: list[dict], folder: Path) -> None:
-    """Writes the pictures and ``examples.json``."""
+def write(session: Session, examples: list[dict], folder: Path) -> None:
+    """Writes ``examples.json``, and for each example its picture and its recorded answers."""
     folder.mkdir(parents=True, exist_ok=True)
+    for old in (*folder.glob("scene-*.png"), *folder.glob("scene-*.zip")):
+        old.unlink()
     listing = []
     for number, example in enumerate(examples, 1):
-        item = example["item"]
-        name = f"scene-{number}.png"
-        item.scene.image.save(folder / name)
+        item, kind = example["item"], example["kind"]
+        name = f"scene-{number}"
+        item.scene.image.save(folder / f"{name}.png")
+        record(session, item, kind.note, folder / f"{name}.zip")
         listing.append(
             {
-                "image": name,
+                "image": f"{name}.png",
+                "recorded": f"{name}.zip",
+                "label": kind.label,
                 "question": item.question.text,
                 "truth": item.question.answer,
-                "boxes": [[round(v, 4) for v in box] for box in item.boxes],
-                **{key: example[key] for key in ("note", "text", "plain", "vif")},
+                "boxes": _boxes(item),
+                "note": kind.note,
+                "text": kind.text,
+                **{key: example[key] for key in ("plain", "vif")},
             }
         )
     (folder / "examples.json").write_text(json.dumps(listing, indent=1) + "\n")
+
+
+def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
+    """Asks an example alone, as the page does, and saves the answers."""
+    asked, settings = item.question, session.defaults
+    traces = session.ask(item.scene.image, asked.text, context=item.context, **settings.chosen)
+    boxes = tuple(map(tuple, _boxes(item)))
+    made = {"model": session.name, "adapter": traces["vif"].meta["adapter"]}
+    renderer = session.adapter.config.renderer
+    saved = bundle.Bundle(
+        item.scene.image, traces, settings, asked.answer, boxes, note, renderer=renderer,
+        provenance=bundle.provenance(None, **made),
+    )  # fmt: skip
+    bundle.write(path, saved)
+
+
+def _boxes(item: bench.Item) -> list[list[float]]:
+    return [[round(side, 4) for side in box] for box in item.boxes]
 
 
 def main() -> None:
@@ -131,8 +165,9 @@ def main() -> None:
     parser.add_argument("--adapter", default="assets/demo-vif")
     parser.add_argument("--output", type=Path, default=Path("assets/examples"))
     args = parser.parse_args()
-    examples = pick(load(args.model, args.adapter), print)
-    write(examples, args.output)
+    session = load(args.model, args.adapter)
+    examples = pick(session, print)
+    write(session, examples, args.output)
     print(f"{len(examples)} examples in {args.output}")
 
 

@@ -6,14 +6,17 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
+from vif import bundle
 from vif.draw import render
 from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.ui.html.markup import chip, text
-from vif.ui.state.result import Truth
+from vif.ui.state.result import Result, Truth, View
+from vif.ui.state.saved import from_bundle
 
 THUMB_SIDE = 120
 _log = logging.getLogger(__name__)
@@ -29,6 +32,9 @@ class Example:
         note: What to look for.
         text: Tokens of unrelated text to put before the question.
         truth: The right answer, where it is known.
+        label: What happened, in a few words.
+        recorded: Answers that were recorded with the bundled model, and how to show them; None
+            where there are none.
     """
 
     image: Image.Image
@@ -36,6 +42,8 @@ class Example:
     note: str
     text: int = 0
     truth: Truth | None = None
+    label: str = ""
+    recorded: tuple[Result, View] | None = None
 
     @property
     def truths(self) -> list[Truth]:
@@ -66,8 +74,20 @@ def read_examples(folder: Path) -> list[Example]:
         if "truth" in entry:
             boxes = tuple(tuple(box) for box in entry.get("boxes", ()))
             truth = Truth(question, entry["truth"], boxes)
-        found.append(Example(image, question, entry.get("note", ""), entry.get("text", 0), truth))
+        told = (entry.get("note", ""), entry.get("text", 0), truth, entry.get("label", ""))
+        found.append(Example(image, question, *told, _recorded(folder, entry)))
     return found
+
+
+def _recorded(folder: Path, entry: dict[str, Any]) -> tuple[Result, View] | None:
+    """The recorded answers of an example; without them it is asked like any other question."""
+    if "recorded" not in entry:
+        return None
+    try:
+        return from_bundle(bundle.read(folder / entry["recorded"]))
+    except InputError as error:
+        _log.warning("Recorded answers left out: %s", error)
+        return None
 
 
 def example_strip(examples: list[Example]) -> str:
