@@ -15,7 +15,9 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import vif
 from vif.ui import build_demo, launch_options
-from vif.ui.origin import is_loopback
+from vif.ui.guard import Turns
+from vif.ui.guard.origin import is_loopback
+from vif.ui.guard.turns import REQUEST_SECONDS
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "demo-vlm"
@@ -51,6 +53,12 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="let visitors load other models and open folders of this machine (default: yes where "
         "the page is for this machine only, and not on a Space)",
     )
+    parser.add_argument(
+        "--request-seconds",
+        type=float,
+        default=REQUEST_SECONDS,
+        help="how long the model may work for one request (default: %(default)g)",
+    )
     arguments = parser.parse_args(argv)
     if arguments.model_box is None:
         # Strangers must not fill the disk, nor learn what is on it.
@@ -72,7 +80,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     # what was uploaded to any of them.
     with tempfile.TemporaryDirectory(prefix="vif-lens-", ignore_cleanup_errors=True) as uploads:
         os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
-        demo = build_demo(session, assets=ASSETS, model_box=arguments.model_box)
+        demo = build_demo(
+            session,
+            assets=ASSETS,
+            model_box=arguments.model_box,
+            turns=Turns(arguments.request_seconds),
+        )
         demo.launch(
             server_port=arguments.port,
             max_file_size=MAX_UPLOAD,

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.fake_session import FakeSession
 from vif.ui import build_demo, launch_options
-from vif.ui.guard import NOT_UPLOADED
-from vif.ui.origin import is_loopback, request_guard
+from vif.ui.guard.files import NOT_UPLOADED
+from vif.ui.guard.origin import is_loopback, request_guard
 
 PICTURE = Image.new("RGB", (40, 30), (200, 40, 40))
 STATES = {}

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import gradio as gr
 
+from vif.session import load
 from vif.ui.actions.endpoint import add_endpoint
 from vif.ui.actions.handlers import Session
 from vif.ui.actions.viewing import connect_files, connect_mixture, connect_view
-from vif.ui.guard import Page
+from vif.ui.guard import Page, Turns
 from vif.ui.panels.controls import Controls, build_controls, header
 from vif.ui.panels.model_box import build_model_box, connect_model_box
 from vif.ui.panels.probing import connect_probes
 from vif.ui.panels.results import build_results
 from vif.ui.panels.training import build_scrubber, connect_scrubber
 from vif.ui.state.examples import read_examples
+from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
 
@@ -23,7 +25,10 @@ STATE_SECONDS = 6 * 3600
 
 
 def build_demo(
-    session: Session, assets: Path | str = "assets", model_box: bool = False
+    session: Session,
+    assets: Path | str = "assets",
+    model_box: bool = False,
+    turns: Turns | None = None,
 ) -> gr.Blocks:
     """Builds the page around a loaded model; nothing runs before a person asks.
 
@@ -33,11 +38,17 @@ def build_demo(
             be absent.
         model_box: Let visitors load other models, which fills this machine's disk and memory, and
             open folders of this machine.
+        turns: Shares the model out among visitors.
     """
+    turns = turns or Turns()
+    turns.share(session)
     examples = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
     with Page(
-        title="VIF Lens", analytics_enabled=False, delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS)
+        title="VIF Lens",
+        analytics_enabled=False,
+        delete_cache=(STATE_SECONDS, 4 * STATE_SECONDS),
+        turns=turns,
     ) as demo:
         title = html_block(header(session))
         with gr.Row(elem_classes="vl-page"):
@@ -48,6 +59,7 @@ def build_demo(
                 results = build_results(session)
                 scrubber = build_scrubber(traces, model_box)
         wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
+        wiring.shelf = Shelf(session, load=lambda *name, **more: turns.share(load(*name, **more)))
         wiring.connect_form()
         wiring.connect_look()
         wiring.connect_run()

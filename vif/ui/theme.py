@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.ui.origin import request_guard
+from vif.ui.guard.origin import request_guard
 
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
 STATIC = Path(__file__).with_name("static")

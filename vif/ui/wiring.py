@@ -121,11 +121,19 @@ class Wiring:
         clicks = [c.run.click, c.question.submit]
         every = [*clicks, c.look.ask.click, r.change.ask.click]
         gr.on(every, None, None, [c.run, c.message], **WAITING)
-        self.settle(gr.on(clicks, self.run, inputs, outputs, **SLOW))
+        self.settle(gr.on(clicks, self.run, inputs, outputs, show_progress_on=c.message, **SLOW))
         placed = [*outputs, c.methods, c.look.note]
-        self.settle(c.look.ask.click(self.run_with_place, inputs, placed, **SLOW))
+        self.settle(
+            c.look.ask.click(
+                self.run_with_place, inputs, placed, show_progress_on=c.message, **SLOW
+            )
+        )
         again = r.change.ask.click(
-            self.ask_again, [self.key, *self.mixture_inputs], outputs, **SLOW
+            self.ask_again,
+            [self.key, *self.mixture_inputs],
+            outputs,
+            show_progress_on=c.message,
+            **SLOW,
         )
         self.settle(again)
         # On a narrow screen the answers lie below everything that was filled in.

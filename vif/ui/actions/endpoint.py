@@ -9,6 +9,7 @@ import gradio as gr
 from vif.errors import InputError
 from vif.ui.actions import inputs
 from vif.ui.actions.handlers import Session, answer_as_json
+from vif.ui.guard import MODEL
 from vif.ui.state.drawing import read_boxes
 
 
@@ -55,7 +56,7 @@ def add_endpoint(session: Session) -> None:
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    button.click(ask, asked, output, api_name="ask", concurrency_limit=1, concurrency_id="model")
+    button.click(ask, asked, output, api_name="ask", concurrency_limit=None, concurrency_id=MODEL)
 
 
 def _inputs(session: Session) -> list[gr.components.Component]:

@@ -6,17 +6,20 @@ import json
 from typing import Any
 
 from vif.ui.actions.redraw import notice
+from vif.ui.guard import MODEL
 
 # Redrawing is a matter of milliseconds: no queue, no spinner, and only the latest drag counts.
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Of a drag only the latest position counts.
 LATEST = {**QUICK, "trigger_mode": "always_last"}
-# What runs the model: one at a time, and a second click on the same button counts for nothing.
+# What runs the model: `vif.ui.guard` shares it out, and a second click on the same button counts
+# for nothing.
 SLOW = {
-    "concurrency_limit": 1,
-    "concurrency_id": "model",
+    "concurrency_limit": None,
+    "concurrency_id": MODEL,
     "trigger_mode": "once",
-    "show_progress": "hidden",
+    # The place in the queue is shown where `show_progress_on` says.
+    "show_progress": "minimal",
     "api_visibility": "private",
 }
 

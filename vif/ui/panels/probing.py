@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -56,7 +57,13 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     outputs = [box.run, box.stop, box.message, cancel, kept]
     inputs = [wiring.key, wiring.result, box.kind, box.whose, kept]
     box.run.click(None, None, [box.run, box.message], **WAITING)
-    running = box.run.click(partial(probe, box, wiring, cancel, kept), inputs, outputs, **SLOW)
+    running = box.run.click(
+        partial(probe, box, wiring, cancel, kept),
+        inputs,
+        outputs,
+        show_progress_on=box.message,
+        **SLOW,
+    )
     running.then(rest, None, [box.run, box.stop], **QUICK)
     running.failure(fail, None, [box.run, box.stop, box.message], **QUICK)
     box.stop.click(None, None, [box.message], **STOPPING)
@@ -166,7 +173,7 @@ def probe(
         return session.name, chosen.run(call)
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
+        future = pool.submit(copy_context().run, work)  # its turns at the model are the request's
         try:
             while not future.done():
                 if seen[1]:

@@ -1,4 +1,7 @@
-"""What stands between a request and the page's functions, for every event and endpoint alike."""
+"""Files that a request names: none but those in the upload cache.
+
+Gradio 6.31 checks files that say that they are one (``meta``), and follows links and URLs.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +15,6 @@ from gradio.utils import get_upload_folder
 
 # One sentence for all, so that nobody learns what exists outside the upload cache.
 NOT_UPLOADED = "This is not a file that was uploaded here: upload it, then try again."
-
-
-class Page(gr.Blocks):
-    """Blocks whose functions see no file but those in the upload cache.
-
-    Gradio 6.31 checks files that say that they are one (``meta``), and follows links and URLs.
-    """
-
-    async def process_api(
-        self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
-    ) -> dict[str, Any]:
-        """Runs a function for a request after what it brings was checked.
-
-        Raises:
-            gr.Error: If it names a file that is not in the upload cache.
-        """
-        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
-        # The later steps of a generator come from the server itself.
-        if options.get("iterator") is None and not options.get("explicit_call"):
-            check_files(fn, inputs, options.get("event_data"))
-        return await super().process_api(fn, inputs, *args, **options)
 
 
 def check_files(fn: BlockFunction, inputs: list[Any], event: gr.EventData | None = None) -> None:

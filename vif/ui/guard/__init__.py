@@ -1,0 +1,6 @@
+"""What stands between a request and the page: files, origins, turns at the model, and errors."""
+
+from vif.ui.guard.page import MODEL, Page
+from vif.ui.guard.turns import Turns
+
+__all__ = ["MODEL", "Page", "Turns"]

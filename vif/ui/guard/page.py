@@ -1,0 +1,122 @@
+"""The one way from a request to the page's functions, for every event and endpoint alike."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.server_messages import EstimationMessage
+
+from vif.errors import InputError
+from vif.model.generation import Cancelled
+from vif.ui.guard.files import check_files
+from vif.ui.guard.turns import REQUEST, Request, Turns
+
+# The `concurrency_id` of functions that run the model.
+MODEL = "model"
+STOPPED = "This was stopped before it was finished."
+FAILED = "This went wrong, and the fault is the program's: its log has more. Try something else."
+# Events that have not begun; requests that wait for the model have.
+MOST_IN_QUEUE = 64
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class Page(gr.Blocks):
+    """Blocks that check what a request brings, share the model out, and put problems into words.
+
+    Args:
+        turns: Shares the model out.
+    """
+
+    def __init__(self, *args: Any, turns: Turns | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.turns = turns or Turns()
+        self.queue(max_size=MOST_IN_QUEUE)
+        # Of generators that are still running, by the event that started them.
+        self._running: dict[str, Request] = {}
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
+    ) -> dict[str, Any]:
+        """Runs a function, or the next step of one, for a request.
+
+        Raises:
+            gr.Error: With one sentence that is fit to be shown, whatever went wrong.
+        """
+        fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
+        if options.get("explicit_call"):
+            return await super().process_api(fn, inputs, *args, **options)
+        event_id = options.get("event_id")
+        request = self._running.pop(event_id, None)
+        try:
+            if request is None:
+                check_files(fn, inputs, options.get("event_data"))
+                request = self._request(options)
+                if fn.concurrency_id == MODEL:
+                    await self._admit(request, event_id)
+            token = REQUEST.set(request)
+            try:
+                output = await super().process_api(fn, inputs, *args, **options)
+            finally:
+                REQUEST.reset(token)
+        except BaseException as error:
+            if request is not None:
+                self.turns.leave(request)
+            raise _in_words(error, fn) from error
+        if output["is_generating"] and event_id is not None:
+            self._keep(event_id, request)
+        else:
+            self.turns.leave(request)
+        return output
+
+    def _request(self, options: dict[str, Any]) -> Request:
+        """Who asks, and whether they still wait for the answer."""
+        client = getattr(options.get("request"), "client", None)
+        event = self._event(options.get("event_id"))
+        return Request(
+            session=options.get("session_hash") or "",
+            address=getattr(client, "host", None) or "",
+            is_gone=lambda: event is not None and not event.alive,
+        )
+
+    async def _admit(self, request: Request, event_id: str | None) -> None:
+        """Waits until a request may run the model, and tells the client its place."""
+        self.turns.enter(request)
+        event, told = self._event(event_id), None
+        while not self.turns.admits(request):
+            if request.is_gone():
+                raise Cancelled
+            place = self.turns.place(request)
+            if event is not None and place != told:
+                told = place
+                message = EstimationMessage(rank=place, queue_size=self.turns.num_waiting)
+                self._queue.send_message(event, message)
+            await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _keep(self, event_id: str, request: Request) -> None:
+        """Remembers who a generator runs for; those whose client left are never asked to go on."""
+        for other, gone in [(k, v) for k, v in self._running.items() if v.is_gone()]:
+            self.turns.leave(gone)
+            del self._running[other]
+        self._running[event_id] = request
+
+    def _event(self, event_id: str | None) -> Any:
+        """Gradio's record of what a client waits for; None for a direct call."""
+        return self._queue.event_ids_to_events.get(event_id) if event_id else None
+
+
+def _in_words(error: BaseException, fn: BlockFunction) -> BaseException:
+    """The error to show instead of one that was raised."""
+    if isinstance(error, gr.Error) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, Cancelled):
+        return gr.Error(STOPPED, print_exception=False)
+    if isinstance(error, InputError):
+        return gr.Error(str(error), print_exception=False)
+    _log.error("%s failed.", fn.name, exc_info=error)
+    return gr.Error(FAILED, print_exception=False)

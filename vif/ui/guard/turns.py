@@ -1,0 +1,238 @@
+"""Who may run the model now: one forward pass at a time, those first who used it least.
+
+Knows nothing about Gradio.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from vif.errors import InputError
+from vif.model.generation import Cancelled
+
+# Answers in progress at once; each keeps its cache in memory.
+MOST_AT_ONCE = 8
+# Unfinished requests of one browser session, of one address, and of all.
+MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 32
+REQUEST_SECONDS = 60.0
+
+# What was used within one step of the ladder counts alike, and the first who came goes first; every
+# step is twice as long as the one before it. What was used is forgotten by halves.
+_STEP_SECONDS = 0.25
+_HALF_LIFE_SECONDS = 30.0
+# Those who wait look up this often whether their client is still there.
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def _stay() -> bool:
+    return False
+
+
+@dataclass(eq=False)
+class Request:
+    """One request that may run the model.
+
+    Attributes:
+        session: Whose browser session; requests without one share "".
+        address: From which network address.
+        is_gone: Tells whether its client has left.
+        number: In the order of arrival.
+        used: Seconds that the model worked for it.
+    """
+
+    session: str = ""
+    address: str = ""
+    is_gone: Callable[[], bool] = _stay
+    number: int = field(default_factory=itertools.count().__next__)
+    used: float = 0.0
+
+
+# Of the request that a function runs for. Threads that a function starts need a copy of it.
+REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
+
+
+class Turns:
+    """Shares the model out among requests.
+
+    A request is first admitted, so that only a few answers are in progress, and then waits before
+    every forward pass. In both places the request comes first whose address, and then whose
+    session, stands lowest on the ladder of what was used lately, and among equals the one that
+    came first. Short questions are thus answered in the order in which they came, and whoever
+    asks for much steps aside between two tokens.
+
+    Attributes:
+        seconds: How long the model may work for one request.
+        most: How many answers may be in progress at once.
+    """
+
+    def __init__(
+        self,
+        seconds: float = REQUEST_SECONDS,
+        most: int = MOST_AT_ONCE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seconds, self.most = seconds, most
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._used: dict[str, tuple[float, float]] = {}
+        self._inside: list[Request] = []
+        self._admitted: set[Request] = set()
+        self._waiting: list[Request] = []
+        self._holder: int | None = None
+        self._depth = 0
+        self._current: tuple[Request, float] | None = None
+
+    # -- requests -------------------------------------------------------------------------------
+
+    def enter(self, request: Request) -> None:
+        """Lets a request wait to be admitted.
+
+        Raises:
+            InputError: If too many wait already.
+        """
+        with self._changed:
+            self._drop_gone()
+            own = sum(other.session == request.session for other in self._inside)
+            near = sum(other.address == request.address for other in self._inside)
+            if own >= MOST_OF_SESSION:
+                raise InputError(
+                    f"{own} of your questions are not answered yet: wait for one of them, then ask "
+                    "again."
+                )
+            if len(self._inside) >= MOST_IN_ALL or near >= MOST_OF_ADDRESS:
+                raise InputError(
+                    f"{len(self._inside)} questions wait for the model: ask again in a minute."
+                )
+            self._inside.append(request)
+
+    def admits(self, request: Request) -> bool:
+        """Whether the request may begin; once it may, it may go on."""
+        with self._changed:
+            self._drop_gone()
+            is_next = request in self._inside and self._place(request) == 0
+            if is_next and len(self._admitted) < self.most:
+                self._admitted.add(request)
+            return request in self._admitted
+
+    def place(self, request: Request) -> int:
+        """How many others come before a request that is not admitted."""
+        with self._changed:
+            return self._place(request)
+
+    @property
+    def num_waiting(self) -> int:
+        """How many requests are not admitted yet."""
+        return len(self._inside) - len(self._admitted)
+
+    def leave(self, request: Request) -> None:
+        """Ends a request."""
+        with self._changed:
+            self._admitted.discard(request)
+            if request in self._inside:
+                self._inside.remove(request)
+            self._changed.notify_all()
+
+    def _place(self, request: Request) -> int:
+        outside = [other for other in self._inside if other not in self._admitted]
+        return sum(self._rank(other) < self._rank(request) for other in outside)
+
+    def _drop_gone(self) -> None:
+        for other in [other for other in self._inside if other.is_gone()]:
+            self._inside.remove(other)
+            self._admitted.discard(other)
+
+    # -- passes ---------------------------------------------------------------------------------
+
+    def share(self, session: Any) -> Any:
+        """Lets every forward pass of a session's model wait for its turn; returns the session."""
+        model = getattr(getattr(session, "backbone", None), "model", None)
+        if model is not None:
+            # Images are encoded by a part of the model, outside of its own forward pass.
+            for part in dict.fromkeys([model, *model.base_model.children()]):
+                part.register_forward_pre_hook(lambda *_: self.take())
+                part.register_forward_hook(lambda *_: self.give(), always_call=True)
+        return session
+
+    def take(self) -> None:
+        """Waits until the calling thread may run the model; it may take what it holds again.
+
+        Raises:
+            Cancelled: If the request's client has left.
+            InputError: If the request has used its time.
+        """
+        me = threading.get_ident()
+        if self._holder == me:
+            self._depth += 1
+            return
+        request = REQUEST.get() or Request()
+        with self._changed:
+            self._waiting.append(request)
+            try:
+                self._check(request)
+                while self._holder is not None or min(self._waiting, key=self._rank) is not request:
+                    self._changed.wait(_SECONDS_BETWEEN_LOOKS)
+                    self._check(request)
+            except BaseException:
+                self._changed.notify_all()
+                raise
+            finally:
+                self._waiting.remove(request)
+            self._holder, self._depth = me, 1
+            self._current = (request, self._clock())
+
+    def give(self) -> None:
+        """Lets the next one run the model; does nothing for a thread that does not hold it."""
+        if self._holder != threading.get_ident():
+            return
+        self._depth -= 1
+        if self._depth:
+            return
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        with self._changed:
+            request, started = self._current
+            seconds = self._clock() - started
+            request.used += seconds
+            for name in {f"address {request.address}", f"session {request.session}"}:
+                self._used[name] = (self._used_by(name) + seconds, self._clock())
+            self._forget()
+            self._holder = self._current = None
+            self._changed.notify_all()
+
+    def _check(self, request: Request) -> None:
+        if request.is_gone():
+            raise Cancelled
+        if request.used > self.seconds:
+            raise InputError(
+                f"This took the model more than {self.seconds:g} seconds and was stopped: ask for "
+                "fewer methods or a shorter answer."
+            )
+
+    # -- the ladder -----------------------------------------------------------------------------
+
+    def _rank(self, request: Request) -> tuple[int, int, int]:
+        """Who comes first, lowest first."""
+        address, session = f"address {request.address}", f"session {request.session}"
+        return self._step(address), self._step(session), request.number
+
+    def _step(self, name: str) -> int:
+        return int(math.log2(1 + self._used_by(name) / _STEP_SECONDS))
+
+    def _used_by(self, name: str) -> float:
+        """Seconds used lately."""
+        seconds, at = self._used.get(name, (0.0, 0.0))
+        return seconds * 0.5 ** ((self._clock() - at) / _HALF_LIFE_SECONDS)
+
+    def _forget(self) -> None:
+        """Drops those who stand at the foot of the ladder anyway."""
+        if len(self._used) > 4 * MOST_IN_ALL:
+            self._used = {name: found for name, found in self._used.items() if self._step(name)}
