@@ -15,6 +15,7 @@ import app
 from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form, run_of
 from tests.fake_session import BREAKING, LAYERS, FakeSession
 from vif.errors import InputError
+from vif.scenes import RELATIONAL, ask_scene, draw_scene
 from vif.trace import Trace
 from vif.ui import build_demo, launch_options
 from vif.ui import wiring as events
@@ -236,6 +237,20 @@ def test_a_scene_offers_questions_with_known_places():
     assert 1 <= len(filled.truths) <= handlers.SUGGESTIONS
     assert all(0 <= value <= 1 for t in filled.truths for box in t.boxes for value in box)
     assert handlers.scene(11).truths[0].question == filled.truths[0].question
+
+
+def test_half_of_the_suggestions_are_relational():
+    """As far as scenes hold some: with four objects hardly any relation is clear."""
+    relational = asked = 0
+    for seed in range(40):
+        families = {q.text: q.family for q in ask_scene(draw_scene(seed), seed)}
+        filled = handlers.scene(seed)
+        kinds = [families[truth.question] in RELATIONAL for truth in filled.truths]
+        most = sum(family in RELATIONAL for family in families.values())
+        assert sum(kinds) >= min(most, len(kinds) // 2)
+        assert all(kinds[: sum(kinds)])
+        relational, asked = relational + sum(kinds), asked + len(kinds)
+    assert relational / asked > 0.45
 
 
 def test_unrelated_text_has_the_asked_length():

@@ -12,8 +12,8 @@ from vif import methods
 from vif.errors import InputError
 from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.lmms_eval.brief import Brief
-from vif.lmms_eval.forced import Forced
 from vif.methods import Method
+from vif.methods.forced import Forced
 from vif.session import Session, check_options
 from vif.settings import MOST_NEW_TOKENS, Settings
 from vif.trace import Trace
@@ -128,7 +128,7 @@ class Asker:
 
     def _score(self, part: Sequence[Asked]) -> list[tuple[float, bool]]:
         targets = [self._tokens(asked) for asked in part]
-        said = Forced(self.method, targets)
+        said = Forced(Brief(self.method), targets)
         self._ask(part, said, max(map(len, targets)))
         return said.outcomes()
 

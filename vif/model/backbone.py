@@ -202,6 +202,23 @@ class Backbone:
                 batch.setdefault(name, []).append(tensor)
         return {name: join(parts).to(self.device) for name, parts in batch.items()}
 
+    def answer_ids(self, answer: str | None) -> list[int]:
+        """Tokens of an answer as the model would say it, one at least, without an end token.
+
+        Raises:
+            InputError: If the answer has no tokens, or holds something the model cannot say.
+        """
+        words = clean_context(answer, self.special_tokens)
+        ids = self._ids(words)
+        if not ids:
+            raise InputError("The answer is empty: type at least one word, for example 'red'.")
+        if getattr(self.processor.tokenizer, "unk_token_id", None) in ids:
+            raise InputError(
+                f"{self.name} has no token for a word of the answer {words!r}: type words that it "
+                "can say, for example one of its own answers."
+            )
+        return ids
+
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 

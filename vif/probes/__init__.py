@@ -12,6 +12,7 @@ from vif.probes.exits import ExitSweep, exit_sweep
 from vif.probes.heads import HeadDivergence, head_divergence
 from vif.probes.inside import Inside, look_inside
 from vif.probes.knockout import BOX_FLOWS, FLOWS, Knockout, knockout
+from vif.probes.ladder import Ladder, attenuation_ladder
 
 __all__ = [
     "BOX_FLOWS",
@@ -21,6 +22,8 @@ __all__ = [
     "HeadDivergence",
     "Inside",
     "Knockout",
+    "Ladder",
+    "attenuation_ladder",
     "deletion_curve",
     "exit_sweep",
     "head_divergence",

@@ -2,7 +2,7 @@
 
 from vif.scenes.boxes import ask_boxes
 from vif.scenes.draw import Scene, draw_scene
-from vif.scenes.questions import GROUP_OF, GROUPS, Question, ask_scene, is_correct
+from vif.scenes.questions import GROUP_OF, GROUPS, RELATIONAL, Question, ask_scene, is_correct
 from vif.scenes.text import TEXT_LENGTHS, unrelated_text
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SPLITS, SceneObject
 
@@ -12,6 +12,7 @@ __all__ = [
     "GROUPS",
     "GROUP_OF",
     "IMAGE_SIZE",
+    "RELATIONAL",
     "SHAPES",
     "SPLITS",
     "TEXT_LENGTHS",

@@ -280,6 +280,8 @@ _FAMILIES: dict[str, Callable[[Scene], Iterator[_Draft]]] = {
     "corner": _corner,
     "neighbour-cell": _neighbour_cell,
 }
+# What is asked about is not named, but found from something that is.
+RELATIONAL = ("nearest", "left", "right", "above", "below")
 GROUPS = ("general", "fine-grained", "grounding")
 GROUP_OF = {
     "colour": "general",

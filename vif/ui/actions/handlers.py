@@ -15,7 +15,7 @@ from vif import methods
 from vif.inputs.images import open_image
 from vif.model.generation import Cancelled
 from vif.report import as_json
-from vif.scenes import ask_scene, draw_scene, unrelated_text
+from vif.scenes import RELATIONAL, ask_scene, draw_scene, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
 from vif.trace import Trace
@@ -94,21 +94,25 @@ def answer_as_json(session: Session, image: str, question: str, **options: Any) 
 
 
 def scene(seed: int) -> SceneFill:
-    """Draws a scene of the test split with a few questions of every group."""
+    """Draws a scene of the test split with a few questions, half of them relational.
+
+    What a relation leads to has to be searched for: there VIF changes answers, and hardly anywhere
+    else. Where a scene has too few of one kind the other fills up.
+    """
     drawn = draw_scene(seed)
     width, height = drawn.image.size
-    by_group: dict[str, list[Truth]] = {}
-    for question in ask_scene(drawn, seed):
+    relational, others = [], []
+    questions = ask_scene(drawn, seed)
+    for index in np.random.default_rng(seed).permutation(len(questions)):
+        question = questions[index]
         boxes = tuple(
             (x0 / width, y0 / height, x1 / width, y1 / height) for x0, y0, x1, y1 in question.boxes
         )
-        truth = Truth(question.text, question.answer, boxes)
-        by_group.setdefault(question.group, []).append(truth)
-    # Round-robin over groups: a scene has many general questions and few of the hard ones.
-    truths = []
-    while len(truths) < SUGGESTIONS and any(by_group.values()):
-        truths += [group.pop(0) for group in by_group.values() if group]
-    return SceneFill(drawn.image, truths[:SUGGESTIONS])
+        kind = relational if question.family in RELATIONAL else others
+        kind.append(Truth(question.text, question.answer, boxes))
+    count = max(SUGGESTIONS // 2, SUGGESTIONS - len(others))
+    truths = relational[:count]
+    return SceneFill(drawn.image, truths + others[: SUGGESTIONS - len(truths)])
 
 
 def questions_of(truths: list[Truth]) -> list[str]:

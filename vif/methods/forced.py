@@ -7,26 +7,29 @@ from collections.abc import Sequence
 import torch
 from typing_extensions import override
 
-from vif.lmms_eval.brief import Brief
-from vif.methods import Method, Request
+from vif.methods.base import Method, Request
 from vif.recording import Recorder
 
 
-class Forced(Brief):
+class Forced(Method):
     """A method whose answers are given, one per prompt of a batch.
 
     What it would have chosen is kept beside what it has to say, after every edit of its own.
+
+    Attributes:
+        scores: By step, log-probabilities of all tokens, (B, V).
     """
 
     def __init__(self, method: Method, targets: Sequence[Sequence[int]]) -> None:
-        super().__init__(method)
+        self.inner = method
+        self.name, self.summary, self.options = method.name, method.summary, method.options
         self.targets = targets
         self.scores: list[torch.Tensor] = []
 
     @override
     def tap(self, request: Request) -> Recorder:
         """The method's own tap, its choice of tokens overruled."""
-        tap = super().tap(request)
+        tap = self.inner.tap(request)
         guide = tap.guide
 
         def force(logits: torch.Tensor) -> torch.Tensor:
@@ -48,4 +51,13 @@ class Forced(Brief):
             steps = [(self.scores[step][i], token) for step, token in enumerate(target)]
             total = sum(float(scores[token]) for scores, token in steps)
             found.append((total, all(int(scores.argmax()) == token for scores, token in steps)))
+        return found
+
+    def liked(self) -> list[list[int]]:
+        """Per prompt the likeliest token of every step, up to the first that is not its target."""
+        found = []
+        for i, target in enumerate(self.targets):
+            best = [int(self.scores[step][i].argmax()) for step in range(len(target))]
+            wrong = [k for k, token in enumerate(best) if token != target[k]]
+            found.append(best[: wrong[0] + 1] if wrong else best)
         return found

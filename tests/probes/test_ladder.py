@@ -1,0 +1,137 @@
+"""The attenuation ladder against questions asked one by one; the shipped examples climb it."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vif
+from vif import metrics
+from vif.errors import InputError
+from vif.methods.forced import Forced
+from vif.model.generation import Cancelled, open_stream
+from vif.probes import attenuation_ladder
+from vif.probes.ladder import LENGTHS, falls
+from vif.scenes import unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
+
+ASSETS = Path(__file__).parents[2] / "assets"
+QUESTION, BOX = "What colour is the star?", [(0.1, 0.1, 0.4, 0.5)]
+
+
+def text_of(length):
+    return unrelated_text(SHOWN_TEXT_SEED, length)
+
+
+def test_a_rung_is_the_question_asked_alone(session, image):
+    found = attenuation_ladder(session, image, QUESTION, "red", lengths=(0, 17), boxes=BOX)
+    target = session.backbone.answer_ids("red")
+    for r, length in enumerate((0, 17)):
+        alone = session.ask(
+            image, QUESTION, context=text_of(length), boxes=BOX, max_new_tokens=1
+        )  # fmt: skip
+        for m, name in enumerate(found.methods):
+            trace = alone[name]
+            covered = metrics.box_coverage(trace.cells, BOX)
+            assert found.share[m, r] == pytest.approx(metrics.image_share(trace), abs=1e-5)
+            expected = metrics.in_box_mass(trace, covered)
+            assert found.in_box[m, r] == pytest.approx(expected, abs=1e-5)
+            if trace.alternatives[0][0][0] == "red":
+                assert found.probability[m, r] == pytest.approx(trace.alternatives[0][0][1])
+    prompt = session.request([(image, QUESTION, text_of(17), None)], session.defaults).batch
+    logits = open_stream(session.backbone.model, dict(prompt.inputs)).advance()
+    expected = float(logits.softmax(-1)[0, target[0]])
+    assert found.probability[0, 1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_an_answer_of_several_tokens_is_the_product_of_its_steps(session, image):
+    found = attenuation_ladder(session, image, QUESTION, "top left", ["plain"], lengths=(0,))
+    ids = session.backbone.answer_ids("top left")
+    assert len(ids) == 2
+    batch = session.request([(image, QUESTION, "", None)], session.defaults).batch
+    stream, total = open_stream(session.backbone.model, dict(batch.inputs)), 0.0
+    for token in ids:
+        total += float(stream.advance().log_softmax(-1)[0, token])
+        stream.feed(torch.tensor([token]))
+    assert np.log(found.probability[0, 0]) == pytest.approx(total, rel=1e-4)
+    assert np.isnan(found.in_box).all()
+
+
+def test_what_would_be_said_ends_at_the_first_wrong_token():
+    forced = Forced(vif.methods.find("plain"), [[1, 2], [1, 2]])
+    forced.scores = [torch.eye(4)[[1, 3]], torch.eye(4)[[2, 2]]]
+    assert forced.liked() == [[1, 2], [3]]
+
+
+def test_rising_is_told_from_noise():
+    assert falls(np.array([0.9, 0.5, 0.52, 0.1]))
+    assert not falls(np.array([0.1, 0.2]))
+    assert not falls(np.array([0.5, 0.54, 0.58]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"answer": "  "}, "The answer is empty"),
+        ({"answer": "zebra"}, "has no token for a word of the answer 'zebra'"),
+        ({"lengths": (64, 0)}, "expected numbers from 0, ascending"),
+        ({"lengths": ()}, "expected numbers from 0, ascending"),
+    ],
+)
+def test_what_cannot_be_climbed_is_said(session, image, change, words):
+    given = {"answer": "red"} | change
+    with pytest.raises(InputError, match=words):
+        attenuation_ladder(session, image, QUESTION, given.pop("answer"), **given)
+
+
+def test_it_can_be_stopped(session, image):
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        attenuation_ladder(session, image, QUESTION, "red", lengths=(0,), cancel=cancel)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return vif.load(ASSETS / "demo-vlm", ASSETS / "demo-vif")
+
+
+@pytest.fixture(scope="module")
+def entries():
+    return json.loads((ASSETS / "examples" / "examples.json").read_text())
+
+
+def climb(session, entry):
+    image = ASSETS / "examples" / entry["image"]
+    return attenuation_ladder(session, image, entry["question"], entry["truth"])
+
+
+def test_text_only_takes_from_the_first_example_and_vif_gives_back(shipped, entries):
+    """What the page shows first must not contradict what it is about."""
+    found = climb(shipped, entries[0])
+    assert found.falls("plain")
+    plain, steered = found.probability
+    assert (steered > plain).mean() > 0.5
+    assert steered.mean() > plain.mean() + 0.1
+    assert (found.share[1].mean(1) > found.share[0].mean(1)).all()
+
+
+def test_the_example_of_lost_text_falls_from_right_to_wrong(shipped, entries):
+    (entry,) = [e for e in entries if e["text"] > 0 and e["plain"] != e["truth"] == e["vif"]][:1]
+    found = climb(shipped, entry)
+    assert found.falls("plain")
+    at = LENGTHS.index(entry["text"])
+    plain, steered = found.said
+    assert plain[at] != entry["truth"]
+    assert steered[at] == entry["truth"]
+    assert found.probability[0, 0] > 2 * found.probability[0, -1]
+
+
+def test_defaults_are_those_of_the_session(session, image):
+    again = replace(session.defaults, alpha=0.0)
+    found = attenuation_ladder(session, image, QUESTION, "red", lengths=(0, 9), settings=again)
+    assert found.probability[1] == pytest.approx(found.probability[0], abs=1e-6)

@@ -1,0 +1,121 @@
+"""Attenuation ladder: one question behind more and more unrelated text, all lengths in one pass."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from vif import methods as registry
+from vif.errors import InputError
+from vif.inputs.boxes import Box
+from vif.inputs.images import open_image
+from vif.methods.forced import Forced
+from vif.metrics import box_coverage, image_share, in_box_mass
+from vif.probes.base import Result
+from vif.scenes import unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
+from vif.session import Session
+from vif.settings import Settings
+
+LENGTHS = (0, 64, 128, 192, 256, 320, 384)
+# A probability that rises by less than this from one length to a longer one counts as level.
+SLACK = 0.05
+
+
+@dataclass(frozen=True)
+class Ladder(Result):
+    """How an answer fares as text comes between image and question.
+
+    M methods, R lengths, L layers. Attention is that of the row that predicts the first token of
+    the answer, mean over heads.
+
+    Attributes:
+        answer: The right answer.
+        methods: Names, M of them.
+        lengths: Tokens of text before the question, (R,), ascending.
+        probability: Of the right answer, (M, R), without an end token.
+        said: What each would say, up to its first token that is not the right answer's, M times R.
+        share: Share of attention on the image, (M, R, L).
+        in_box: Share of that in the true boxes, (M, R, L), NaN where no box is known.
+    """
+
+    answer: str
+    methods: tuple[str, ...]
+    lengths: np.ndarray
+    probability: np.ndarray
+    said: tuple[tuple[str, ...], ...]
+    share: np.ndarray
+    in_box: np.ndarray
+
+    def falls(self, method: str, slack: float = SLACK) -> bool:
+        """Whether probability and mean share on the image never rise with the length.
+
+        Args:
+            method: One of `methods`.
+            slack: By how much either may exceed the least before it.
+        """
+        at = self.methods.index(method)
+        return falls(self.probability[at], slack) and falls(self.share[at].mean(1), slack)
+
+
+def falls(values: np.ndarray, slack: float = SLACK) -> bool:
+    """Whether no value exceeds the least before it by more than some slack."""
+    return bool((values <= np.minimum.accumulate(values) + slack).all())
+
+
+def attenuation_ladder(
+    session: Session,
+    image: Any,
+    question: str,
+    answer: str,
+    methods: Sequence[str] = ("plain", "vif"),
+    *,
+    boxes: Sequence[Box] | None = None,
+    lengths: Sequence[int] = LENGTHS,
+    text: Callable[[int], str] | None = None,
+    settings: Settings | None = None,
+    cancel: threading.Event | None = None,
+) -> Ladder:
+    """Asks one question at several lengths of text, padded to one batch.
+
+    Args:
+        session: Model and adapter.
+        image: As in `Session.ask`.
+        question: The question.
+        answer: The right answer, whose probability is watched.
+        methods: Names.
+        boxes: Where the answer is, in [0, 1] image coordinates, if that is known.
+        lengths: Tokens of text, >= 0, ascending.
+        text: From a length to the text; unrelated sentences by default.
+        settings: The session's defaults if None.
+        cancel: Stops between two tokens.
+
+    Raises:
+        InputError: If the answer has no tokens or anything given cannot be used.
+        Cancelled: If `cancel` was set.
+    """
+    if not len(lengths) or list(lengths) != sorted(set(lengths)) or lengths[0] < 0:
+        raise InputError(f"The lengths are {list(lengths)}, expected numbers from 0, ascending.")
+    write = text or (lambda length: unrelated_text(SHOWN_TEXT_SEED, length))
+    target = session.backbone.answer_ids(answer)
+    picture = open_image(image)
+    items = [(picture, question, write(length), boxes) for length in lengths]
+    settings = replace(settings or session.defaults, max_new_tokens=len(target))
+    forced = [Forced(registry.find(name), [target] * len(items)) for name in methods]
+    traces = session.ask_batch(items, forced, settings, cancel)
+    tokenizer = session.backbone.processor.tokenizer
+    first = traces[methods[0]][0]
+    covered = box_coverage(first.cells, boxes) if boxes else np.full(len(first.cells), np.nan)
+    return Ladder(
+        answer=answer,
+        methods=tuple(methods),
+        lengths=np.array(lengths),
+        probability=np.exp([[total for total, _ in method.outcomes()] for method in forced]),
+        said=tuple(tuple(map(tokenizer.decode, method.liked())) for method in forced),
+        share=np.array([[image_share(t) for t in traces[name]] for name in methods]),
+        in_box=np.array([[in_box_mass(t, covered) for t in traces[name]] for name in methods]),
+    )
