@@ -1,0 +1,141 @@
+"""Prior and posterior against what is injected, what training reads, and stock hidden states."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import tiny_session
+from training.data.encoding import ANSWER, QUESTION, Encoder
+from training.data.records import Record, Turn
+from vif.errors import InputError
+from vif.model.generation import Cancelled
+from vif.posterior import beliefs, likeliest_answers, overlap
+from vif.session import Session
+
+ASKED = "What colour is the star?"
+
+
+@pytest.fixture(scope="module")
+def found(session, image):
+    return beliefs(session, image, ASKED, ["red", "top left"], samples=2)
+
+
+def test_the_prior_is_what_vif_injects(session, image, found):
+    trace = session.ask(image, ASKED, ["vif"], max_new_tokens=1)["vif"]
+    for mixture in trace.mixtures:
+        belief = found.prior[mixture.source]
+        assert belief.mean.map == pytest.approx(mixture.map, abs=1e-5)
+        assert belief.mean.means == pytest.approx(mixture.means, abs=1e-4)
+        assert belief.mean.sigmas == pytest.approx(mixture.sigmas, abs=1e-4)
+        assert (belief.kl, belief.overlap) == (0, 1)
+
+
+def test_the_posterior_is_the_adapters_own_on_stock_hidden_states(session, image, found):
+    backbone, adapter = session.backbone, session.adapter
+    prompt = backbone.encode(image, ASKED)
+    end = backbone.processor.tokenizer.eos_token_id
+    tail = torch.tensor([[*backbone.answer_ids("top left"), end]])
+    ids = torch.cat([prompt.inputs["input_ids"], tail], 1)
+    states = backbone.model(
+        input_ids=ids, pixel_values=prompt.inputs["pixel_values"], output_hidden_states=True
+    ).hidden_states
+    is_image = ids == backbone.image_token_id
+    place = torch.arange(ids.shape[1])[None]
+    answer = place >= prompt.length
+    question = (place >= prompt.question.start) & ~answer
+    for layer, belief in found.posteriors[1].items():
+        with torch.no_grad():
+            own = adapter.infer(states[layer + 1], is_image, question, answer)
+        assert belief.kl == pytest.approx(float(own.kl), rel=1e-3)
+        assert belief.mean.map == pytest.approx(own.map[0].numpy(), abs=1e-5)
+        shared = np.minimum(belief.mean.map, found.prior[layer].mean.map).sum()
+        assert belief.overlap == pytest.approx(shared)
+
+
+@pytest.mark.parametrize("answer", ["red", "top left"])
+def test_answers_are_read_as_training_reads_them(session, image, answer):
+    backbone = session.backbone
+    record = Record("one", "image.png", [Turn(ASKED, ASKED, answer)])
+    item = Encoder(backbone).encode(0, image, [record], lambda *_: None)
+    (row,) = item.rows
+    end = backbone.processor.tokenizer.eos_token_id
+    assert row.ids[row.part == ANSWER].tolist() == [*backbone.answer_ids(answer), end]
+    prompt = backbone.encode(image, ASKED)
+    asked = prompt.inputs["input_ids"][0, prompt.question.start :]
+    assert row.ids[row.part == QUESTION].tolist() == asked.tolist()
+
+
+def test_an_answer_alone_is_as_in_a_batch(session, image, found):
+    alone = beliefs(session, image, ASKED, ["red"], samples=0)
+    for layer, belief in alone.posteriors[0].items():
+        batched = found.posteriors[0][layer]
+        assert belief.kl == pytest.approx(batched.kl, rel=1e-3)
+        assert belief.mean.map == pytest.approx(batched.mean.map, abs=1e-5)
+        assert belief.probability == pytest.approx(batched.probability, rel=1e-3)
+
+
+def test_samples_are_seeded_and_differ_from_their_mean(session, image, found):
+    again = beliefs(session, image, ASKED, ["red", "top left"], samples=2)
+    other = replace(session.defaults, seed=1)
+    changed = beliefs(session, image, ASKED, ["red", "top left"], samples=2, settings=other)
+    for layer, belief in found.prior.items():
+        assert len(belief.samples) == 2
+        first = belief.samples[0].map
+        assert first == pytest.approx(again.prior[layer].samples[0].map)
+        assert np.abs(first - belief.mean.map).max() > 1e-4
+        assert np.abs(first - changed.prior[layer].samples[0].map).max() > 1e-4
+
+
+def test_without_an_answer_the_models_own_are_read(session, image):
+    plain = session.ask(image, ASKED, ["plain"], max_new_tokens=8)["plain"]
+    special = session.backbone.processor.tokenizer.all_special_tokens
+    likely = [(word, p) for word, p in plain.alternatives[0] if word not in special]
+    answers = likeliest_answers(session, image, ASKED)
+    assert [answer.split()[0] for answer in answers] == [word for word, _ in likely[:3]]
+    found = beliefs(session, image, ASKED, samples=0)
+    assert [b[1].answer for b in found.posteriors] == answers
+    for by_layer, (_, p) in zip(found.posteriors, likely, strict=False):
+        # The answer's probability is its first token's times the rest's.
+        assert 0 < by_layer[1].probability <= p + 1e-6
+
+
+def test_overlap_is_one_of_equal_and_none_of_disjoint_maps():
+    assert overlap(np.array([0.2, 0.8]), np.array([0.2, 0.8])) == pytest.approx(1)
+    assert overlap(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [("", "The answer is empty"), (" \t", "is empty"), ("zebra", "for a word of the answer")],
+)
+def test_an_answer_without_tokens_is_one_sentence(session, image, answer, words):
+    with pytest.raises(InputError, match=words):
+        beliefs(session, image, ASKED, [answer])
+
+
+def test_a_special_token_that_was_typed_is_text(session, image):
+    with pytest.raises(InputError, match="no token for a word of the answer '< image>'"):
+        beliefs(session, image, ASKED, ["<image>"])
+
+
+def test_without_an_adapter_there_is_neither(session, image):
+    with pytest.raises(InputError, match="need a VIF adapter and none is loaded"):
+        beliefs(Session(session.backbone), image, ASKED)
+
+
+def test_it_can_be_stopped(session, image):
+    cancel = threading.Event()
+    cancel.set()
+    for answers in ((), ("red",)):
+        with pytest.raises(Cancelled):
+            beliefs(session, image, ASKED, answers, cancel=cancel)
+
+
+def test_what_the_adapter_was_trained_on_is_told_where_it_says_so(session, image, found):
+    assert found.trained_on == getattr(session.adapter.config, "trained_on", "")
+    told = tiny_session()
+    object.__setattr__(told.adapter.config, "trained_on", "answers alone")
+    assert beliefs(told, image, ASKED, ["red"], samples=0).trained_on == "answers alone"
