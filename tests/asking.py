@@ -8,6 +8,7 @@ from PIL import Image
 from vif import methods
 from vif.check.models import tiny_adapter, tiny_backbone
 from vif.model.batch import Batch
+from vif.question import Question
 from vif.session import Session
 
 FAMILIES = ("llava", "llava_next", "qwen2_5_vl")
@@ -52,20 +53,21 @@ def request_of(session, options=None, questions=(QUESTION,), **given):
 
 def together_and_alone(session, name, **settings):
     """The traces of a left-padded batch, and of the same questions one by one."""
-    items = [(noise(i), text, "", BOX) for i, text in enumerate((QUESTION, LONGER))]
     looks = [PLACE, [(0.0, 0.0, 0.3, 0.3)]]
-    batch = session.ask_batch(items, [name], settings_of(session, **settings), looks=looks)[name]
+    items = [
+        Question(noise(i), text, "", BOX, look)
+        for i, (text, look) in enumerate(zip((QUESTION, LONGER), looks, strict=True))
+    ]
+    batch = session.ask_batch(items, [name], settings_of(session, **settings))[name]
     alone = [
-        session.ask_batch([item], [name], settings_of(session, **settings), looks=[look])[name][0]
-        for item, look in zip(items, looks, strict=True)
+        session.ask_batch([item], [name], settings_of(session, **settings))[name][0]
+        for item in items
     ]
     return zip(batch, alone, strict=True)
 
 
 def settings_of(session, **settings):
-    from dataclasses import replace
-
-    return replace(session.defaults, **{"max_new_tokens": 3} | settings)
+    return session.defaults.changed(**{"max_new_tokens": 3} | settings)
 
 
 def passes(session, name, **settings):

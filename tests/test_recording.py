@@ -14,6 +14,7 @@ from vif.model.attention import KEYWORD, NAME, attention
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, generate
+from vif.question import Question
 from vif.recording import Recorder
 from vif.scenes import draw_scene, unrelated_text
 from vif.session import Session
@@ -232,7 +233,7 @@ def test_samples_repeat_by_seed_and_have_a_spread(session, image):
 
 def test_a_left_padded_batch_equals_single_runs(session):
     questions = [QUESTION, "Is there a red heart in the picture near the blue ring?"]
-    items = [(draw_scene(i).image, q, "", None) for i, q in enumerate(questions)]
+    items = [Question(draw_scene(i).image, q) for i, q in enumerate(questions)]
     together = session.ask_batch(items, ["plain", "vif"])
     for i, item in enumerate(items):
         alone = session.ask_batch([item], ["plain", "vif"])

@@ -5,6 +5,7 @@ from vif.errors import InputError
 from vif.inputs import images
 from vif.model.generation import Cancelled
 from vif.model.loading import download_size
+from vif.question import Question
 from vif.session import Session, load
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
@@ -16,6 +17,7 @@ __all__ = [
     "Cancelled",
     "InputError",
     "Mixture",
+    "Question",
     "Session",
     "Settings",
     "Trace",

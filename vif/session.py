@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.draw.render import fit
 from vif.errors import InputError
-from vif.inputs.boxes import Box, box_shares, check_boxes, mask_shares
-from vif.inputs.images import open_image
+from vif.inputs.boxes import Box
+from vif.inputs.images import ImageSource
 from vif.model.backbone import Backbone, Prompt
 from vif.model.batch import Batch
+from vif.question import Place, Question, place_weights
 from vif.recording import run
-from vif.settings import Range, Settings
+from vif.settings import Changes, Settings
 from vif.trace import Trace
 from vif.traces import Traces
 
@@ -88,44 +89,29 @@ class Session:
 
     def ask(
         self,
-        image: Any,
-        question: str,
+        question: Question | ImageSource,
+        text: str = "",
         methods: Sequence[str] = ("plain", "vif"),
         *,
         context: str = "",
         boxes: Sequence[Box] | None = None,
-        look: Sequence[Box] | np.ndarray | None = None,
-        learning: Range | None = None,
-        injection: Range | None = None,
-        stride: int | None = None,
-        alpha: float | None = None,
-        samples: int | None = None,
-        seed: int | None = None,
-        max_new_tokens: int | None = None,
-        phase: str | None = None,
-        options: Mapping[str, Mapping[str, float]] | None = None,
+        look: Place | None = None,
+        settings: Settings | None = None,
         cancel: threading.Event | None = None,
+        **changes: Unpack[Changes],
     ) -> Traces:
         """Answers a question by several methods on the same weights.
 
         Args:
-            image: Path, bytes, PIL image or array.
-            question: What to ask, at most 2000 characters.
-            methods: Names out of `vif.methods.names()`.
+            question: A `Question`, or its image; then its other parts follow.
+            text: What to ask; see `Question`, like `context`, `boxes` and `look`.
+            methods: Names out of `vif.methods.names()`, or a map and an edit: ``"relative+cut"``.
             context: Unrelated text to put before the question.
-            boxes: True boxes (x0, y0, x1, y1) in [0, 1] image coordinates, for ``"oracle"``.
-            look: Where to look, for ``"look"``: boxes as above, a painted mask (H, W) over the
-                image, or a weight for every image token (N,).
-            learning: Learning range, inclusive; the adapter's own by default, as all that follow.
-            injection: Injection range, inclusive.
-            stride: Every how many layers.
-            alpha: Strength in [0, 1].
-            samples: 0 for the latent's mean, n > 0 for n samples.
-            seed: Of samples and of the random control.
-            max_new_tokens: Longest answer.
-            phase: ``"both"``, or ``"prefill"`` to leave generated rows alone as published.
-            options: Settings of single methods, e.g. ``{"pai": {"alpha": 0.3}}``.
+            boxes: Where the answer is.
+            look: Where to look.
+            settings: `defaults` if None.
             cancel: Set it to stop between two tokens.
+            **changes: Single settings by name, e.g. ``alpha=0.5``; None leaves one as it is.
 
         Returns:
             One trace per method, in the order asked for: a dictionary that a notebook shows.
@@ -134,41 +120,45 @@ class Session:
             InputError: If anything given cannot be used; the message says what and why.
             Cancelled: If `cancel` was set.
         """
-        given = {
-            "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
-            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "phase": phase,
-            "options": options,
-        }  # fmt: skip
-        settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
-        check_options(methods, settings)
-        item = (open_image(image), question, context, boxes)
-        found = self.ask_batch([item], methods, settings, cancel, looks=[look])
-        return Traces.of(found, fit(item[0], PICTURE_SIDE))
+        if not isinstance(question, Question):
+            question = Question(question, text, context, boxes, look)
+        elif text or context or boxes is not None or look is not None:
+            raise InputError(
+                "A whole Question was given, and parts of one beside it: put them into the "
+                "Question, for example with dataclasses.replace."
+            )
+        settings = (settings or self.defaults).changed(**changes)
+        self.check(methods, settings)
+        question = question.opened()
+        found = self.ask_batch([question], methods, settings, cancel)
+        return Traces.of(found, fit(question.picture, PICTURE_SIDE))
 
     @torch.no_grad()
     def ask_batch(
         self,
-        items: Sequence[tuple[Any, str, str, Sequence[Box] | None]],
+        questions: Sequence[Question],
         methods: Sequence[str | registry.Method],
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
-        looks: Sequence[Sequence[Box] | np.ndarray | None] = (),
     ) -> dict[str, list[Trace]]:
         """Answers several questions at once.
 
         Args:
-            items: (RGB image, question, context, boxes) each; see `ask`.
+            questions: About images of as many tokens each.
             methods: Names of methods, or methods that are no entry of the registry.
-            settings: For all of them.
-            cancel: See `ask`.
-            looks: One ``look`` per item, or none at all; see `ask`.
+            settings: For all of them; `defaults` if None.
+            cancel: Set it to stop between two tokens.
 
         Returns:
-            A list of traces per method, in the order of `items`.
+            A list of traces per method, in the order of `questions`.
+
+        Raises:
+            InputError: If anything given cannot be used; the message says what and why.
+            Cancelled: If `cancel` was set.
         """
         settings = settings or self.defaults
         chosen = _find_methods(methods)
-        request = self.request(items, settings, cancel, looks)
+        request = self.request(questions, settings, cancel)
         batch = request.batch
         taps, before = {}, {}
         for method in chosen:
@@ -190,10 +180,9 @@ class Session:
 
     def request(
         self,
-        items: Sequence[tuple[Any, str, str, Sequence[Box] | None]],
+        questions: Sequence[Question],
         settings: Settings,
         cancel: threading.Event | None = None,
-        looks: Sequence[Sequence[Box] | np.ndarray | None] = (),
     ) -> registry.Request:
         """What methods are given to work on, but for their options; see `ask_batch`.
 
@@ -201,55 +190,45 @@ class Session:
             InputError: If the settings make no sense or a question cannot be asked.
         """
         settings = self.checked(settings)
-        prompts = [self.backbone.encode(image, text, context) for image, text, context, _ in items]
+        opened = [question.opened() for question in questions]
+        prompts = [self.backbone.encode(q.picture, q.text, q.context) for q in opened]
         return registry.Request(
             batch=Batch.make(self.backbone, prompts),
             settings=settings,
             num_heads=self.backbone.num_heads,
             adapter=self.adapter,
-            truth=self._weights(prompts, [boxes for *_, boxes in items]),
-            look=self._weights(prompts, looks) if looks else None,
+            truth=self._weights(prompts, [question.boxes for question in opened]),
+            look=self._weights(prompts, [question.look for question in opened]),
             backbone=self.backbone,
-            images=[image for image, *_ in items],
+            images=[question.picture for question in opened],
             cancel=cancel,
         )
 
+    def check(self, methods: Sequence[str | registry.Method], settings: Settings) -> None:
+        """Checks settings before any work is done with them.
+
+        Raises:
+            InputError: If a method is unknown, a setting makes no sense for this model, or one is
+                given for a method that is not asked or that has none such.
+        """
+        self.checked(settings)
+        asked = {method.name: method for method in _find_methods(methods)}
+        for name, changed in settings.options.items():
+            if name not in asked:
+                raise InputError(
+                    f"A setting was given for {name!r}, which is not among the methods asked: "
+                    f"{', '.join(asked)}."
+                )
+            asked[name].resolve(changed)
+
     def _weights(
-        self, prompts: Sequence[Prompt], places: Sequence[Sequence[Box] | np.ndarray | None]
+        self, prompts: Sequence[Prompt], places: Sequence[Place | None]
     ) -> torch.Tensor | None:
         """Places as weights of image tokens, (B, N); None if none was given."""
         if all(place is None for place in places):
             return None
-        found = [_weights_of(p.layout.cells, q) for p, q in zip(prompts, places, strict=True)]
+        found = [place_weights(p.layout.cells, q) for p, q in zip(prompts, places, strict=True)]
         return torch.from_numpy(np.stack(found)).float().to(self.backbone.device)
-
-
-def _weights_of(cells: np.ndarray, place: Sequence[Box] | np.ndarray | None) -> np.ndarray:
-    """A place as weights of token cells, (N,)."""
-    if not isinstance(place, np.ndarray) or place.shape[1:] == (4,):
-        boxes = () if place is None else place
-        check_boxes(boxes)
-        return box_shares(cells, boxes)
-    if place.ndim == 2:
-        return mask_shares(cells, place)
-    if place.shape != (len(cells),):
-        raise InputError(
-            f"The weights to look by have shape {place.shape}, but the image has {len(cells)} "
-            "tokens: give one weight per token, boxes, or a mask (H, W)."
-        )
-    return place / max(place.sum(), 1e-12)
-
-
-def check_options(methods: Sequence[str | registry.Method], settings: Settings) -> None:
-    """Raises `InputError` for a setting of a method that is not asked or that has none such."""
-    asked = {method.name: method for method in _find_methods(methods)}
-    for name, changed in settings.options.items():
-        if name not in asked:
-            raise InputError(
-                f"A setting was given for {name!r}, which is not among the methods asked: "
-                f"{', '.join(asked)}."
-            )
-        asked[name].resolve(changed)
 
 
 def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Method]:

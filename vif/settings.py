@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
+
+from typing_extensions import Unpack
 
 from vif.errors import InputError
 
@@ -12,6 +14,20 @@ Range = tuple[int, int]
 PHASES = ("both", "prefill")
 # An answer holds its place in the queue until it ends; a seed has to fit PyTorch's 64 bits.
 MOST_NEW_TOKENS, MOST_SEED = 4096, 2**63 - 1
+
+
+class Changes(TypedDict, total=False):
+    """Single settings by name; see `Settings`. None leaves one as it is."""
+
+    learning: Range | None
+    injection: Range | None
+    stride: int | None
+    alpha: float | None
+    samples: int | None
+    seed: int | None
+    max_new_tokens: int | None
+    phase: str | None
+    options: Mapping[str, Mapping[str, float]] | None
 
 
 @dataclass(frozen=True)
@@ -45,10 +61,17 @@ class Settings:
     options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     attention_layers: tuple[int, ...] | None = None
 
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """What a person may choose, by name."""
-        return {name: value for name, value in vars(self).items() if name != "attention_layers"}
+    def changed(self, **changes: Unpack[Changes]) -> Settings:
+        """The settings with some of them changed; None leaves one as it is.
+
+        Raises:
+            InputError: If there is no setting of a name.
+        """
+        known = Changes.__annotations__
+        for name in changes:
+            if name not in known:
+                raise InputError(f"Unknown setting {name!r}: expected one of {', '.join(known)}.")
+        return replace(self, **{name: v for name, v in changes.items() if v is not None})
 
     def check(self, num_layers: int) -> None:
         """Raises `InputError` unless the settings make sense for a model of so many layers."""

@@ -117,7 +117,7 @@ def test_a_control_in_the_last_layer_reaches_the_share_exactly(session, control)
     base = bench.run(session, items, ["plain"])["plain"]["share"]
     wanted = [*base[:-1], 0.97]
     method = Matched("some", control, matched_strength(wanted, base))
-    asked = [(q.scene.image, q.question.text, q.context, q.boxes) for q in items]
+    asked = [q.asked for q in items]
     traces = session.ask_batch(asked, [method])[f"some/{control}"]
     share = np.mean([trace.mass[0, :, :, 0].mean(1) for trace in traces], 0)
     assert np.allclose(share, wanted, atol=2e-4)

@@ -11,6 +11,7 @@ from vif.check.ramp import ramp_image
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
+from vif.question import Question
 from vif.session import Session
 
 QUESTION = "what colour is the star ?"
@@ -131,7 +132,7 @@ def test_a_prompt_longer_than_the_model_reads_is_one_sentence(image):
 def test_images_of_other_shapes_share_a_batch_if_their_tokens_are_as_many():
     """2 x 6 and 3 x 4 tokens: the smaller picture is padded, and each answer stays its own."""
     backbone = tiny_backbone("mistral3")
-    items = [(ramp_image(size), QUESTION, "", None) for size in ((168, 56), (112, 84))]
+    items = [Question(ramp_image(size), QUESTION) for size in ((168, 56), (112, 84))]
     session = Session(backbone, tiny_adapter())
     together = session.ask_batch(items, ["vif"])["vif"]
     for item, many in zip(items, together, strict=True):

@@ -16,11 +16,12 @@ from tests.tiny import tiny_adapter, tiny_model, tiny_session
 from training.pretrain.processor import build_processor
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
-from vif.lmms_eval.asking import Asked, Asker, split_text
+from vif.lmms_eval.asking import Asker, TaskItem, split_text
 from vif.lmms_eval.brief import Brief
 from vif.methods import Request, find
 from vif.model.batch import Batch
 from vif.model.generation import generate
+from vif.question import Question
 from vif.scenes import ask_scene, draw_scene, is_correct
 from vif.session import Session, load
 
@@ -38,7 +39,7 @@ def questions(count=5, **options):
     for number in range(count):
         scene = draw_scene(number)
         question = ask_scene(scene, number, 1)[0]
-        yield Asked(f"scenes[{number}]", [scene.image], question.text, options)
+        yield TaskItem(f"scenes[{number}]", [scene.image], question.text, options)
 
 
 def ignore(_):
@@ -63,7 +64,7 @@ def test_images_with_other_numbers_of_tokens_never_share_a_batch(family):
     session = Session(tiny_backbone(family))
     sizes = [(96, 40), (40, 96), (96, 40), (64, 64), (40, 96)]
     pictures = [Image.effect_noise(size, 60).convert("RGB") for size in sizes]
-    asked = [Asked(str(i), [p], "what is this ?", {"max_new_tokens": 3}) for i, p in
+    asked = [TaskItem(str(i), [p], "what is this ?", {"max_new_tokens": 3}) for i, p in
              enumerate(pictures)]  # fmt: skip
     found = Asker(session, "plain", session.defaults, 2).answers(asked, ignore)
     alone = [
@@ -85,7 +86,7 @@ def test_an_answer_ends_at_the_first_mark(session):
 
 
 def test_a_long_answer_leaves_no_record_of_its_middle(session):
-    item = (draw_scene(0).image, "What colour is the star?", "", None)
+    item = Question(draw_scene(0).image, "What colour is the star?")
     settings = session.defaults.__class__(**{**vars(session.defaults), "max_new_tokens": 6})
     (short,) = session.ask_batch([item], [Brief(find("vif"))], settings)["vif"]
     (full,) = session.ask_batch([item], ["vif"], settings)["vif"]
@@ -97,7 +98,7 @@ def test_a_long_answer_leaves_no_record_of_its_middle(session):
 def test_likelihood_is_that_of_a_forward_pass_over_the_whole_text(session):
     """Reference: the untouched model reads prompt and target at once."""
     backbone, targets = session.backbone, ["red", "blue star", "left"]
-    asked = [Asked(q.name, q.visuals, q.text, target=t) for q, t in
+    asked = [TaskItem(q.name, q.visuals, q.text, target=t) for q, t in
              zip(questions(3), targets, strict=True)]  # fmt: skip
     found = Asker(session, "plain", session.defaults, 3).likelihoods(asked, ignore)
     for (value, greedy), one in zip(found, asked, strict=True):
@@ -123,7 +124,7 @@ def test_a_methods_own_answer_is_the_likeliest_under_it(monkeypatch):
     made = generate(session.backbone.model, dict(batch.inputs), tap, 4)
     tokens = [int(step) for step in made.tokens]
     monkeypatch.setattr(Asker, "_tokens", lambda self, asked: tokens)
-    asked = [Asked("x", [scene.image], text, target="x")]
+    asked = [TaskItem("x", [scene.image], text, target="x")]
     ((value, greedy),) = Asker(session, "vif", session.defaults).likelihoods(asked, ignore)
     assert greedy
     assert value == pytest.approx(sum(float(p) for p in made.logprobs), abs=1e-4)
@@ -153,9 +154,9 @@ def test_a_long_text_is_read_in_full():
 )
 def test_what_cannot_be_asked_is_refused_by_name(visuals, options, words):
     with pytest.raises(InputError, match=words):
-        Asked("scenes[7]", visuals, "What?", options).check()
+        TaskItem("scenes[7]", visuals, "What?", options).check()
     fine = {"do_sample": False, "temperature": 1.0, "num_beams": 1}
-    Asked("x", [Image.new("RGB", (8, 8))], "What?", fine).check()
+    TaskItem("x", [Image.new("RGB", (8, 8))], "What?", fine).check()
 
 
 # The class that lmms-eval loads

@@ -29,6 +29,7 @@ from vif.methods.papers import aif
 from vif.methods.vif_free import GENERIC
 from vif.metrics import token_entropy
 from vif.model.generation import generate
+from vif.question import Question
 from vif.recording import Recorder
 
 
@@ -256,7 +257,7 @@ def test_generated_rows_are_edited_unless_the_phase_is_prefill(name):
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_map_of_nothing_changes_nothing(edit):
     session, name = session_of("llava"), f"truth+{edit}"
-    items = [(noise(), QUESTION, "", BOX), (noise(), QUESTION, "", None)]
+    items = [Question(noise(), QUESTION, "", BOX), Question(noise(), QUESTION)]
     settings = replace(session.defaults, max_new_tokens=2)
     found = session.ask_batch(items, ["plain", name], settings)
     changed = [

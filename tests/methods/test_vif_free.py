@@ -13,6 +13,7 @@ from vif.errors import InputError
 from vif.methods.vif_free import GENERIC, NUM_COMPONENTS, relative_attention
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
+from vif.question import Question
 from vif.scenes import draw_scene
 from vif.session import Session
 
@@ -153,7 +154,7 @@ def test_earlier_layers_are_untouched(bare, image):
 
 def test_a_left_padded_batch_equals_single_runs(bare):
     questions = [QUESTION, "Is there a red heart in the picture near the blue ring?"]
-    items = [(draw_scene(i).image, q, "", BOXES) for i, q in enumerate(questions)]
+    items = [Question(draw_scene(i).image, q, "", BOXES) for i, q in enumerate(questions)]
     settings = replace(bare.defaults, max_new_tokens=4)
     together = bare.ask_batch(items, INJECTED, settings)
     for i, item in enumerate(items):

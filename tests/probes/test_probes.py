@@ -24,6 +24,7 @@ from vif.model.batch import Batch
 from vif.model.generation import Cancelled, open_stream
 from vif.probes.cuts import Cut, CutTap
 from vif.probes.prefix import Reading
+from vif.question import Question
 from vif.session import Session
 
 QUESTION = "What is the colour of the star?"
@@ -33,6 +34,10 @@ BOX = (0.3, 0.3, 0.6, 0.7)
 def reading_of(backbone, image, question=QUESTION, context=""):
     prompt = backbone.encode(open_image(image), question, context)
     return Reading(backbone, Batch.make(backbone, [prompt]))
+
+
+def asked(image, boxes=None):
+    return Question(image, QUESTION, boxes=boxes)
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +164,7 @@ def test_cutting_the_image_everywhere_is_a_prompt_whose_image_is_masked(session,
 
 
 def test_every_flow_and_window_matches_dense_attention(session, image, reading):
-    found = probes.knockout(session, image, QUESTION, boxes=[BOX], window=2)
+    found = probes.knockout(session, asked(image, [BOX]), window=2)
     assert found.flows == probes.FLOWS + probes.BOX_FLOWS
     assert found.spans.tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
     watched = reading.answer(max_new_tokens=1).ids[0]
@@ -177,9 +182,9 @@ def test_every_flow_and_window_matches_dense_attention(session, image, reading):
 
 
 def test_windows_are_clipped_as_published(session, image):
-    found = probes.knockout(session, image, QUESTION, flows=["image->last"], window=3)
+    found = probes.knockout(session, asked(image), flows=["image->last"], window=3)
     assert found.spans.tolist() == [[0, 1], [0, 2], [1, 3], [2, 4], [3, 5], [4, 5]]
-    whole = probes.knockout(session, image, QUESTION, flows=["image->last"], window=2 * NUM_LAYERS)
+    whole = probes.knockout(session, asked(image), flows=["image->last"], window=2 * NUM_LAYERS)
     assert (whole.spans == [0, NUM_LAYERS - 1]).all()
     np.testing.assert_allclose(whole.cut, whole.cut[0, 0], rtol=1e-5)
 
@@ -199,7 +204,7 @@ def test_a_family_whose_image_sees_the_question_can_be_probed():
 
 
 def test_exits_match_dense_attention_and_end_at_plain(session, image, reading):
-    found = probes.exit_sweep(session, image, QUESTION)
+    found = probes.exit_sweep(session, asked(image))
     assert found.after.tolist() == list(range(-1, NUM_LAYERS))
     assert found.kl[-1] == 0
     assert found.same[-1]
@@ -220,7 +225,7 @@ def test_an_image_that_no_layer_shows_changes_nothing(family):
     """Row breaks and tile marks between image tokens have seen it, and are hidden with it."""
     session, first = Session(tiny_backbone(family)), ramp_image((100, 60))
     found = [
-        probes.exit_sweep(session, image, "what colour ?", answer="red")
+        probes.exit_sweep(session, Question(image, "what colour ?"), answer="red")
         for image in (first, ImageOps.invert(first))
     ]
     left, right = (one.probability for one in found)
@@ -229,7 +234,7 @@ def test_an_image_that_no_layer_shows_changes_nothing(family):
 
 
 def test_the_first_exit_is_the_last_change(session, image, reading):
-    found = probes.exit_sweep(session, image, QUESTION)
+    found = probes.exit_sweep(session, asked(image))
     assert found.same[found.first + 1 :].all()
     assert found.first == -1 or not found.same[found.first]
     answer = reading.answer()
@@ -243,7 +248,7 @@ def test_the_first_exit_is_the_last_change(session, image, reading):
 
 def test_head_divergence_matches_what_enters_the_output_projections(session, image):
     backbone = session.backbone
-    found = probes.head_divergence(session, image, QUESTION, top=2)
+    found = probes.head_divergence(session, asked(image), top=2)
     reading = reading_of(backbone, image)
     ids = reading.prompt.inputs["input_ids"][0]
     first, last = int(reading.prompt.image[0]), int(reading.prompt.image[-1])
@@ -280,8 +285,8 @@ def weights(session, image):
 
 
 def test_deleting_nothing_is_plain_and_everything_is_no_image(session, image, weights):
-    found = probes.deletion_curve(session, image, QUESTION, weights, shares=[0, 0.3, 1], draws=3)
-    exits = probes.exit_sweep(session, image, QUESTION)
+    found = probes.deletion_curve(session, asked(image), weights, shares=[0, 0.3, 1], draws=3)
+    exits = probes.exit_sweep(session, asked(image))
     np.testing.assert_allclose(
         [*found.random[:, 0], found.top[0]], exits.probability[-1], rtol=1e-5
     )
@@ -296,7 +301,7 @@ def test_the_largest_of_a_map_are_hidden_first(session, image, reading):
     marked = np.zeros(number)
     marked[[5, 77, 100]] = 3, 2, 1
     shares = [0, 2 / number]
-    found = probes.deletion_curve(session, image, QUESTION, marked, shares=shares, draws=2)
+    found = probes.deletion_curve(session, asked(image), marked, shares=shares, draws=2)
     keys = torch.zeros(reading.length, dtype=torch.bool)
     keys[reading.prompt.image[[5, 77]]] = True
     rows = torch.arange(reading.length) >= reading.first_row
@@ -304,7 +309,7 @@ def test_the_largest_of_a_map_are_hidden_first(session, image, reading):
     token = reading.answer(max_new_tokens=1).ids[0]
     answer = session.backbone.processor.tokenizer.decode([token])
     single = probes.deletion_curve(
-        session, image, QUESTION, marked, shares=shares, draws=2, answer=answer
+        session, asked(image), marked, shares=shares, draws=2, answer=answer
     )
     expected = dense_logprobs(session.backbone, reading.batch, cut)[token].exp()
     assert single.top[1] == pytest.approx(float(expected), rel=1e-4)
@@ -314,7 +319,7 @@ def test_the_largest_of_a_map_are_hidden_first(session, image, reading):
 def test_random_orders_repeat_with_their_seed(session, image, weights):
     def curve(seed):
         return probes.deletion_curve(
-            session, image, QUESTION, weights, shares=[0, 0.5], draws=2, seed=seed
+            session, asked(image), weights, shares=[0, 0.5], draws=2, seed=seed
         )
 
     np.testing.assert_array_equal(curve(3).random, curve(3).random)
@@ -326,7 +331,7 @@ def test_random_orders_repeat_with_their_seed(session, image, weights):
 
 def test_what_is_inside_matches_the_model(session, image):
     backbone = session.backbone
-    inside = probes.look_inside(session, image, QUESTION)
+    inside = probes.look_inside(session, asked(image))
     trace = session.ask(image, QUESTION, ["plain"], max_new_tokens=1)["plain"]
     np.testing.assert_allclose(inside.attention, trace.rows[0], atol=1e-6, rtol=1e-5)
     reading = reading_of(backbone, image)
@@ -349,7 +354,7 @@ def test_what_is_inside_matches_the_model(session, image):
 
 def test_value_norms_are_those_of_projected_values(session, image):
     backbone, kept = session.backbone, []
-    inside = probes.look_inside(session, image, QUESTION)
+    inside = probes.look_inside(session, asked(image))
     reading = reading_of(backbone, image)
     block = backbone.model.get_decoder().layers[2].self_attn
     handle = block.v_proj.register_forward_hook(lambda _, args, out: kept.append(out[0]))
@@ -371,10 +376,10 @@ def test_probes_leave_nothing_behind(session, image, weights):
 
     before = plain()
     hooks = [len(block._forward_pre_hooks) for block in session.backbone.model.modules()]
-    probes.knockout(session, image, QUESTION, flows=["image->last"])
-    probes.exit_sweep(session, image, QUESTION)
-    probes.head_divergence(session, image, QUESTION)
-    probes.deletion_curve(session, image, QUESTION, weights, shares=[0, 0.5], draws=2)
+    probes.knockout(session, asked(image), flows=["image->last"])
+    probes.exit_sweep(session, asked(image))
+    probes.head_divergence(session, asked(image))
+    probes.deletion_curve(session, asked(image), weights, shares=[0, 0.5], draws=2)
     after = plain()
     np.testing.assert_array_equal(before.logprobs, after.logprobs)
     np.testing.assert_array_equal(before.rows, after.rows)
@@ -385,16 +390,16 @@ def test_a_stopped_probe_stops(session, image, weights):
     stop = threading.Event()
     stop.set()
     with pytest.raises(Cancelled):
-        probes.exit_sweep(session, image, QUESTION, cancel=stop)
+        probes.exit_sweep(session, asked(image), cancel=stop)
     with pytest.raises(Cancelled):
-        probes.head_divergence(session, image, QUESTION, cancel=stop)
+        probes.head_divergence(session, asked(image), cancel=stop)
     with pytest.raises(Cancelled):
-        probes.deletion_curve(session, image, QUESTION, weights, cancel=stop)
+        probes.deletion_curve(session, asked(image), weights, cancel=stop)
 
 
 def test_progress_ends_at_the_total_and_results_are_json(session, image):
     seen = []
-    found = probes.knockout(session, image, QUESTION, progress=lambda *pair: seen.append(pair))
+    found = probes.knockout(session, asked(image), progress=lambda *pair: seen.append(pair))
     assert seen[-1] == (1 + 3 * NUM_LAYERS, 1 + 3 * NUM_LAYERS)
     shown = json.loads(json.dumps(found.as_json()))
     assert np.shape(shown["change"]) == (3, NUM_LAYERS)
@@ -412,7 +417,7 @@ def test_progress_ends_at_the_total_and_results_are_json(session, image):
 )
 def test_a_mistake_in_a_knockout_is_one_sentence(session, image, options, words):
     with pytest.raises(InputError, match=words):
-        probes.knockout(session, image, QUESTION, **options)
+        probes.knockout(session, asked(image), **options)
 
 
 @pytest.mark.parametrize(
@@ -426,4 +431,4 @@ def test_a_mistake_in_a_knockout_is_one_sentence(session, image, options, words)
 )
 def test_a_mistake_in_a_deletion_is_one_sentence(session, image, changed, options, words):
     with pytest.raises(InputError, match=words):
-        probes.deletion_curve(session, image, QUESTION, changed, **options)
+        probes.deletion_curve(session, asked(image), changed, **options)

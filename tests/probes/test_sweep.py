@@ -17,6 +17,7 @@ from vif.draw import probe_charts
 from vif.errors import InputError
 from vif.model.generation import Cancelled, open_stream
 from vif.probes.sweep import sweep
+from vif.question import Question
 from vif.recording import Recorder
 from vif.session import Session
 
@@ -27,8 +28,8 @@ BOX = (0.3, 0.3, 0.6, 0.7)
 def single(session, image, method, settings, answer=ANSWER, question=QUESTION):
     """Log-probability of an answer under one injection range, read token by token."""
     chosen = methods.find(method)
-    item = (image, question, "", [BOX])
-    request = session.request([item], settings, looks=[[BOX]])
+    item = Question(image, question, "", [BOX], [BOX])
+    request = session.request([item], settings)
     tap = chosen.tap(replace(request, options=chosen.resolve({})))
     stream, total = open_stream(session.backbone.model, request.batch.inputs), 0.0
     for token in session.backbone._ids(answer):
@@ -37,8 +38,12 @@ def single(session, image, method, settings, answer=ANSWER, question=QUESTION):
     return total
 
 
+def asked_at(image):
+    return Question(image, QUESTION, "", [BOX], [BOX])
+
+
 def swept(session, image, **options):
-    return sweep(session, image, QUESTION, boxes=[BOX], look=[BOX], **{"answer": ANSWER, **options})
+    return sweep(session, asked_at(image), **{"answer": ANSWER, **options})
 
 
 @pytest.mark.parametrize("method", ["vif", "vif-free", "uniform", "random", "oracle", "look"])
@@ -70,7 +75,7 @@ def test_settings_reach_every_cell(session, image, method, changed):
 def test_cells_are_single_runs_in_other_families(family):
     session, image = Session(tiny_backbone(family), tiny_adapter()), ramp_image((60, 40))
     words, answer = "what colour is the star ?", "red star"
-    found = sweep(session, image, words, answer=answer)
+    found = sweep(session, Question(image, words), answer=answer)
     for span in [(3, 5), (5, 5)]:
         settings = replace(session.defaults, injection=span)
         expected = single(session, image, "vif", settings, answer, words)
@@ -92,7 +97,7 @@ def test_cells_before_the_map_use_the_map_of_a_plain_pass(session, image):
     found = swept(session, image)
     # Layer 1 of a plain pass is read for all layers, without being injected into any.
     settings = replace(session.defaults, learning=(1, 1), injection=(0, NUM_LAYERS - 1))
-    request = session.request([(image, QUESTION, "", None)], session.defaults)
+    request = session.request([Question(image, QUESTION)], session.defaults)
     reader = methods.find("vif").tap(replace(request, settings=settings))
     reader.mix = lambda layer: None
     open_stream(session.backbone.model, request.batch.inputs).advance(reader)
@@ -122,7 +127,7 @@ def test_the_grid_is_a_triangle_and_its_best_is_marked(session, image):
 
 def test_by_default_the_model_s_own_answer_is_watched(session, image):
     own = session.ask(image, QUESTION, ["plain"], max_new_tokens=16)["plain"]
-    found = sweep(session, image, QUESTION)
+    found = sweep(session, Question(image, QUESTION))
     assert found.answer == own.answer
 
 
@@ -147,7 +152,7 @@ def test_what_cannot_be_swept_is_said(session, image):
     with pytest.raises(InputError, match="injects no map"):
         swept(session, image, method="plain")
     with pytest.raises(InputError, match="needs the true boxes"):
-        sweep(session, image, QUESTION, method="oracle")
+        sweep(session, Question(image, QUESTION), method="oracle")
     with pytest.raises(InputError, match="Alpha is 2"):
         swept(session, image, settings=replace(session.defaults, alpha=2))
 
@@ -164,7 +169,7 @@ def test_a_stopped_sweep_stops(session, image):
 
 def test_speed_is_measured_in_ratios_and_puts_attention_back(session, image):
     before = session.ask(image, QUESTION, ["plain"], max_new_tokens=2)["plain"]
-    found = speed.measure(session, image, QUESTION, ["plain", "uniform"], 1, 1)
+    found = speed.measure(session, Question(image, QUESTION), ["plain", "uniform"], 1, 1)
     after = session.ask(image, QUESTION, ["plain"], max_new_tokens=2)["plain"]
     np.testing.assert_array_equal(before.rows, after.rows)
     by_case = {one.case: one for one in found}

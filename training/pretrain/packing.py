@@ -31,7 +31,7 @@ from training.pretrain.processor import (
 )
 from vif.inputs.boxes import box_shares
 from vif.model.families import grid_cells
-from vif.scenes import GROUP_OF, Question, Scene, ask_scene, draw_scene, unrelated_text
+from vif.scenes import GROUP_OF, Scene, SceneQuestion, ask_scene, draw_scene, unrelated_text
 from vif.scenes.world import IMAGE_SIZE, MAX_OBJECTS
 
 IGNORE = -100
@@ -101,7 +101,7 @@ class Block:
     start: int
     question: slice
     answer: slice
-    source: Question
+    source: SceneQuestion
 
 
 class PackedScenes(Dataset):
@@ -144,7 +144,7 @@ class PackedScenes(Dataset):
         return self.config.lane if index >= self.config.text_from else SHORT_LANE
 
     def block(
-        self, question: Question, rng: np.random.Generator, index: int, share: float
+        self, question: SceneQuestion, rng: np.random.Generator, index: int, share: float
     ) -> Block:
         """A question with its random surroundings as token ids.
 

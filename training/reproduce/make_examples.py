@@ -129,8 +129,7 @@ def _answers(
     found = []
     for start in range(0, len(items), bench.BATCH_SIZE):
         part = items[start : start + bench.BATCH_SIZE]
-        asked = [(i.scene.image, i.question.text, i.context, None) for i in part]
-        traces = session.ask_batch(asked, ["plain", "vif"])
+        traces = session.ask_batch([item.asked for item in part], ["plain", "vif"])
         for item, plain, vif in zip(part, traces["plain"], traces["vif"], strict=True):
             right = tuple(is_correct(t.answer, item.question.answer) for t in (plain, vif))
             found.append((item, {"plain": plain.answer, "vif": vif.answer}, right))

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.inputs.boxes import Box
-from vif.scenes import GROUPS, Question, Scene, ask_scene, draw_scene
+from vif.question import Question
+from vif.scenes import GROUPS, Scene, SceneQuestion, ask_scene, draw_scene
 from vif.scenes.text import unrelated_text
 
 QUESTIONS_PER_SCENE = 5
@@ -27,9 +28,17 @@ class Item:
     """
 
     scene: Scene
-    question: Question
+    question: SceneQuestion
     context: str
     boxes: tuple[Box, ...]
+
+    @property
+    def asked(self) -> Question:
+        """What a session is asked."""
+        scene, question = self.scene, self.question
+        return Question(
+            scene.image, question.text, self.context, self.boxes, answer=question.answer
+        )
 
 
 def items(split: str, num_questions: int, seed: int, text: int) -> list[Item]:

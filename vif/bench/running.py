@@ -42,7 +42,7 @@ def supported(
     able, reasons = [], {}
     for name in methods:
         try:
-            session.ask_batch(_asked(questions[:2]), [name], settings)
+            session.ask_batch([item.asked for item in questions[:2]], [name], settings)
         except InputError as error:
             reasons[name] = str(error)
         else:
@@ -152,10 +152,6 @@ def _right(found: dict[str, Any]) -> np.ndarray:
     return np.array([float(value) for value in found["right"]])
 
 
-def _asked(part: Sequence[Item]) -> list[tuple[Any, str, str, Any]]:
-    return [(q.scene.image, q.question.text, q.context, q.boxes) for q in part]
-
-
 def _answers(
     session: Session,
     questions: Sequence[Item],
@@ -170,7 +166,7 @@ def _answers(
     found: dict[int, dict[str, list[Outcome]]] = {}
     for start in (start for i, start in enumerate(starts) if processes.mine(i)):
         part = questions[start : start + BATCH_SIZE]
-        answered = session.ask_batch(_asked(part), methods, settings)
+        answered = session.ask_batch([item.asked for item in part], methods, settings)
         found[start] = {
             name: [outcome(trace, item) for trace, item in zip(traces, part, strict=True)]
             for name, traces in answered.items()

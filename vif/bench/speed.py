@@ -17,8 +17,6 @@ import torch
 
 from vif import methods as registry
 from vif.errors import InputError
-from vif.inputs.boxes import Box
-from vif.inputs.images import open_image
 from vif.model import attention
 from vif.model.attention import Tap
 from vif.model.backbone import Backbone
@@ -26,6 +24,7 @@ from vif.model.generation import generate
 from vif.probes.base import Result
 from vif.probes.prefix import Progress
 from vif.probes.sweep import sweep
+from vif.question import Question
 from vif.recording import Recorder
 from vif.session import Session
 
@@ -82,15 +81,11 @@ def widened(session: Session, seed: int = 0) -> Session:
 
 def measure(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     methods: Sequence[str] = ("plain", "vif", "uniform", "random"),
     repetitions: int = 9,
     tokens: int = 8,
     progress: Progress | None = None,
-    *,
-    context: str = "",
-    boxes: Sequence[Box] | None = None,
 ) -> list[Ratio]:
     """Times every case in turn, again and again.
 
@@ -99,17 +94,13 @@ def measure(
 
     Args:
         session: The model; without an adapter the training-free VIF stands in.
-        image: As in `Session.ask`.
-        question: The question.
+        question: What is asked; methods that need a place need its `boxes` or `look`.
         methods: Which to compare.
         repetitions: How often every case is timed, after one unmeasured turn.
         tokens: Generated tokens, exactly so many in the cases of plain SDPA, at most in the others.
         progress: Called with (repetitions done, repetitions in all).
-        context: Unrelated text before the question.
-        boxes: For methods that need a place.
     """
-    item = (open_image(image), question, context, boxes)
-    cases = _cases(session, item, methods, tokens)
+    cases = _cases(session, question.opened(), methods, tokens)
     times: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     for turn in range(repetitions + 1):
@@ -150,14 +141,12 @@ def table(found: Sequence[Ratio]) -> str:
 
 
 def _cases(
-    session: Session, item: tuple[Any, str, str, Any], methods: Sequence[str], tokens: int
+    session: Session, question: Question, methods: Sequence[str], tokens: int
 ) -> dict[str, tuple[str, Callable[[], object]]]:
     """Every case by name: what it is divided by, and what is timed."""
     model = session.backbone.model
-    picture, question, context, boxes = item
-    place = {"context": context, "boxes": boxes, "look": boxes}
     vif = "vif" if session.adapter is not None else "vif-free"
-    request = session.request([item], session.defaults)
+    request = session.request([question], session.defaults)
     # Exactly so many tokens in every case, wherever a method would stop.
     inputs = request.batch.inputs | {"min_new_tokens": tokens}
 
@@ -174,7 +163,7 @@ def _cases(
         return lambda: generate(model, dict(inputs), make_tap(), tokens)
 
     def ask(names: Sequence[str]) -> Callable[[], object]:
-        return lambda: session.ask(picture, question, names, max_new_tokens=tokens, **place)
+        return lambda: session.ask(question, methods=names, max_new_tokens=tokens)
 
     weights = {"output_attentions": True, "return_dict_in_generate": True}
     layers = session.num_layers
@@ -188,7 +177,7 @@ def _cases(
         f"{len(methods)} methods compared": (ANSWER, ask(methods)),
         f"sweep of {layers * (layers + 1) // 2} injection ranges": (
             ANSWER,
-            lambda: sweep(session, picture, question, method=vif, **place),
+            lambda: sweep(session, question, method=vif),
         ),
     }
 

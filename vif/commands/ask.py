@@ -17,9 +17,9 @@ from vif.commands.common import (
     add_model_flags,
     add_question_flags,
     add_setting_flags,
-    asked,
     chosen_settings,
     load_session,
+    question_of,
 )
 from vif.commands.tables import grid
 from vif.probes.base import plain
@@ -44,19 +44,10 @@ def run(args: argparse.Namespace) -> None:
     if args.data is not None:
         ask_data.run(args)
         return
-    item = asked(args)
-    boxes = item.boxes or None
+    question = question_of(args)
     session = load_session(args)
     settings = replace(chosen_settings(args, session.defaults), max_new_tokens=args.max_new_tokens)
-    traces = session.ask(
-        item.image,
-        item.text,
-        args.methods,
-        context=item.context,
-        boxes=boxes,
-        look=boxes,
-        **settings.chosen,
-    )
+    traces = session.ask(question, methods=args.methods, settings=settings)
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)
         for name, trace in traces.items():
@@ -64,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     found = report.as_json(traces)
     curves = {}
     if args.metrics:
-        curves = {n: metrics.by_layer(t, boxes=item.boxes) for n, t in traces.items()}
+        curves = {n: metrics.by_layer(t, boxes=question.boxes or ()) for n, t in traces.items()}
         found["metrics"] = {name: by_name(values) for name, values in curves.items()}
     if args.json:
         print(json.dumps(found))

@@ -21,7 +21,7 @@ from vif.commands.common import (
 from vif.errors import InputError
 from vif.measure import Processes
 from vif.scenes import SPLITS
-from vif.session import Session, check_options
+from vif.session import Session
 from vif.settings import Settings
 
 ALL = "all"
@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> None:
     args.device = args.device or processes.device
     session = load_session(args)
     settings = chosen_settings(args, session.defaults)
-    session.checked(settings)
-    check_options(_asked(args), settings)
+    session.check(_asked(args), settings)
     runs = []
     for text in args.text:
         runs.append(_run(args, session, settings, text, processes))

@@ -6,13 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vif import bundled
 from vif.errors import InputError
-from vif.inputs.boxes import Box, check_boxes
+from vif.inputs.boxes import check_boxes
+from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
 from vif.settings import Settings
@@ -62,25 +63,6 @@ def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str] | N
     parser.add_argument("--methods", nargs="+", default=default, help="methods to compare")
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question from the command line.
-
-    Attributes:
-        image: Path or RGB image.
-        text: The question.
-        context: Unrelated text before it.
-        boxes: Where the answer is, if that is known.
-        truth: The right answer, if that is known.
-    """
-
-    image: Any
-    text: str
-    context: str = ""
-    boxes: tuple[Box, ...] = ()
-    truth: str | None = None
-
-
 def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True) -> None:
     """An image and a question, or a generated scene that brings both and the truth."""
     parser.add_argument("--image-file", help="image to ask about")
@@ -99,7 +81,7 @@ def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True
     parser.add_argument("--question", type=int, default=0, help="which of the scene's questions")
 
 
-def asked(args: argparse.Namespace) -> Asked:
+def question_of(args: argparse.Namespace) -> Question:
     """What `add_question_flags` stands for.
 
     Raises:
@@ -113,14 +95,15 @@ def asked(args: argparse.Namespace) -> Asked:
             "--query, not both."
         )
     if args.scene is not None:
-        return _asked_of_scene(args)
+        return _question_of_scene(args)
     if args.image_file is None or args.query is None:
         raise InputError("Give --image-file and --query, or --scene for a generated picture.")
     check_boxes(boxes)
-    return Asked(args.image_file, args.query, args.context, tuple(map(tuple, boxes)))
+    place = tuple(map(tuple, boxes)) or None
+    return Question(args.image_file, args.query, args.context, place, place)
 
 
-def _asked_of_scene(args: argparse.Namespace) -> Asked:
+def _question_of_scene(args: argparse.Namespace) -> Question:
     if args.scene < 0:
         raise InputError(f"--scene is {args.scene}, expected a number from 0 on.")
     scene = draw_scene(args.scene, "test")
@@ -133,7 +116,7 @@ def _asked_of_scene(args: argparse.Namespace) -> Asked:
     question = placed[args.question]
     size = scene.image.width
     boxes = tuple(tuple(side / size for side in box) for box in question.boxes)
-    return Asked(scene.image, question.text, args.context, boxes, question.answer)
+    return Question(scene.image, question.text, args.context, boxes, boxes, question.answer)
 
 
 def check_output(path: Path | None) -> None:

@@ -10,17 +10,17 @@ import numpy as np
 
 from vif import probes
 from vif.commands.common import (
-    Asked,
     add_model_flags,
     add_question_flags,
-    asked,
     check_output,
     load_session,
     progress_of,
+    question_of,
     write_json,
 )
 from vif.commands.tables import grid, span
 from vif.errors import InputError
+from vif.question import Question
 from vif.session import Session
 
 ATTENTION = "attention"
@@ -67,27 +67,24 @@ def _kind(
 
 def run(args: argparse.Namespace) -> None:
     """Runs one probe and prints its table."""
-    item = asked(args)
+    question = question_of(args)
     check_output(args.json)
     session = load_session(args)
-    found, table = args.show(session, item, args)
-    print(f"question: {item.text}")
-    if item.truth is not None:
-        print(f"true answer: {item.truth}")
+    found, table = args.show(session, question, args)
+    print(f"question: {question.text}")
+    if question.answer:
+        print(f"true answer: {question.answer}")
     print(table)
-    write_json(args.json, {"question": item.text, "truth": item.truth, **found.as_json()})
+    write_json(args.json, {"question": question.text, "truth": question.answer, **found.as_json()})
 
 
 def knockout(
-    session: Session, item: Asked, args: argparse.Namespace
+    session: Session, question: Question, args: argparse.Namespace
 ) -> tuple[probes.Knockout, str]:
     """Change of the first token's probability by flow and window."""
     found = probes.knockout(
         session,
-        item.image,
-        item.text,
-        context=item.context,
-        boxes=item.boxes,
+        question,
         answer=args.answer,
         flows=args.flows,
         window=args.window,
@@ -103,13 +100,13 @@ def knockout(
     )
 
 
-def leave(session: Session, item: Asked, args: argparse.Namespace) -> tuple[probes.ExitSweep, str]:
+def leave(
+    session: Session, question: Question, args: argparse.Namespace
+) -> tuple[probes.ExitSweep, str]:
     """What stays of the answer, layer by layer."""
     found = probes.exit_sweep(
         session,
-        item.image,
-        item.text,
-        context=item.context,
+        question,
         answer=args.answer,
         progress=progress_of("variants"),
     )
@@ -126,16 +123,12 @@ def leave(session: Session, item: Asked, args: argparse.Namespace) -> tuple[prob
 
 
 def deletion(
-    session: Session, item: Asked, args: argparse.Namespace
+    session: Session, question: Question, args: argparse.Namespace
 ) -> tuple[probes.DeletionCurve, str]:
     """The answer's probability as tokens are hidden."""
     name = args.map or ("vif" if session.adapter is not None else ATTENTION)
-    boxes = item.boxes or None
     method = "plain" if name == ATTENTION else name
-    trace = session.ask(
-        item.image, item.text, [method], context=item.context, boxes=boxes, look=boxes,
-        seed=args.seed,
-    )[method]  # fmt: skip
+    trace = session.ask(question, methods=[method], seed=args.seed)[method]
     if name != ATTENTION and not trace.mixtures:
         raise InputError(
             f"Method {name!r} injects no map that could be tested: name one that does, for example "
@@ -143,10 +136,8 @@ def deletion(
         )
     found = probes.deletion_curve(
         session,
-        item.image,
-        item.text,
+        question,
         probes.map_of(trace),
-        context=item.context,
         answer=args.answer,
         draws=args.draws,
         seed=args.seed,
@@ -167,12 +158,10 @@ def deletion(
 
 
 def heads(
-    session: Session, item: Asked, args: argparse.Namespace
+    session: Session, question: Question, args: argparse.Namespace
 ) -> tuple[probes.HeadDivergence, str]:
     """How far every head's output moves without the image."""
-    found = probes.head_divergence(
-        session, item.image, item.text, context=item.context, top=args.top
-    )
+    found = probes.head_divergence(session, question, top=args.top)
     layers, columns = (range(size) for size in found.divergence.shape)
     return found, "\n".join(
         [

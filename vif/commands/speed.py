@@ -12,10 +12,10 @@ from vif.commands.common import (
     add_methods_flag,
     add_model_flags,
     add_question_flags,
-    asked,
     check_output,
     load_session,
     progress_of,
+    question_of,
     write_json,
 )
 from vif.errors import InputError
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         )
     if args.scene is None and args.image_file is None and args.query is None:
         args.scene = 0
-    item = asked(args)
+    question = question_of(args)
     for name in args.methods or ():
         methods.find(name)
     check_output(args.json)
@@ -54,14 +54,11 @@ def run(args: argparse.Namespace) -> None:
     vif = "vif" if session.adapter is not None else "vif-free"
     found = speed.measure(
         session,
-        item.image,
-        item.text,
+        question,
         args.methods or ["plain", vif, "uniform", "random"],
         args.repetitions,
         args.tokens,
         progress_of("repetitions"),
-        context=item.context,
-        boxes=item.boxes or None,
     )
     print(speed.table(found))
     write_json(args.json, [one.as_json() for one in found])

@@ -10,11 +10,11 @@ from vif.commands.common import (
     add_model_flags,
     add_question_flags,
     add_setting_flags,
-    asked,
     check_output,
     chosen_settings,
     load_session,
     progress_of,
+    question_of,
     write_json,
 )
 from vif.commands.tables import grid, span
@@ -37,24 +37,20 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prints the grid of changes."""
-    item = asked(args)
+    question = question_of(args)
     check_output(args.json)
     session = load_session(args)
     found = sweep(
         session,
-        item.image,
-        item.text,
+        question,
         method=args.method or ("vif" if session.adapter is not None else "vif-free"),
-        context=item.context,
-        boxes=item.boxes or None,
-        look=item.boxes or None,
-        answer=args.answer or item.truth,
+        answer=args.answer or question.answer or None,
         settings=chosen_settings(args, session.defaults),
         progress=progress_of("ranges"),
     )
-    print(f"question: {item.text}")
+    print(f"question: {question.text}")
     print(table(found))
-    write_json(args.json, {"question": item.text, **found.as_json()})
+    write_json(args.json, {"question": question.text, **found.as_json()})
 
 
 def table(found: Sweep) -> str:

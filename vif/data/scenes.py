@@ -6,13 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from vif.data.example import Data, Example
-from vif.scenes import Question, ask_scene, draw_scene
+from vif.scenes import SceneQuestion, ask_scene, draw_scene
 from vif.scenes.boxes import FAMILY as BOX
 from vif.scenes.draw import Scene
 
 QUESTIONS_PER_SCENE = 5
 # From a scene, a seed and a number of questions to questions.
-Ask = Callable[[Scene, int, int], list[Question]]
+Ask = Callable[[Scene, int, int], list[SceneQuestion]]
 
 
 def read_scenes(

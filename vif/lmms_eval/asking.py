@@ -14,7 +14,8 @@ from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.lmms_eval.brief import Brief
 from vif.methods import Method
 from vif.methods.forced import Forced
-from vif.session import Session, check_options
+from vif.question import Question
+from vif.session import Session
 from vif.settings import MOST_NEW_TOKENS, Settings
 from vif.trace import Trace
 
@@ -27,8 +28,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One question of a task.
+class TaskItem:
+    """One item of a task: a question as lmms-eval gives it.
 
     Attributes:
         name: Which, for messages.
@@ -89,11 +90,10 @@ class Asker:
         """
         self.session, self.method = session, methods.find(method)
         self.settings, self.batch_size = settings, batch_size
-        session.checked(settings)
-        check_options([self.method], settings)
+        session.check([self.method], settings)
         self._num_tokens: dict[tuple[int, int], int] = {}
 
-    def answers(self, questions: Iterable[Asked], done: Callable[[int], None]) -> list[str]:
+    def answers(self, questions: Iterable[TaskItem], done: Callable[[int], None]) -> list[str]:
         """Answers, cut where the task says.
 
         Args:
@@ -106,7 +106,7 @@ class Asker:
         return self._each(questions, self._answer, done)
 
     def likelihoods(
-        self, questions: Iterable[Asked], done: Callable[[int], None]
+        self, questions: Iterable[TaskItem], done: Callable[[int], None]
     ) -> list[tuple[float, bool]]:
         """Log-probability of every question's target, and whether it is the greedy answer.
 
@@ -120,30 +120,30 @@ class Asker:
         """
         return self._each(questions, self._score, done)
 
-    def _answer(self, part: Sequence[Asked]) -> list[str]:
+    def _answer(self, part: Sequence[TaskItem]) -> list[str]:
         traces = self._ask(part, Brief(self.method), part[0].max_new_tokens)
         return [
             cut_at(trace.answer, asked.until) for trace, asked in zip(traces, part, strict=True)
         ]
 
-    def _score(self, part: Sequence[Asked]) -> list[tuple[float, bool]]:
+    def _score(self, part: Sequence[TaskItem]) -> list[tuple[float, bool]]:
         targets = [self._tokens(asked) for asked in part]
         said = Forced(Brief(self.method), targets)
         self._ask(part, said, max(map(len, targets)))
         return said.outcomes()
 
-    def _ask(self, part: Sequence[Asked], method: Method, max_new_tokens: int) -> list[Trace]:
+    def _ask(self, part: Sequence[TaskItem], method: Method, max_new_tokens: int) -> list[Trace]:
         items = []
         for asked in part:
             context, question = split_text(asked.text)
-            items.append((asked.image, question, context, None))
+            items.append(Question(asked.image, question, context))
         settings = replace(self.settings, max_new_tokens=max_new_tokens)
         return self.session.ask_batch(items, [method], settings)[method.name]
 
     def _each(
         self,
-        questions: Iterable[Asked],
-        ask: Callable[[Sequence[Asked]], list[Result]],
+        questions: Iterable[TaskItem],
+        ask: Callable[[Sequence[TaskItem]], list[Result]],
         done: Callable[[int], None],
     ) -> list[Result]:
         """Results in the order of the questions, asked in batches."""
@@ -161,16 +161,16 @@ class Asker:
             done(len(part))
         return [found[i] for i in range(len(found))]
 
-    def _tokens(self, asked: Asked) -> list[int]:
+    def _tokens(self, asked: TaskItem) -> list[int]:
         tokenizer = self.session.backbone.processor.tokenizer
         tokens = tokenizer(asked.target.strip(), add_special_tokens=False)["input_ids"]
         if not tokens:
             raise InputError(f"{asked.name} wants the likelihood of an empty text.")
         return tokens
 
-    def _batches(self, questions: Iterable[Asked]) -> Iterator[dict[int, Asked]]:
+    def _batches(self, questions: Iterable[TaskItem]) -> Iterator[dict[int, TaskItem]]:
         """Questions by number, with as many image tokens and the same longest answer."""
-        waiting: dict[tuple[int, int], dict[int, Asked]] = {}
+        waiting: dict[tuple[int, int], dict[int, TaskItem]] = {}
         for i, asked in enumerate(questions):
             asked.check()
             key = (asked.max_new_tokens, self._count(asked.image))

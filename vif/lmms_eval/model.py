@@ -11,7 +11,7 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from vif.errors import InputError
-from vif.lmms_eval.asking import Asked, Asker
+from vif.lmms_eval.asking import Asker, TaskItem
 from vif.session import load
 from vif.settings import Range, Settings
 
@@ -74,16 +74,16 @@ class VIFLens(lmms):
         with tqdm(total=len(requests), desc="Model responding") as bar:
             return self.asker.likelihoods(map(self._continuation, requests), bar.update)
 
-    def _generation(self, request: Any) -> Asked:
+    def _generation(self, request: Any) -> TaskItem:
         text, options, doc_to_visual, doc_id, task, split = request.args
         visuals = doc_to_visual(self.task_dict[task][split][doc_id])
-        return Asked(f"{task}[{doc_id}]", visuals or [], text, options)
+        return TaskItem(f"{task}[{doc_id}]", visuals or [], text, options)
 
-    def _continuation(self, request: Any) -> Asked:
+    def _continuation(self, request: Any) -> TaskItem:
         text, target, doc_to_visual, doc_id, task, split = request.args
         document = self.task_dict[task][split][doc_id]
         target = target if isinstance(target, str) else target(document)
-        return Asked(f"{task}[{doc_id}]", doc_to_visual(document) or [], text, target=target)
+        return TaskItem(f"{task}[{doc_id}]", doc_to_visual(document) or [], text, target=target)
 
     def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
         """Refused: a method steers one question about one image."""

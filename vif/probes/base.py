@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vif.inputs.images import open_image
 from vif.model.batch import Batch
 from vif.probes.prefix import Reading
+from vif.question import Question
 from vif.session import Session
 
 
@@ -34,7 +34,8 @@ def plain(value: Any) -> Any:
     return value
 
 
-def open_reading(session: Session, image: Any, question: str, context: str) -> Reading:
-    """A question as it is read again and again; arguments as in `Session.ask`."""
-    prompt = session.backbone.encode(open_image(image), question, context)
+def open_reading(session: Session, question: Question) -> Reading:
+    """A question as it is read again and again."""
+    opened = question.opened()
+    prompt = session.backbone.encode(opened.picture, opened.text, opened.context)
     return Reading(session.backbone, Batch.make(session.backbone, [prompt]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from vif.metrics import image_weights, mean_weights
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
+from vif.question import Question
 from vif.session import Session
 from vif.trace import Trace
 
@@ -48,11 +48,9 @@ class DeletionCurve(Result):
 
 def deletion_curve(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     weights: np.ndarray,
     *,
-    context: str = "",
     answer: str | None = None,
     shares: Sequence[float] = SHARES,
     draws: int = 8,
@@ -69,11 +67,9 @@ def deletion_curve(
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
-        question: The question.
+        question: What is asked about which image.
         weights: The map, one weight per image token, (N,), >= 0; equal weights come in random
             order.
-        context: Unrelated text before the question.
         answer: Whose probability to watch; the model's own by default.
         shares: Shares to hide, in [0, 1], ascending.
         draws: Random orders, >= 2.
@@ -88,7 +84,7 @@ def deletion_curve(
     shares = np.asarray(shares, float)
     _check(shares, draws)
     check_hideable(session.backbone)
-    reading = open_reading(session, image, question, context)
+    reading = open_reading(session, question)
     number = reading.batch.columns.shape[1]
     weights = np.asarray(weights, float)
     if weights.shape != (number,) or not np.isfinite(weights).all() or weights.min() < 0:

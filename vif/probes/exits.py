@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
+from vif.question import Question
 from vif.session import Session
 
 
@@ -39,10 +39,8 @@ class ExitSweep(Result):
 
 def exit_sweep(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     *,
-    context: str = "",
     answer: str | None = None,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
@@ -55,9 +53,7 @@ def exit_sweep(
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
-        question: The question.
-        context: Unrelated text before it.
+        question: What is asked about which image.
         answer: Whose probability to watch; the model's own by default. `same` follows its tokens.
         cancel: Stops between two passes.
         progress: Called with (variants done, variants in all).
@@ -68,7 +64,7 @@ def exit_sweep(
     """
     check_hideable(session.backbone)
     num_layers = session.num_layers
-    reading = open_reading(session, image, question, context)
+    reading = open_reading(session, question)
     watched = reading.answer(answer)
     rows = torch.arange(reading.length) >= reading.first_row
     keys = whole_image(reading)

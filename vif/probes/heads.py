@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from typing_extensions import override
 
 from vif.errors import InputError
-from vif.inputs.images import open_image
 from vif.methods.prompts import without_image
 from vif.metrics import sensitivity, total_sensitivity
 from vif.model.attention import Tap
@@ -20,6 +18,7 @@ from vif.model.edits import Edit
 from vif.model.generation import Cancelled, open_stream
 from vif.probes.base import Result
 from vif.probes.prefix import Progress
+from vif.question import Question
 from vif.session import Session
 
 # 4 of 32 heads of a 7B model.
@@ -45,10 +44,8 @@ class HeadDivergence(Result):
 
 def head_divergence(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     *,
-    context: str = "",
     top: int | None = None,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
@@ -60,9 +57,7 @@ def head_divergence(
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
-        question: The question.
-        context: Unrelated text before it.
+        question: What is asked about which image.
         top: Heads per layer in T-VHD; an eighth of them by default.
         cancel: Stops between the two passes.
         progress: Called with (passes done, 2).
@@ -77,7 +72,8 @@ def head_divergence(
         raise InputError(
             f"{top} heads per layer are to be summed, expected 1 to {backbone.num_heads}."
         )
-    prompt = backbone.encode(open_image(image), question, context)
+    opened = question.opened()
+    prompt = backbone.encode(opened.picture, opened.text, opened.context)
     prompts = (Batch.make(backbone, [prompt]).inputs, backbone.collate([without_image(prompt)]))
     outputs = []
     for done, inputs in enumerate(prompts, start=1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from vif.model.attention import Tap
 from vif.model.edits import Edit, Rows
 from vif.model.generation import open_stream
 from vif.probes.base import Result, open_reading
+from vif.question import Question
 from vif.session import Session
 
 
@@ -39,19 +39,17 @@ class Inside(Result):
     first: np.ndarray
 
 
-def look_inside(session: Session, image: Any, question: str, *, context: str = "") -> Inside:
+def look_inside(session: Session, question: Question) -> Inside:
     """Reads a prompt once, without changing anything.
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
-        question: The question.
-        context: Unrelated text before it.
+        question: What is asked about which image.
 
     Raises:
         InputError: If a layer has no output projection that is known here.
     """
-    reading = open_reading(session, image, question, context)
+    reading = open_reading(session, question)
     blocks = session.backbone.model.get_decoder().layers
     if not all(hasattr(getattr(block, "self_attn", None), "o_proj") for block in blocks):
         raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from vif.metrics import box_coverage
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
 from vif.probes.prefix import Progress, Reading
+from vif.question import Question
 from vif.session import Session
 
 FLOWS = ("question->last", "image->last", "image->question")
@@ -56,11 +56,8 @@ class Knockout(Result):
 
 def knockout(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     *,
-    context: str = "",
-    boxes: Sequence[Box] = (),
     answer: str | None = None,
     flows: Sequence[str] | None = None,
     window: int | None = None,
@@ -80,10 +77,7 @@ def knockout(
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
-        question: The question.
-        context: Unrelated text before it.
-        boxes: Of the object asked about, (x0, y0, x1, y1) in [0, 1]; for the flows that name it.
+        question: What is asked about which image; flows that name the object need its `boxes`.
         answer: Whose first token to watch; the model's own answer by default.
         flows: Names out of `FLOWS` and `BOX_FLOWS`; all that can be had by default.
         window: Layers k of a window; 7 of 32 as a fraction by default.
@@ -94,12 +88,13 @@ def knockout(
         InputError: If a flow is unknown or lacks its boxes, or the window has no layer.
         Cancelled: If `cancel` was set.
     """
+    boxes = () if question.boxes is None else question.boxes
     flows = tuple(flows or (FLOWS + (BOX_FLOWS if len(boxes) else ())))
     num_layers = session.num_layers
     window = max(1, round(_WINDOW * num_layers)) if window is None else window
     check_boxes(boxes)
     _check(flows, boxes, window, num_layers)
-    reading = open_reading(session, image, question, context)
+    reading = open_reading(session, question)
     watched = reading.answer(answer, max_new_tokens=1).ids[0]
     spans = [_span(layer, window, num_layers) for layer in range(num_layers)]
     edges = [_edges(reading, flow, boxes) for flow in flows]

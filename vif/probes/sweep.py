@@ -17,15 +17,14 @@ from typing_extensions import override
 
 from vif import methods as registry
 from vif.errors import InputError
-from vif.inputs.boxes import Box
-from vif.inputs.images import open_image
 from vif.methods.vif import InjectingTap, MixingTap
 from vif.model.attention import Tap
 from vif.model.generation import open_stream
 from vif.model.rows import Mix
 from vif.probes.base import Result
 from vif.probes.prefix import Progress, Reading
-from vif.session import Session, check_options
+from vif.question import Question
+from vif.session import Session
 from vif.settings import Range, Settings
 
 
@@ -55,13 +54,9 @@ class Sweep(Result):
 
 def sweep(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     *,
     method: str = "vif",
-    context: str = "",
-    boxes: Sequence[Box] | None = None,
-    look: Sequence[Box] | np.ndarray | None = None,
     answer: str | None = None,
     settings: Settings | None = None,
     cancel: threading.Event | None = None,
@@ -71,12 +66,8 @@ def sweep(
 
     Args:
         session: The model.
-        image: As in `Session.ask`, like all that follow but for `answer`.
-        question: The question.
+        question: What is asked about which image.
         method: One that injects a map.
-        context: Unrelated text before the question.
-        boxes: True boxes, for maps that need them.
-        look: Where to look, for maps that need it.
         answer: The answer to watch; the model's own by default.
         settings: Learning range, stride, alpha, samples, phase; the injection range is ignored.
         cancel: Stops between two passes.
@@ -89,10 +80,9 @@ def sweep(
     layers = session.backbone.attention_layers
     last = layers[-1]
     settings = session.checked(replace(settings or session.defaults, injection=(last, last)))
-    check_options([method], settings)
-    item = (open_image(image), question, context, boxes)
+    session.check([method], settings)
     # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
-    request = session.request([item], settings, cancel, [] if look is None else [look])
+    request = session.request([question], settings, cancel)
     reading = Reading(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)
     watched = _watch(reading, sources, answer)

@@ -2,7 +2,14 @@
 
 from vif.scenes.boxes import ask_boxes
 from vif.scenes.draw import Scene, draw_scene
-from vif.scenes.questions import GROUP_OF, GROUPS, RELATIONAL, Question, ask_scene, is_correct
+from vif.scenes.questions import (
+    GROUP_OF,
+    GROUPS,
+    RELATIONAL,
+    SceneQuestion,
+    ask_scene,
+    is_correct,
+)
 from vif.scenes.text import TEXT_LENGTHS, unrelated_text
 from vif.scenes.world import COLOURS, GLYPHS, IMAGE_SIZE, SHAPES, SPLITS, SceneObject
 
@@ -16,9 +23,9 @@ __all__ = [
     "SHAPES",
     "SPLITS",
     "TEXT_LENGTHS",
-    "Question",
     "Scene",
     "SceneObject",
+    "SceneQuestion",
     "ask_boxes",
     "ask_scene",
     "draw_scene",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from vif.scenes.draw import Scene
-from vif.scenes.questions import Question, descriptions
+from vif.scenes.questions import SceneQuestion, descriptions
 
 FAMILY, GROUP = "box", "grounding"
 
 
-def ask_boxes(scene: Scene, seed: int, num_questions: int = 5) -> list[Question]:
+def ask_boxes(scene: Scene, seed: int, num_questions: int = 5) -> list[SceneQuestion]:
     """Draws referring expressions, one per object at most.
 
     Args:
@@ -35,5 +35,5 @@ def ask_boxes(scene: Scene, seed: int, num_questions: int = 5) -> list[Question]
         box = scene.box(item)
         answer = ", ".join(f"{side / size:.3f}" for side in box)
         text = phrase.format(thing="object")
-        made.append(Question(text, f"[{answer}]", FAMILY, GROUP, (box,)))
+        made.append(SceneQuestion(text, f"[{answer}]", FAMILY, GROUP, (box,)))
     return made

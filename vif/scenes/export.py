@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vif.scenes.draw import draw_scene
-from vif.scenes.questions import Question, ask_scene
+from vif.scenes.questions import SceneQuestion, ask_scene
 from vif.scenes.text import unrelated_text
 
 QUESTIONS_PER_SCENE = 5
@@ -109,7 +109,7 @@ def _export_scene(folder: Path, split: str, diet: Diet, number: int) -> list[dic
     ]
 
 
-def _word(diet: Diet, question: Question, number: int, k: int) -> tuple[str, str]:
+def _word(diet: Diet, question: SceneQuestion, number: int, k: int) -> tuple[str, str]:
     """The unrelated text before a question, and the question as asked."""
     rng = np.random.default_rng([number, k, 13])
     length = diet.text
@@ -123,7 +123,7 @@ def _word(diet: Diet, question: Question, number: int, k: int) -> tuple[str, str
     return before, question.text
 
 
-def _facts(question: Question, context: str) -> dict:
+def _facts(question: SceneQuestion, context: str) -> dict:
     boxes = [[round(v, 2) for v in box] for box in question.boxes]
     return {
         "family": question.family,

@@ -24,7 +24,7 @@ MAX_COUNT = 9
 
 
 @dataclass(frozen=True)
-class Question:
+class SceneQuestion:
     """A question with its answer and the truth about where to look.
 
     Attributes:
@@ -61,7 +61,7 @@ def ask_scene(
     seed: int,
     num_questions: int | None = None,
     weights: dict[str, float] | None = None,
-) -> list[Question]:
+) -> list[SceneQuestion]:
     """Draws questions about a scene, families first so that rare ones are not drowned.
 
     Args:
@@ -93,11 +93,11 @@ def ask_scene(
     return chosen
 
 
-def _ask(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> Question:
+def _ask(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> SceneQuestion:
     """Puts a draft into words."""
     boxes = tuple(scene.box(target) for target in draft.targets)
     text = word(draft.kind, draft.blanks, rng)
-    return Question(text, draft.answer, family, GROUP_OF[family], boxes)
+    return SceneQuestion(text, draft.answer, family, GROUP_OF[family], boxes)
 
 
 # --- what can be said about which object -----------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,8 @@ from plotly import graph_objects as go
 from vif import probes
 from vif.draw import probe_charts
 from vif.errors import InputError
-from vif.inputs.images import open_image
 from vif.probes.sweep import Sweep, sweep
+from vif.question import Question
 from vif.settings import Settings
 from vif.trace import Trace
 from vif.ui.actions.changing import CHANGED
@@ -43,15 +43,16 @@ class Call:
     progress: Progress
 
     @property
-    def question(self) -> tuple[Any, str]:
-        """Image and question."""
-        return open_image(self.result.form.image), self.result.form.question
+    def question(self) -> Question:
+        """What was asked, and where its answer lies if that is known."""
+        form, truth = self.result.form, self.result.truth
+        boxes = truth.boxes if truth is not None else None
+        return Question(form.image, form.question, form.context or "", boxes).opened()
 
     @property
     def shared(self) -> dict[str, Any]:
         """What all probes take."""
-        context = self.result.form.context or ""
-        return {"context": context, "cancel": self.cancel, "progress": self.progress}
+        return {"cancel": self.cancel, "progress": self.progress}
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +88,7 @@ class Probe:
 
 
 def _knockout(call: Call) -> Found:
-    truth = call.result.truth
-    boxes = truth.boxes if truth is not None else ()
-    found = probes.knockout(call.session, *call.question, boxes=boxes, **call.shared)
+    found = probes.knockout(call.session, call.question, **call.shared)
     # Cutting the question itself always hurts, and tells nothing about the image.
     seen = [i for i, flow in enumerate(found.flows) if not flow.startswith("question")]
     flow, place = np.unravel_index(
@@ -106,7 +105,7 @@ def _knockout(call: Call) -> Found:
 
 
 def _exit(call: Call) -> Found:
-    found = probes.exit_sweep(call.session, *call.question, **call.shared)
+    found = probes.exit_sweep(call.session, call.question, **call.shared)
     needed = (
         "The answer is the same without the image."
         if found.first < 0
@@ -120,7 +119,7 @@ def _exit(call: Call) -> Found:
 
 def _deletion(call: Call) -> Found:
     weights = probes.map_of(_read_whole(call))
-    found = probes.deletion_curve(call.session, *call.question, weights, **call.shared)
+    found = probes.deletion_curve(call.session, call.question, weights, **call.shared)
     name = f"{short_label(call.of)}'s map"
     by_chance = float(found.areas.max())
     verdict = (
@@ -143,7 +142,8 @@ def _read_whole(call: Call) -> Trace:
         InputError: If it read other tokens than those of the full picture, which are hidden.
     """
     trace = call.result.traces[call.of]
-    prompt = call.session.backbone.encode(*call.question, call.shared["context"])
+    asked = call.question
+    prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
     cells = prompt.layout.cells.astype(trace.cells.dtype)
     if not np.array_equal(trace.cells, cells, equal_nan=True):
         raise InputError(
@@ -154,7 +154,7 @@ def _read_whole(call: Call) -> Trace:
 
 
 def _heads(call: Call) -> Found:
-    found = probes.head_divergence(call.session, *call.question, **call.shared)
+    found = probes.head_divergence(call.session, call.question, **call.shared)
     layer, head = np.unravel_index(int(np.argmax(found.divergence)), found.divergence.shape)
     words = (
         f"Head {head} of layer {layer} moves most when the image is gone, by "
@@ -171,26 +171,24 @@ def _sweep(call: Call) -> Found:
             f"{short_label(call.of)} injects no map, so there is no range to sweep: choose an "
             "answer that does, such as VIF's."
         )
-    kwargs: dict[str, Any] = {"method": call.of}
+    method, question = call.of, call.question
     if call.of == CHANGED:
-        kwargs = {"method": "look", "look": result.traces[CHANGED].mixtures[0].map}
+        method = "look"
+        question = replace(question, look=result.traces[CHANGED].mixtures[0].map)
     elif call.of == "look":
-        kwargs["look"] = form.drawing.place()
-    elif call.of == "oracle":
-        kwargs["boxes"] = result.truth.boxes
+        question = replace(question, look=form.drawing.place())
     given = form.settings()
-    context = given.pop("context")
+    given.pop("context")
     settings = Settings(**given, options=form.options())
     answer = result.truth.answer if result.truth is not None else None
     found = sweep(
         call.session,
-        *call.question,
-        context=context,
+        question,
+        method=method,
         answer=answer,
         settings=settings,
         cancel=call.cancel,
         progress=call.progress,
-        **kwargs,
     )
     start, end = found.best
     whose = "the right answer" if answer is not None else "the model's own answer"

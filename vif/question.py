@@ -1,0 +1,83 @@
+"""A question about an image: the noun that page, commands, probes and benchmarks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from vif.errors import InputError
+from vif.inputs.boxes import Box, box_shares, check_boxes, mask_shares
+from vif.inputs.images import ImageSource, open_image
+
+# Boxes, a painted mask (H, W), or one weight per image token (N,).
+Place = Sequence[Box] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked about which image, and what is known about where the answer lies.
+
+    Attributes:
+        image: Path, bytes, PIL image or array.
+        text: What to ask, at most 2,000 characters.
+        context: Unrelated text to put before the question.
+        boxes: Where the answer is, (x0, y0, x1, y1) in [0, 1] image coordinates; None if that is
+            not known, empty if it is nowhere. Only ``"oracle"`` and metrics read it.
+        look: Where a person wants the model to look, for ``"look"``: boxes as above, a painted
+            mask (H, W) over the image, or one weight per image token (N,).
+        answer: The right answer; empty if it is not known. No method reads it.
+    """
+
+    image: ImageSource
+    text: str
+    context: str = ""
+    boxes: Sequence[Box] | None = None
+    look: Place | None = None
+    answer: str = ""
+
+    def opened(self) -> Question:
+        """The same question with its image as upright RGB.
+
+        Raises:
+            InputError: If the image cannot be read or a box does not lie on it.
+        """
+        if self.boxes is not None:
+            check_boxes(self.boxes)
+        return replace(self, image=open_image(self.image))
+
+    @property
+    def picture(self) -> Image.Image:
+        """The image of an opened question."""
+        if not isinstance(self.image, Image.Image):
+            raise TypeError("The image is not open yet: use what `opened` returns.")
+        return self.image
+
+
+def place_weights(cells: np.ndarray, place: Place | None) -> np.ndarray:
+    """A place as weights of image tokens.
+
+    Args:
+        cells: Where every token lies, (N, 4) as (x0, y0, x1, y1) in [0, 1] image coordinates.
+        place: See `Question.look`; None is nowhere.
+
+    Returns:
+        (N,), sums to 1, or to 0 if the place touches no token.
+
+    Raises:
+        InputError: If the place is neither boxes on the image, a mask, nor a weight per token.
+    """
+    if not isinstance(place, np.ndarray) or place.shape[1:] == (4,):
+        boxes = () if place is None else place
+        check_boxes(boxes)
+        return box_shares(cells, boxes)
+    if place.ndim == 2:
+        return mask_shares(cells, place)
+    if place.shape != (len(cells),):
+        raise InputError(
+            f"The weights to look by have shape {place.shape}, but the image has {len(cells)} "
+            "tokens: give one weight per token, boxes, or a mask (H, W)."
+        )
+    return place / max(place.sum(), 1e-12)
