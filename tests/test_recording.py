@@ -247,13 +247,13 @@ def test_a_left_padded_batch_equals_single_runs(session):
 
 def test_two_threads_with_different_settings_equal_their_sequential_runs(session):
     jobs = [
-        {"image": draw_scene(1).image, "alpha": 1.0, "injection": (3, 4)},
-        {"image": draw_scene(2).image, "alpha": 0.2, "context": unrelated_text(0, 40)},
-        {"image": draw_scene(3).image, "alpha": 0.7, "injection": (5, 5), "learning": (0, 1)},
+        {"question": draw_scene(1).image, "alpha": 1.0, "injection": (3, 4)},
+        {"question": draw_scene(2).image, "alpha": 0.2, "context": unrelated_text(0, 40)},
+        {"question": draw_scene(3).image, "alpha": 0.7, "injection": (5, 5), "learning": (0, 1)},
     ]
 
     def ask(job):
-        return session.ask(question=QUESTION, methods=["plain", "vif"], max_new_tokens=4, **job)
+        return session.ask(text=QUESTION, methods=["plain", "vif"], max_new_tokens=4, **job)
 
     alone = [ask(job) for job in jobs]
     found = {}
