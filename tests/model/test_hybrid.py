@@ -17,6 +17,7 @@ from vif.errors import InputError
 from vif.methods import names
 from vif.model.backbone import Backbone
 from vif.probes.sweep import sweep
+from vif.question import Question
 from vif.session import Session
 from vif.trace import Trace
 from vif.ui.html.maps import contact_sheet, heatmaps
@@ -116,7 +117,7 @@ def test_ranges_count_layers_with_attention(session, image):
 
 @pytest.mark.parametrize("method", ["vif", "vif-free", "uniform"])
 def test_the_sweep_tries_what_can_be_steered(session, image, method):
-    found = sweep(session, image, QUESTION, method=method, answer="red star")
+    found = sweep(session, Question(image, QUESTION), method=method, answer="red star")
     known = [(2, 2), (2, 5), (5, 5)]
     assert sorted(zip(*np.nonzero(~np.isnan(found.change)), strict=True)) == known
     assert found.best in known
@@ -127,14 +128,14 @@ def test_the_sweep_tries_what_can_be_steered(session, image, method):
 
 def test_probes_say_what_they_cannot_take_away(session, image):
     for run in (
-        lambda: probes.exit_sweep(session, image, QUESTION),
-        lambda: probes.deletion_curve(session, image, QUESTION, np.ones(6)),
+        lambda: probes.exit_sweep(session, Question(image, QUESTION)),
+        lambda: probes.deletion_curve(session, Question(image, QUESTION), np.ones(6)),
     ):
         with pytest.raises(InputError, match="hand it on to the text as well"):
             run()
-    found = probes.knockout(session, image, QUESTION, window=1)
+    found = probes.knockout(session, Question(image, QUESTION), window=1)
     assert np.allclose(found.change[:, OTHER], 0, atol=1e-3)
-    heads = probes.head_divergence(session, image, QUESTION)
+    heads = probes.head_divergence(session, Question(image, QUESTION))
     assert np.isnan(heads.divergence[OTHER]).all()
     assert heads.total == pytest.approx(np.sort(heads.divergence[ATTEND])[:, -heads.top :].sum())
     json.dumps(heads.as_json(), allow_nan=False)
