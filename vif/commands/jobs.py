@@ -15,7 +15,7 @@ from vif.commands.data import list_skipped, show_progress
 from vif.data import Data, Example
 from vif.errors import InputError
 from vif.measure import Job, Measure, Processes, Records
-from vif.session import Session, check_options
+from vif.session import Session
 from vif.settings import Settings
 
 
@@ -108,7 +108,7 @@ def _job(args: argparse.Namespace, session: Session, data: Data, plan: Plan) -> 
     settings = chosen_settings(args, session.defaults)
     settings = replace(settings, max_new_tokens=args.max_new_tokens)
     settings.check(session.num_layers)
-    check_options(plan.methods, settings)
+    session.check(plan.methods, settings)
     texts = tuple(args.text)
     return Job(session, data, plan.methods, settings, texts, args.batch_size, plan.word)
 

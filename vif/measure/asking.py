@@ -14,6 +14,7 @@ from vif.data import Data, Example
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.measure.records import Records
+from vif.question import Question
 from vif.scenes import unrelated_text
 from vif.session import Session
 from vif.settings import Settings
@@ -179,8 +180,8 @@ def _ask_group(job: Job, group: list[Ready], measure: Measure) -> Iterator[dict[
 
 
 def _ask(job: Job, group: Sequence[Ready]) -> dict[str, list[Trace]]:
-    items = [(r.image, job.word(r.example), r.context, r.boxes) for r in group]
-    return job.session.ask_batch(items, job.methods, job.settings)
+    asked = [Question(r.image, job.word(r.example), r.context, r.boxes) for r in group]
+    return job.session.ask_batch(asked, job.methods, job.settings)
 
 
 def _skipped(job: Job, key: tuple[int, int], error: InputError) -> dict[str, Any]:
