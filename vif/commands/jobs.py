@@ -107,7 +107,6 @@ def ask_data(
 def _job(args: argparse.Namespace, session: Session, data: Data, plan: Plan) -> Job:
     settings = chosen_settings(args, session.defaults)
     settings = replace(settings, max_new_tokens=args.max_new_tokens)
-    settings.check(session.num_layers)
     session.check(plan.methods, settings)
     texts = tuple(args.text)
     return Job(session, data, plan.methods, settings, texts, args.batch_size, plan.word)
