@@ -29,6 +29,7 @@ from vif.model.attention import Tap
 from vif.model.backbone import TEXT_INPUTS, Prompt
 from vif.model.batch import Batch
 from vif.model.generation import open_stream
+from vif.question import Question
 from vif.recording import Recorder
 from vif.session import Session
 from vif.settings import Settings
@@ -139,7 +140,7 @@ def beliefs(
         answers = likeliest_answers(session, picture, question, context=context, cancel=cancel)
     ids = [session.backbone.answer_ids(answer) for answer in answers]
     forced = Forced(registry.find("plain"), ids)
-    asked = [(picture, question, context, None)] * len(ids)
+    asked = [Question(picture, question, context)] * len(ids)
     longest = replace(settings, max_new_tokens=max(map(len, ids)))
     session.ask_batch(asked, [forced], longest, cancel)
     chances = [float(np.exp(total)) for total, _ in forced.outcomes()]
@@ -177,7 +178,7 @@ def likeliest_answers(
         context: Unrelated text before the question.
         cancel: Stops between two tokens.
     """
-    asked = [(open_image(image), question, context, None)] * number
+    asked = [Question(open_image(image), question, context)] * number
     settings = replace(session.defaults, max_new_tokens=ANSWER_TOKENS)
     special = session.backbone.processor.tokenizer.all_special_ids
     (traces,) = session.ask_batch(asked, [_Ranked(special)], settings, cancel).values()

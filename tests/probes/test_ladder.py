@@ -14,6 +14,7 @@ from vif.methods.forced import Forced
 from vif.model.generation import Cancelled, open_stream
 from vif.probes import attenuation_ladder
 from vif.probes.ladder import falls
+from vif.question import Question
 from vif.scenes import unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 
@@ -39,7 +40,7 @@ def test_a_rung_is_the_question_asked_alone(session, image):
             assert found.in_box[m, r] == pytest.approx(expected, abs=1e-5)
             if trace.alternatives[0][0][0] == "red":
                 assert found.probability[m, r] == pytest.approx(trace.alternatives[0][0][1])
-    prompt = session.request([(image, QUESTION, text_of(17), None)], session.defaults).batch
+    prompt = session.request([Question(image, QUESTION, text_of(17))], session.defaults).batch
     logits = open_stream(session.backbone.model, dict(prompt.inputs)).advance()
     expected = float(logits.softmax(-1)[0, target[0]])
     assert found.probability[0, 1] == pytest.approx(expected, rel=1e-4)
@@ -49,7 +50,7 @@ def test_an_answer_of_several_tokens_is_the_product_of_its_steps(session, image)
     found = attenuation_ladder(session, image, QUESTION, "top left", ["plain"], lengths=(0,))
     ids = session.backbone.answer_ids("top left")
     assert len(ids) == 2
-    batch = session.request([(image, QUESTION, "", None)], session.defaults).batch
+    batch = session.request([Question(image, QUESTION)], session.defaults).batch
     stream, total = open_stream(session.backbone.model, dict(batch.inputs)), 0.0
     for token in ids:
         total += float(stream.advance().log_softmax(-1)[0, token])

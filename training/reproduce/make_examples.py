@@ -166,7 +166,7 @@ def write(session: Session, examples: list[dict], folder: Path) -> None:
 def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
     """Asks an example alone, as the page does, and saves the answers."""
     asked, settings = item.question, session.defaults
-    traces = session.ask(item.scene.image, asked.text, context=item.context, **settings.chosen)
+    traces = session.ask(item.asked, settings=settings)
     boxes = tuple(map(tuple, _boxes(item)))
     made = {"model": session.name, "adapter": traces["vif"].meta["adapter"]}
     renderer = session.adapter.config.renderer

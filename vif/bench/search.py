@@ -95,7 +95,7 @@ def find_change(
     questions = relational(seed, context)
     while found is None and asked < limit:
         part = [next(questions) for _ in range(min(batch, limit - asked))]
-        asking = [(i.scene.image, i.question.text, i.context, None) for i in part]
+        asking = [item.asked for item in part]
         try:
             traces = session.ask_batch(asking, [BASELINE, method], settings, cancel)
         except Cancelled:

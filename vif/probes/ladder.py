@@ -16,6 +16,7 @@ from vif.inputs.images import open_image
 from vif.methods.forced import Forced
 from vif.metrics import box_coverage, image_share, in_box_mass
 from vif.probes.base import Result
+from vif.question import Question
 from vif.scenes import unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
@@ -103,7 +104,7 @@ def attenuation_ladder(
     write = text or (lambda length: unrelated_text(SHOWN_TEXT_SEED, length))
     target = session.backbone.answer_ids(answer)
     picture = open_image(image)
-    items = [(picture, question, write(length), boxes) for length in lengths]
+    items = [Question(picture, question, write(length), boxes) for length in lengths]
     settings = replace(settings or session.defaults, max_new_tokens=len(target))
     forced = [Forced(registry.find(name), [target] * len(items)) for name in methods]
     traces = session.ask_batch(items, forced, settings, cancel)
