@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from typing_extensions import Unpack
 
@@ -60,6 +60,11 @@ class Settings:
     phase: str = "both"
     options: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     attention_layers: tuple[int, ...] | None = None
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """What a person may choose, by name; see `Changes`."""
+        return {name: getattr(self, name) for name in Changes.__annotations__}
 
     def changed(self, **changes: Unpack[Changes]) -> Settings:
         """The settings with some of them changed; None leaves one as it is.
