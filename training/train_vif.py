@@ -60,6 +60,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
     thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
     data, evaluated = open_data(vif, args, backbone)
+    adapter.config = replace(adapter.config, trained_on=describe(vif, data))
     teacher = make_teacher(vif, args, backbone)
     model = VIFModel(backbone, adapter, vif.tune, teacher, vif.latent_free_bits)
     callbacks = []
@@ -103,6 +104,18 @@ def open_data(
     skipped.quiet = False
     data, *evaluated = found
     return data, {part.records.path.stem: part for part in evaluated}
+
+
+def describe(vif: VIFArguments, data: Conversations) -> str:
+    """What an adapter is trained on, in words that stand wherever its maps are shown."""
+    sources = []
+    if vif.teacher_weight:
+        sources.append("their answers")
+    if vif.box_weight:
+        sources.append("true boxes")
+    teacher = " and ".join(sources) or "the answers' loss"
+    only = " alone" if sources == ["their answers"] else ""
+    return f"{len(data):,} images with {len(data.records.spans):,} questions, from {teacher}{only}"
 
 
 def make_teacher(

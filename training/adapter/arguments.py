@@ -63,6 +63,9 @@ class VIFArguments:
     renderer: str = _flag("density", "density, or softmax as published.")
     phase: str = _flag("both", "both: answers are steered too; prefill: the prompt only.")
     prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
+    sample_latent: bool = _flag(
+        True, "Off takes means: with a prior_mix of 1 a deterministic pointer, a control for z."
+    )
     range_mix: float = _flag(
         0.25, "Share of steps with ranges drawn at random: the page lets people change them."
     )
@@ -131,7 +134,7 @@ class VIFArguments:
         return Plan(
             settings=replace(settings, attention_layers=attention_layers),
             posterior=not prior,
-            noise=True,
+            noise=self.sample_latent,
             fixed_gate=step < self.gate_steps,
             map_only=step < self.map_steps,
             seed=drawn,

@@ -44,6 +44,7 @@ class VIFConfig:
         phase: ``"both"``, or ``"prefill"`` (published): generated rows are not steered.
         entropy_weight: Of the map's entropy within the sparsity loss.
         volume_weight: Of the mean squared sigma within the sparsity loss.
+        trained_on: What it was trained on and from what, for people; "" where nobody knows.
     """
 
     hidden_size: int
@@ -68,6 +69,7 @@ class VIFConfig:
     phase: str = "both"
     entropy_weight: float = 1.0
     volume_weight: float = 1.0
+    trained_on: str = ""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` unless the choices exist and fit together."""
