@@ -10,9 +10,12 @@ from tests.tiny import NUM_HEADS, tiny_model, tiny_session
 from training.pretrain.processor import build_processor
 from vif import methods
 from vif.errors import InputError
-from vif.methods.vif_free import GENERIC, NUM_COMPONENTS, relative_attention
+from vif.methods.prompts import GENERIC
+from vif.methods.vif_free import NUM_COMPONENTS, own_answers, posterior
+from vif.model.attention import Tap
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
+from vif.model.rows import Mix
 from vif.question import Question
 from vif.scenes import draw_scene
 from vif.session import Session
@@ -36,66 +39,70 @@ def ask(session, image, names, **settings):
 # The map
 
 
-def rows(number=100, layers=3, heads=2):
-    return np.random.default_rng(0).uniform(0.5, 1.5, (layers, heads, number)) / (2 * number)
+VISIBLE = torch.ones(1, 9)
 
 
-VISIBLE = np.ones(100, bool)
+def test_the_place_that_raises_an_answer_most_stands_out():
+    gradient = torch.zeros(1, 9)
+    gradient[0, 4] = 1e-3  # its size plays no part
+    found = posterior(gradient, VISIBLE, 2.0)
+    assert found.argmax() == 4
+    assert float(found.sum()) == pytest.approx(1)
+    assert torch.allclose(found, posterior(1000 * gradient + 5, VISIBLE, 2.0))
+    assert found[0, 4] < posterior(gradient, VISIBLE, 3.0)[0, 4]
 
 
-def test_the_place_that_the_question_favours_stands_out():
-    asked, generic = rows(), rows()
-    asked[..., 42] *= 10
-    found = relative_attention(asked, generic, VISIBLE)
-    assert found.argmax() == 42
-    assert found[42] > 0.99
-    assert np.isclose(found.sum(), 1)
-
-
-def test_a_question_that_favours_nothing_gives_nothing():
-    flat = np.full((3, 2, 100), 0.004)
-    assert relative_attention(flat, flat, VISIBLE).sum() == 0
-    assert relative_attention(np.zeros_like(flat), flat, VISIBLE).sum() == 0
-    assert relative_attention(flat, flat, np.zeros(100, bool)).sum() == 0
-    generic = rows()
-    assert relative_attention(generic * (1 + 1e-4 * rows()), generic, VISIBLE).sum() == 0
-
-
-def test_the_share_of_the_image_in_all_plays_no_part():
-    asked, generic = rows(), rows()[:, :, ::-1]
-    found = relative_attention(asked, generic, VISIBLE)
-    assert np.allclose(found, relative_attention(asked / 7, generic * 1.5, VISIBLE))
-
-
-def test_a_sink_is_left_out_and_what_the_question_adds_to_is_not():
-    asked, generic = rows(), rows()
-    for attention in (asked, generic):
-        attention[..., 7] = 0.2
-        attention[..., 8] = 0.05
-    asked[..., 8] *= 6
-    found = relative_attention(asked, generic, VISIBLE)
-    assert found[7] == 0
-    assert found.argmax() == 8
-
-
-def test_a_place_that_the_generic_question_ignores_does_not_blow_up():
-    asked, generic = rows(), rows()
-    generic[..., 3] = 0
-    asked[..., 42] *= 5
-    found = relative_attention(asked, generic, VISIBLE)
-    assert found.argmax() == 42
-    assert found[3] < 0.5 * found[42]
+@pytest.mark.parametrize("value", [0.0, 3.0, float("nan"), float("inf")])
+def test_an_answer_that_hangs_on_no_place_gives_nothing(value):
+    assert posterior(torch.full((1, 9), value), VISIBLE, 2.0).sum() == 0
+    assert posterior(torch.rand(1, 9), torch.zeros(1, 9), 2.0).sum() == 0
 
 
 def test_tokens_off_the_image_get_nothing():
-    asked, generic = rows(), rows()
-    asked[..., :20] *= 50
-    visible = VISIBLE.copy()
-    visible[:20] = False
-    found = relative_attention(asked, generic, visible)
-    assert (found[:20] == 0).all()
-    inside = relative_attention(asked[..., 20:], generic[..., 20:], visible[20:])
-    assert np.allclose(found[20:], inside)
+    gradient = torch.rand(1, 12, generator=torch.Generator().manual_seed(0))
+    visible = torch.tensor([[0.0] * 3 + [1.0] * 9])
+    found = posterior(gradient, visible, 2.0)
+    assert (found[0, :3] == 0).all()
+    assert torch.allclose(found[:, 3:], posterior(gradient[:, 3:], VISIBLE, 2.0))
+
+
+def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, image):
+    prompt = bare.backbone.encode(image, QUESTION, "")
+    batch = Batch.make(bare.backbone, [prompt])
+    request = methods.Request(
+        batch, bare.defaults, NUM_HEADS, backbone=bare.backbone, images=[image]
+    )
+    options = {"candidates": 3, "probe": 0.5, "sharpness": 2.0}
+    found = own_answers(request, options)
+    scores = bare.backbone.model(**batch.inputs).logits[0, -1].softmax(-1)
+    shares, answers = scores.topk(3)
+
+    def logprob(weights, answer):
+        last = torch.full((1,), batch.inputs["input_ids"].shape[1] - 1)
+        mix = Mix(batch.columns, weights, torch.full((1, NUM_HEADS), 0.5), last)
+        steered = bare.backbone.model(**batch.inputs, vif=EveryLayer(mix)).logits[0, -1]
+        return float(steered.double().log_softmax(-1)[answer])
+
+    number, step, expected = batch.columns.shape[1], 1e-2, 0
+    uniform = torch.full((1, number), 1 / number)
+    with torch.no_grad():
+        for share, answer in zip(shares / shares.sum(), answers, strict=True):
+            slope = [
+                (logprob(uniform + step * one, answer) - logprob(uniform - step * one, answer))
+                for one in torch.eye(number)
+            ]
+            expected += share * posterior(torch.tensor([slope]), torch.ones(1, number), 2.0)
+    assert torch.allclose(found, expected, atol=0.02 * float(expected.max()))
+
+
+class EveryLayer(Tap):
+    """One map in every layer but the first."""
+
+    def __init__(self, mix):
+        self.mixed = mix
+
+    def mix(self, layer):
+        return self.mixed if layer >= 1 else None
 
 
 # The method
@@ -111,12 +118,12 @@ def test_alpha_zero_is_bit_equal_to_the_plain_model(bare, image):
 
 def test_every_injection_layer_gets_the_map_at_strength_alpha(bare, image):
     traces = ask(bare, image, INJECTED, alpha=0.3)
-    for name, trace in traces.items():
+    for trace in traces.values():
         assert [m.layer for m in trace.mixtures] == [4, 5]
         for mixture in trace.mixtures:
             assert np.isclose(mixture.map.sum(), 1, atol=1e-5)
             assert np.allclose(mixture.strength, np.full(NUM_HEADS, 0.3))
-            assert mixture.source == (1 if name in ("vif-free", "random") else -1)
+            assert mixture.source == -1
     free, scattered = (traces[name].mixtures[0] for name in ("vif-free", "random"))
     assert free.means.shape == (NUM_COMPONENTS, 2)
     assert np.isclose(free.weights.sum(), 1, atol=1e-5)
@@ -194,7 +201,7 @@ def test_an_adapter_changes_nothing_about_the_method(bare, image):
 
 def test_a_map_of_nothing_is_not_injected(bare, image, monkeypatch):
     monkeypatch.setattr(
-        "vif.methods.vif_free.relative_attention", lambda asked, *_: np.zeros(asked.shape[-1])
+        "vif.methods.vif_free.posterior", lambda gradient, *_: torch.zeros(gradient.shape).double()
     )
     traces = ask(bare, image, ["plain", "vif-free"], alpha=1.0)
     assert np.array_equal(traces["plain"].rows, traces["vif-free"].rows)

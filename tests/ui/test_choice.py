@@ -38,7 +38,7 @@ def test_every_method_can_be_chosen_and_says_what_it_costs(wiring):
 
 def test_costs_are_counted_in_passes():
     assert choice.cost(methods.find("plain")) == "No extra pass."
-    assert choice.cost(methods.find("vif-free")) == "Costs one extra pass."
+    assert choice.cost(methods.find("vif-free")) == "Costs 2 extra passes."
     assert "per token" in choice.cost(methods.find("vcd"))
 
 

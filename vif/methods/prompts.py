@@ -8,6 +8,8 @@ import torch
 
 from vif.model.backbone import TEXT_INPUTS, Prompt
 
+GENERIC = "Write a general description of the image."  # what a question is compared with
+
 
 def without_image(prompt: Prompt) -> Prompt:
     """A prompt without its image: everything from the first to the last image token is taken out.

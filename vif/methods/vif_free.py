@@ -1,4 +1,11 @@
-"""Training-free VIF: the map comes from the model's own middle layers."""
+"""Training-free VIF: the map comes from the model's own likeliest answers.
+
+Where would looking have made an answer likelier? The gradient of its log-probability with respect
+to a map says so, without boxes and without training: a posterior q(z | I, Q, A) of one answer. Over
+the answers that the model itself thinks likely, weighted by how likely, it is the aggregated
+posterior sum_A p(A | I, Q) q(z | I, Q, A), which is the best prior that a VAE can have (Tomczak and
+Welling 2018), taken under the model as it is.
+"""
 
 from __future__ import annotations
 
@@ -8,52 +15,82 @@ from typing_extensions import override
 
 from vif.adapter import VIFConfig
 from vif.adapter.em import fit_mixture
-from vif.adapter.mixture import MixtureParameters, render
-from vif.methods.base import Method, Request, register
-from vif.methods.maps.reading import last_rows, learning_rows
+from vif.adapter.mixture import MixtureParameters
+from vif.methods.base import Method, Option, Request, register
 from vif.methods.vif import Choose, Draw, InjectingTap, own
+from vif.model.attention import Tap
+from vif.model.generation import Cancelled, open_stream
+from vif.model.rows import Mix
 
-GENERIC = "Write a general description of the image."
 NUM_COMPONENTS = 8
-# A sink draws this many times its even share under a generic question, and a question about
-# something does not draw much more to it.
-SINK_FACTOR, FAVOURED = 5.0, 2.0
-# A place that draws less than this much more under the question is not favoured: rounding.
-LEAST = 0.01
+FIRST_LAYER = 1  # the first where the map that is differentiated by is mixed in
+FLAT = 1e-9  # a gradient that varies less says nothing about places
+OPTIONS = (
+    Option("candidates", 4, 1, 8, 1, "Likeliest answers (first tokens) that are asked about."),
+    Option("probe", 0.8, 0.05, 1, 0.05, "Strength of the uniform map that is differentiated by."),
+    Option("sharpness", 2, 0.5, 6, 0.5, "Log-weight of a place whose gradient is one sigma more."),
+)
 
 
-def relative_attention(asked: np.ndarray, generic: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Where a question makes a model look more than a generic question does.
+class _Uniform(Tap):
+    """Mixes one map into the last prompt row of every layer from `FIRST_LAYER` on."""
 
-    By how much (A(question) + lambda) / (A(generic) + lambda) exceeds 1, averaged over layers.
-    Departs from CARVE (arXiv 2509.06461) and ViCrop (arXiv 2502.17422): their lambda of 1e-8, below
-    the line only, makes a place that the generic question happens to ignore outshine all others.
-    Here it is the median of A(generic), above and below, so that equal attention gives nothing
-    anywhere. Sinks, tokens that draw attention under any question, are left out.
+    def __init__(self, mix: Mix) -> None:
+        self.mixed = mix
 
-    Args:
-        asked: Attention to image tokens under the question, (L, H, N).
-        generic: Under the generic question, (L, H, N).
-        visible: Tokens that lie on the image, (N,) bool.
+    @override
+    def mix(self, layer: int) -> Mix | None:
+        return self.mixed if layer >= FIRST_LAYER else None
 
-    Returns:
-        (N,), >= 0, sums to 1, or to 0 if no place is favoured.
+
+def own_options(request: Request) -> dict[str, float]:
+    """The options of a request, complete: another method that shares the map has others."""
+    return {option.name: request.options.get(option.name, option.default) for option in OPTIONS}
+
+
+def own_answers(request: Request, options: dict[str, float]) -> torch.Tensor:
+    """Where looking would have made the model's own answers likelier, (B, N) float64 on the CPU.
+
+    Rows sum to 1, or to 0 where no answer hangs on a place. One pass for the answers, one that
+    keeps its graph for the gradients, one way back for every answer.
     """
-    if not visible.any():
-        return np.zeros(len(visible))
-    asked, generic = (_shares(rows, visible) for rows in (asked, generic))
-    typical = np.median(generic[:, visible], 1, keepdims=True)
-    excess = ((asked - generic) / np.maximum(generic + typical, 1e-12)).mean(0)
-    always = generic.mean(0) > SINK_FACTOR / visible.sum()
-    sinks = always & (asked.mean(0) < FAVOURED * generic.mean(0))
-    favoured = np.where((excess > LEAST) & ~sinks, excess, 0)
-    return favoured / max(favoured.sum(), 1e-12)
+    if request.cancel is not None and request.cancel.is_set():
+        raise Cancelled
+    batch, model = request.batch, request.backbone.model
+    with torch.no_grad():
+        likely = open_stream(model, dict(batch.inputs)).advance().softmax(-1)
+    shares, answers = likely.topk(int(options["candidates"]), -1)
+    visible = (~batch.centres.isnan().any(-1)).float()
+    uniform = visible / visible.sum(1, keepdim=True).clamp_min(1)
+    stream = open_stream(model, dict(batch.inputs))
+    with torch.enable_grad():
+        leaf = uniform.clone().requires_grad_(True)
+        strength = uniform.new_full((len(batch), request.num_heads), options["probe"])
+        last = torch.full_like(batch.first_row, batch.inputs["input_ids"].shape[1] - 1)
+        tap = _Uniform(Mix(batch.columns, leaf, strength, last))
+        scores = stream.advance(tap, gradients=True).log_softmax(-1)
+        chosen = scores.gather(1, answers.to(scores.device)).sum(0)
+        found = [torch.autograd.grad(score, leaf, retain_graph=True)[0] for score in chosen]
+    maps = [posterior(gradient, visible, options["sharpness"]) for gradient in found]
+    shares = (shares / shares.sum(1, keepdim=True)).cpu().double()
+    return sum(share[:, None] * one for share, one in zip(shares.T, maps, strict=True))
 
 
-def _shares(rows: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Head means as shares of what lies on the image, (L, N); zeros where nothing does."""
-    mean = np.where(visible, rows.astype(np.float64).mean(1), 0)
-    return mean / np.maximum(mean.sum(1, keepdims=True), 1e-12)
+def posterior(gradient: torch.Tensor, visible: torch.Tensor, sharpness: float) -> torch.Tensor:
+    """softmax(sharpness z) of standardised gradients (B, N) over visible tokens, on the CPU.
+
+    Zeros where a gradient is flat or not finite.
+    """
+    gradient, visible = gradient.detach().double().cpu(), visible.cpu().bool()
+    count = visible.sum(1, keepdim=True).clamp_min(1)
+    known = gradient.isfinite().all(1, keepdim=True)
+    gradient = torch.where(visible & known, gradient, 0.0)
+    mean = gradient.sum(1, keepdim=True) / count
+    gap = torch.where(visible, gradient - mean, 0.0)
+    spread = (gap.square().sum(1, keepdim=True) / count).sqrt()
+    known = known & (spread > FLAT)
+    scores = (sharpness * gap / spread.clamp_min(FLAT)).masked_fill(~visible, float("-inf"))
+    return scores.softmax(1).nan_to_num(0.0) * known
 
 
 def constant_gate(request: Request) -> torch.Tensor:
@@ -64,62 +101,39 @@ def constant_gate(request: Request) -> torch.Tensor:
 
 
 class FreeTap(InjectingTap):
-    """Compares the learning layers' rows under the question and under a generic one.
-
-    The rows under the question come from the answer's own prefill, whose learning layers lie before
-    its injection layers; the generic question costs one pass more, made here.
-    """
+    """Asks about the model's own answers first, then steers by the map that they give."""
 
     def __init__(self, request: Request, choose: Choose = own) -> None:
         super().__init__(request, choose)
-        self.layers = learning_rows(request)
-        self.generic = last_rows(request, request.instead(GENERIC), self.layers)
-
-    @override
-    def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
-        """Keeps the row; after the last learning layer of the prefill the map is made."""
-        super().record(layer, row, first_key)
-        if self.position == 0 and layer == self.layers[-1]:
-            asked = torch.stack([self.rows[0][known] for known in self.layers], 1).numpy()
-            draw = fitted(self.request, asked, self.generic)
-            self.inject(self.request.settings.injection_layers, self.layers[0], [draw])
+        draw = fitted(request, own_answers(request, own_options(request)))
+        self.inject(request.settings.injection_layers, -1, [draw])
 
 
-def fitted(request: Request, asked: np.ndarray, generic: np.ndarray) -> Draw:
-    """A mixture fitted to `relative_attention`, at strength alpha.
-
-    Args:
-        request: Of the method.
-        asked: Attention to image tokens under the question, (B, L, H, N).
-        generic: Under the generic question, (B, L, H, N).
-    """
+def fitted(request: Request, weights: torch.Tensor) -> Draw:
+    """A map (B, N) at strength alpha, and the mixture that stands for it where it is drawn."""
     centres = request.batch.centres
-    points = centres.cpu().numpy()
+    points, maps = centres.cpu().numpy(), weights.numpy()
     visible = ~np.isnan(points).any(-1)
-    rows = zip(asked, generic, visible, strict=True)
-    favoured = np.stack([relative_attention(*of_prompt) for of_prompt in rows])
-    known = favoured.sum(1) > 0
-    # Where nothing is favoured a mixture over the whole image stands in and is not injected.
-    weights = np.where(known[:, None], favoured, visible)
+    # Where nothing is known a mixture over the whole image stands in and is not injected.
+    shown = np.where(maps.sum(1, keepdims=True) > 0, maps, visible)
     fits = [
         fit_mixture(*weighted, NUM_COMPONENTS, VIFConfig.min_sigma, request.settings.seed)
-        for weighted in zip(points, weights, strict=True)
+        for weighted in zip(points, shown, strict=True)
     ]
     parts = (np.stack([fit[i] for fit in fits]) for i in range(3))
     mixture = MixtureParameters(*(torch.from_numpy(p).to(centres) for p in parts))
-    maps = render(mixture, centres)
-    maps = maps * torch.from_numpy(known).to(maps)[:, None]
-    return Draw(mixture, maps, constant_gate(request))
+    return Draw(mixture, weights.to(centres), constant_gate(request))
 
 
 @register
 class VIFFree(Method):
-    """VIF without a trained part: where the model itself looks for the question, made stronger."""
+    """VIF without a trained part: where the model's own likeliest answers would have it look."""
 
     name = "vif-free"
-    summary = "No adapter: a mixture fitted to where the middle layers look (one extra pass)."
-    extra_passes = 1
+    summary = "No adapter: where the model's own likeliest answers hang on the image (2 passes)."
+    extra_passes = 2
     uses_ranges = True
+    options = OPTIONS
 
     @override
     def tap(self, request: Request) -> FreeTap:

@@ -14,9 +14,10 @@ from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Option, Request
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
-from vif.methods.maps.reading import Enough, last_rows, learning_rows, token_dynamics
+from vif.methods.maps.reading import Enough, last_rows, token_dynamics
+from vif.methods.prompts import GENERIC
 from vif.methods.vif import MixingTap
-from vif.methods.vif_free import GENERIC, fitted
+from vif.methods.vif_free import own_answers, own_options
 from vif.metrics import token_entropy
 from vif.model.generation import generate
 
@@ -102,14 +103,10 @@ def learned(request: Request) -> torch.Tensor:
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
 
-@where(
-    "free", "A mixture fitted to where the question moves the middle layers.", 2, uses_ranges=True
-)
+@where("free", "Where the model's own likeliest answers hang on the image.", 2)
 def free(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
-    layers = learning_rows(request)
-    batches = request.batch, request.instead(GENERIC)
-    return fitted(request, *(last_rows(request, batch, layers) for batch in batches)).map
+    return own_answers(request, own_options(request)).to(request.batch.centres)
 
 
 @where("dynamics", "Tokens that some layers look at and others do not (AIF).", extra_passes=1)

@@ -15,7 +15,7 @@ from vif.methods.base import Method, Option, Request, register
 from vif.methods.edits.tap import published_layers
 from vif.methods.maps.base import CONTRAST_LAYERS, SMOOTHING, ratio, visible_tokens
 from vif.methods.maps.reading import answer_rows
-from vif.methods.vif_free import GENERIC
+from vif.methods.prompts import GENERIC
 from vif.recording import Recorder
 
 STEPS = 32
