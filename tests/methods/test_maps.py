@@ -26,7 +26,7 @@ from vif.methods.edits.base import EDITS
 from vif.methods.maps.base import MAPS, ratio
 from vif.methods.maps.reading import token_dynamics
 from vif.methods.papers import aif
-from vif.methods.vif_free import GENERIC
+from vif.methods.prompts import GENERIC
 from vif.metrics import token_entropy
 from vif.model.generation import generate
 from vif.question import Question

@@ -19,7 +19,7 @@ from tests.asking import (
 from vif import methods
 from vif.methods.edits.base import EDITS
 from vif.methods.maps.base import MAPS
-from vif.methods.vif_free import GENERIC
+from vif.methods.prompts import GENERIC
 from vif.model.generation import Cancelled
 
 GUIDED = ("pai", "vcd", "inter")
