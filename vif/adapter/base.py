@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from huggingface_hub import HfApi
 from safetensors.torch import save_file
 from torch import nn
 
@@ -22,6 +25,7 @@ from vif.adapter.latent import (
     relative_features,
 )
 from vif.adapter.mixture import MixtureParameters, grid_centres, normalised_entropy, point, render
+from vif.hub import card, upload
 
 # Of each tensor; an adapter of the published form has billions.
 _FINGERPRINT_VALUES = 1000
@@ -267,6 +271,44 @@ class VIFAdapter(nn.Module):
         if dtype is not None:
             tensors |= {name: p.detach().to(dtype) for name, p in self.named_parameters()}
         save_file({n: t.contiguous() for n, t in tensors.items()}, folder / WEIGHTS_NAME)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool = False,
+        base_model: str | None = None,
+        figures: Mapping[str, Any] | None = None,
+        api: HfApi | None = None,
+    ) -> str:
+        """Uploads the adapter with a card.
+
+        Args:
+            name: ``user/name`` on the Hub.
+            private: Whether a new repository is hidden from others.
+            base_model: Hub name of the model that it is for; the one of the configuration.
+            figures: What the benchmark says, see `vif.hub.cards.figures`.
+            api: The Hub; the one of the environment by default.
+
+        Returns:
+            Address of the repository.
+
+        Raises:
+            InputError: If nothing can be uploaded there.
+        """
+        told = card(
+            "adapter",
+            name=name,
+            base_model=base_model or self.config.backbone,
+            config=asdict(self.config),
+            parameters=sum(p.numel() for p in self.parameters()),
+            fingerprint=self.fingerprint,
+            figures=figures or {},
+        )
+        with TemporaryDirectory(prefix="vif-push-") as folder:
+            self.save_pretrained(folder)
+            (Path(folder) / "README.md").write_text(told, encoding="utf-8")
+            return upload(folder, name, private=private, api=api)
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | Path) -> VIFAdapter:

@@ -6,6 +6,18 @@ status, or None for 0.
 
 from __future__ import annotations
 
-from vif.commands import ask, attenuation, bench, check, convert, forms, probe, scenes, speed, sweep
+from vif.commands import (
+    ask,
+    attenuation,
+    bench,
+    check,
+    convert,
+    forms,
+    probe,
+    push,
+    scenes,
+    speed,
+    sweep,
+)
 
-COMMANDS = (ask, attenuation, bench, sweep, probe, speed, scenes, convert, forms, check)
+COMMANDS = (ask, attenuation, bench, sweep, probe, speed, scenes, convert, forms, check, push)

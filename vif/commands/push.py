@@ -1,0 +1,109 @@
+"""Uploads the Space, the bundled model, an adapter or scenes to the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from safetensors import safe_open
+
+from vif import bundled
+from vif.adapter import VIFAdapter
+from vif.errors import InputError
+from vif.hub.cards import card, figures
+from vif.hub.repository import upload
+from vif.scenes import SPLITS
+from vif.scenes.export import export_scenes
+from vif.scenes.world import IMAGE_SIZE
+
+# Of the checkout: what a Space needs to start, and its card.
+_SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt", "vif/**", "assets/**")
+_LEFT_OUT = ("**/__pycache__/**", "**/*.pyc", "assets/results/logs/**")
+
+
+def add(commands: Any) -> None:
+    """Flags of ``push``."""
+    parser = commands.add_parser("push", help="upload to the Hugging Face Hub")
+    parser.add_argument("kind", choices=("space", "model", "adapter", "dataset"))
+    parser.add_argument("name", help="name of the repository: user/name")
+    parser.add_argument("--private", action="store_true", help="hide a new repository from others")
+    parser.add_argument("--folder", type=Path, help="of the Space or adapter; the bundled one")
+    parser.add_argument("--base-model", help="Hub name of the model that an adapter is for")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of the scenes")
+    parser.add_argument("--n", type=int, default=1000, help="number of scenes")
+    parser.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Puts together what is uploaded, with its card, uploads it and prints its address."""
+    with TemporaryDirectory(prefix="vif-push-") as work:
+        print(_PUSH[args.kind](args, Path(work)))
+
+
+def _space(args: argparse.Namespace, _: Path) -> str:
+    folder = args.folder or Path(bundled.path(bundled.MODEL)).parents[1]
+    if not (folder / "app.py").is_file():
+        raise InputError(
+            f"{folder} holds no app.py: push a Space from a checkout of VIF Lens, or name its "
+            "folder with --folder."
+        )
+    return upload(
+        folder, args.name, "space", private=args.private, allow=_SPACE_FILES, ignore=_LEFT_OUT
+    )
+
+
+def _model(args: argparse.Namespace, work: Path) -> str:
+    source = bundled.path(bundled.MODEL)
+    shutil.copytree(source, work, dirs_exist_ok=True)
+    with safe_open(source / "model.safetensors", "pt") as weights:
+        slices = (weights.get_slice(name).get_shape() for name in weights.keys())  # noqa: SIM118
+        parameters = sum(_product(shape) for shape in slices)
+    told = card(
+        "model", name=args.name, parameters=f"{parameters / 1e6:.1f} million", size=IMAGE_SIZE,
+        figures=_figures(),
+    )  # fmt: skip
+    (work / "README.md").write_text(told, encoding="utf-8")
+    return upload(work, args.name, private=args.private)
+
+
+def _adapter(args: argparse.Namespace, _: Path) -> str:
+    is_bundled = args.folder is None
+    folder = bundled.path(bundled.ADAPTER) if is_bundled else args.folder
+    adapter = VIFAdapter.from_pretrained(folder)
+    return adapter.push_to_hub(
+        args.name,
+        private=args.private,
+        base_model=args.base_model,
+        figures=_figures() if is_bundled else {},
+    )
+
+
+def _dataset(args: argparse.Namespace, work: Path) -> str:
+    if args.n < 1 or args.text < 0 or args.seed < 0:
+        raise InputError(
+            f"--n is {args.n}, --text {args.text} and --seed {args.seed}: expected at least 1, 0 "
+            "and 0."
+        )
+    export_scenes(work, args.split, args.n, args.seed, args.text)
+    told = {"split": args.split, "scenes": args.n, "seed": args.seed, "text": args.text}
+    (work / "README.md").write_text(card("dataset", name=args.name, **told), encoding="utf-8")
+    return upload(work, args.name, "dataset", private=args.private)
+
+
+def _figures() -> dict[str, Any]:
+    return figures(bundled.path(bundled.MODEL).parent / "results")
+
+
+def _product(shape: list[int]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+_PUSH = {"space": _space, "model": _model, "adapter": _adapter, "dataset": _dataset}
