@@ -11,6 +11,7 @@ WORKERS ?= 2
 TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 VENV := .venv
+NEWEST := build/newest
 BIN := $(VENV)/bin
 # One thread each: two processes of one thread are faster than one of two.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup \
@@ -20,15 +21,16 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check
 # The stamps' names hold a checksum of what they stand for, so a changed file asks for a new stamp.
 CREATED := $(VENV)/stamp-created
 INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
-TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
+TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format browser clean reproduce reproduce-all
+.PHONY: help demo test test-fast test-newest lint format browser clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
 	@echo 'make test      check style and formatting, then run every test, in a real browser too'
 	@echo 'make test-fast  every test that needs no browser and trains nothing whole, 2 minutes'
+	@echo 'make test-newest  try the newest transformers that requirements.txt admits'
 	@echo 'make lint      check style and formatting only'
 	@echo 'make format    put the code into its standard format'
 	@echo 'make browser   make sure that the browser tests have a Chromium'
@@ -57,6 +59,19 @@ test: lint browser
 
 test-fast: $(TEST_INSTALLED)
 	$(PYTEST) -m 'not slow and not browser'
+
+# Beside the tested version, which stays where it is: only transformers itself is another one.
+test-newest: $(TEST_INSTALLED)
+	@rm -rf $(NEWEST); \
+	$(PIP) --quiet --no-deps --target $(NEWEST) "$$(grep '^transformers[<>=]' requirements.txt)" \
+	  || { echo 'skipped: the newest transformers cannot be downloaded'; exit 0; }; \
+	if [ -e $(NEWEST)/transformers-$$($(BIN)/python -c \
+	  'import transformers; print(transformers.__version__)').dist-info ]; then \
+	  echo 'skipped: the tests ran with the newest transformers admitted'; exit 0; fi; \
+	export PYTHONPATH=$(NEWEST); \
+	$(BIN)/python -c 'import transformers; print("transformers", transformers.__version__)' && \
+	$(BIN)/python -W ignore -m vif check --all --tiny && \
+	$(BIN)/python -W ignore -m vif ask --scene 3
 
 lint: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check .

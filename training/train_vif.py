@@ -29,6 +29,7 @@ from training.data.encoding import Conversations, Encoder
 from training.data.records import Records, Skipped
 from vif.adapter import VIFAdapter, build
 from vif.adapter.config import VIFConfig
+from vif.check.proof import load_proved
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.settings import Settings
@@ -56,7 +57,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     output.mkdir(parents=True, exist_ok=True)
     set_seed(args.seed)
     dtype = "float32" if vif.tune == "full" else None
-    backbone = Backbone.load(vif.model_name_or_path, str(args.device), dtype)
+    backbone = load_proved(vif.model_name_or_path, str(args.device), dtype)
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
     thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
     data, evaluated = open_data(vif, args, backbone)

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
+from vif.check.proof import load_proved
 from vif.draw.render import fit
 from vif.errors import InputError
 from vif.inputs.boxes import Box
@@ -271,4 +272,4 @@ def load(
         InputError: If either cannot be loaded or they do not fit together.
     """
     found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
-    return Session(Backbone.load(name_or_folder, device, dtype, quantization), found)
+    return Session(load_proved(name_or_folder, device, dtype, quantization), found)

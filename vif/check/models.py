@@ -14,6 +14,7 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 from transformers import AutoModelForImageTextToText, PreTrainedTokenizerFast, ProcessorMixin
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vif.adapter import VIFAdapter
 from vif.adapter.config import VIFConfig
@@ -56,7 +57,7 @@ def build(name: str, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
     if name not in TINY:
         raise InputError(f"Unknown family {name!r}: expected one of {', '.join(TINY)}.")
     tiny = TINY[name]
-    processor = _processor(name, tiny)
+    processor = _processor(tiny)
     return _model(tiny, processor.tokenizer, seed), processor
 
 
@@ -127,28 +128,18 @@ def _takes(config_class: type, name: str) -> bool:
     return name in fields
 
 
-def _processor(name: str, tiny: Tiny) -> ProcessorMixin:
+def _processor(tiny: Tiny) -> ProcessorMixin:
     module, image_class = tiny.image_processor
     folder = importlib.import_module(f"transformers.models.{module}.image_processing_pil_{module}")
     image_processor = getattr(folder, image_class)(**tiny.image_options)
     if "image_seq_length" in tiny.image_options:
         image_processor.image_seq_length = tiny.image_options["image_seq_length"]
-    made = processor_class(name, tiny.vision.get("model_type"))
-    made = made or getattr(transformers, _PROCESSORS[name])
+    config = getattr(transformers, tiny.config)
+    made = processor_class(config, tiny.vision.get("model_type")) or PROCESSOR_MAPPING[config]
     parts = dict.fromkeys(getattr(made, "parts", ()))
     parts |= {"image_processor": image_processor, "tokenizer": _tokenizer(tiny)}
     template = _template(tiny) if tiny.has_template else None
     return made(**parts, chat_template=template, **tiny.processor_options)
-
-
-_PROCESSORS = {
-    "llava": "LlavaProcessor",
-    "llava_next": "LlavaNextProcessor",
-    "idefics3": "Idefics3Processor",
-    "gemma3": "Gemma3Processor",
-    "paligemma": "PaliGemmaProcessor",
-    "paligemma2": "PaliGemmaProcessor",
-}
 
 
 def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:

@@ -24,28 +24,37 @@ _LEAST_SHARE = 0.15
 _VISION_LAYERS = ("layer", "layers", "blocks")
 
 
-def ramp_image(size: tuple[int, int]) -> Image.Image:
-    """An image that tells its own places: red is x, green is y, blue is 1 inside the image."""
+def ramp_image(size: tuple[int, int], turned: bool = False) -> Image.Image:
+    """An image that tells its own places: red is x, green is y, blue is 1 inside the image.
+
+    Turned, red is 1 - y and green is 1 - x: a place that was read off one image by mistake does not
+    come out of the other.
+    """
     width, height = size
     x, y = (np.arange(length) + 0.5 for length in size)
     ramp = np.ones((height, width, 3))
     ramp[..., 0], ramp[..., 1] = x / width, y[:, None] / height
+    if turned:
+        ramp[..., :2] = 1 - ramp[..., 1::-1]
     return Image.fromarray((ramp * 255).round().astype(np.uint8))
 
 
-def ramp_error(backbone: Backbone, size: tuple[int, int], tokens: int | None = None) -> float:
+def ramp_error(
+    backbone: Backbone, size: tuple[int, int], tokens: int | None = None, turned: bool = False
+) -> float:
     """How far the layout is from where tokens really look.
 
     Args:
         backbone: A model.
         size: Width and height of the image to try.
         tokens: How many tokens to look at, evenly spread; all by default.
+        turned: Whether to try the other image, see `ramp_image`.
 
     Returns:
         The largest distance of any token along x or y, in cells of that token, but at least in
         pixels of the image; infinite if a token is taken for image, newline or padding wrongly.
     """
-    prompt = backbone.encode(ramp_image(size), "what is this ?")
+    prompt = backbone.encode(ramp_image(size, turned), "what is this ?")
     number = len(prompt.image)
     chosen = np.unique(
         np.linspace(0, number - 1, min(tokens or number, number)).round().astype(int)
@@ -60,6 +69,8 @@ def ramp_error(backbone: Backbone, size: tuple[int, int], tokens: int | None = N
     if not bright.any():
         return 0.0
     cells, places = cells[bright], own[bright, :2] / share[bright, None]
+    if turned:
+        places = 1 - places[:, ::-1]
     centres = (cells[:, :2] + cells[:, 2:]) / 2
     unit = np.maximum(cells[:, 2:] - cells[:, :2], 1 / np.array(size))
     return float((np.abs(places - centres) / unit).max())

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from vif import check as checks
+from vif.check.proof import proof_table, prove
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.loading import QUANTIZATIONS
@@ -28,7 +29,12 @@ def run(args: argparse.Namespace) -> int:
     if args.all == (args.model is not None) or (args.all and not args.tiny):
         raise InputError("Name one model, or a family with --tiny, or give --all with --tiny.")
     if not args.tiny:
-        backbone = Backbone.load(args.model, args.device, args.dtype, args.quantization)
+        options = args.device, args.dtype, args.quantization
+        backbone = Backbone.load(args.model, *options, allow_unlisted=True)
+        steps = prove(backbone)
+        print(proof_table(steps), "\n")
+        if not all(step.holds for step in steps):
+            return 1
         found = {args.model: list(checks.check_model(backbone))}
     else:
         device = args.device or "cpu"

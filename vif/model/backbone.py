@@ -69,18 +69,26 @@ class Backbone:
             convolutions, have no rows to record or to steer.
     """
 
-    def __init__(self, model: nn.Module, processor: Any, name: str) -> None:
+    def __init__(
+        self, model: nn.Module, processor: Any, name: str, allow_unlisted: bool = False
+    ) -> None:
         """Installs the attention function and checks that every layer goes through it.
+
+        Args:
+            model: The model.
+            processor: Its processor.
+            name: What a person calls it.
+            allow_unlisted: As in `vif.model.families.find`; who sets it has to prove the layout.
 
         Raises:
             InputError: If the family is unknown or a layer does not report.
         """
         self.model, self.processor, self.name = model.eval(), processor, name
-        self.family = families.find(model.config.model_type)
+        self.family = families.find(model.config.model_type, allow_unlisted)
         self.text_config = model.config.get_text_config()
-        self.image_token_id = model.config.image_token_id
         tokenizer = processor.tokenizer
-        image_tokens = [processor.image_token, getattr(tokenizer, "image_token", None)]
+        self.image_token_id = _image_token(model.config, processor, name)
+        image_tokens = [getattr(part, "image_token", None) for part in (processor, tokenizer)]
         special = [*tokenizer.all_special_tokens, *filter(None, image_tokens)]
         self.special_tokens = tuple(dict.fromkeys(special))
         self.uninstall = _install(model, name)
@@ -124,6 +132,7 @@ class Backbone:
         device: str | None = None,
         dtype: str | None = None,
         quantization: str | None = None,
+        allow_unlisted: bool = False,
     ) -> Backbone:
         """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
 
@@ -134,7 +143,7 @@ class Backbone:
         # A visitor is shown the name; where the folder lies on the server is not theirs to know.
         folder = Path(name_or_folder)
         name = folder.resolve().name if folder.is_dir() else str(name_or_folder)
-        return cls(model, processor, name)
+        return cls(model, processor, name, allow_unlisted)
 
     def encode(self, image: Image.Image, question: str, context: str = "") -> Prompt:
         """Puts an image and a question into the model's chat format.
@@ -256,6 +265,18 @@ class Backbone:
         raise InputError(
             f"The question cannot be found in the prompt that {self.name} makes of it."
         )
+
+
+def _image_token(config: Any, processor: Any, name: str) -> int:
+    """The token that stands for a part of the image in a prompt."""
+    for place in (config, processor):
+        for attribute in ("image_token_id", "image_token_index"):
+            if isinstance(token := getattr(place, attribute, None), int):
+                return token
+    raise InputError(
+        f"{name} cannot be used: its configuration names no image token, so it is not known which "
+        "tokens of a prompt are the image."
+    )
 
 
 def _common(a: list[int], b: list[int]) -> int:

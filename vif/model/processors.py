@@ -7,25 +7,19 @@ by Pillow: the same pixels on every machine.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from transformers import AutoConfig, AutoProcessor, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    Idefics3Processor,
+    PreTrainedConfig,
+    ProcessorMixin,
+    SmolVLMConfig,
+)
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
-# Where transformers keeps the processors that have parts for videos or sound to be left out.
-# SmolVLM's differs from Idefics 3's in videos alone.
-_IMAGE_ONLY = {
-    "llava_onevision": ("llava_onevision", "LlavaOnevisionProcessor"),
-    "qwen2_vl": ("qwen2_vl", "Qwen2VLProcessor"),
-    "qwen2_5_vl": ("qwen2_5_vl", "Qwen2_5_VLProcessor"),
-    "qwen3_vl": ("qwen3_vl", "Qwen3VLProcessor"),
-    "qwen3_vl_moe": ("qwen3_vl", "Qwen3VLProcessor"),
-    "qwen3_5": ("qwen3_vl", "Qwen3VLProcessor"),
-    "qwen3_5_moe": ("qwen3_vl", "Qwen3VLProcessor"),
-    "gemma4": ("gemma4", "Gemma4Processor"),
-    "smolvlm": ("idefics3", "Idefics3Processor"),
-    "internvl": ("internvl", "InternVLProcessor"),
-}
+_KEPT = ("image_processor", "tokenizer")
 
 
 class PixtralProcessorPil(ProcessorMixin):
@@ -79,24 +73,35 @@ def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
     options = {"local_files_only": local_files_only, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(name, **options)
     vision = getattr(config, "vision_config", None)
-    made = processor_class(config.model_type, getattr(vision, "model_type", None)) or AutoProcessor
+    made = processor_class(type(config), getattr(vision, "model_type", None)) or AutoProcessor
     return made.from_pretrained(name, backend="pil", **options)
 
 
-def processor_class(model_type: str, vision_type: str | None) -> type[ProcessorMixin] | None:
-    """The class to use for a family whose own would need torchvision, None for the others.
+def processor_class(
+    config: type[PreTrainedConfig], vision_type: str | None
+) -> type[ProcessorMixin] | None:
+    """The class to use for a model whose own would need torchvision, None for the others.
 
     Args:
-        model_type: That of the model.
-        vision_type: That of its vision tower, if it has a type of its own.
+        config: Class of the model's configuration.
+        vision_type: ``model_type`` of its vision tower, if it has one of its own.
     """
     if vision_type == "pixtral":
         return PixtralProcessorPil
-    if model_type not in _IMAGE_ONLY:
+    # SmolVLM's differs from Idefics 3's in videos alone, and these need one library more.
+    known = Idefics3Processor if config is SmolVLMConfig else _known_class(config)
+    parts = [] if known is None else known.get_attributes()
+    if not {*_KEPT} <= {*parts} or len(parts) == len(_KEPT):
+        return Idefics3Processor if config is SmolVLMConfig else None
+    return _image_only(known)
+
+
+def _known_class(config: type[PreTrainedConfig]) -> type[ProcessorMixin] | None:
+    """The processor that belongs to a model; None if there is none or a library is missing."""
+    try:
+        return PROCESSOR_MAPPING[config]
+    except (KeyError, ImportError):
         return None
-    folder, name = _IMAGE_ONLY[model_type]
-    module = importlib.import_module(f"transformers.models.{folder}.processing_{folder}")
-    return _image_only(getattr(module, name))
 
 
 class _ImageOnly(ProcessorMixin):
@@ -118,11 +123,9 @@ class _ImageOnly(ProcessorMixin):
 
 
 def _image_only(base: type[ProcessorMixin]) -> type[ProcessorMixin]:
-    """The class without its parts for videos and sound; the class itself if it has none."""
+    """The class without its parts for videos and sound."""
     parts = base.get_attributes()
-    kept = [part for part in parts if part in ("image_processor", "tokenizer")]
-    if kept == parts:
-        return base
+    kept = [part for part in parts if part in _KEPT]
     # The name is what transformers writes into saved files and compares.
     members = {"get_attributes": classmethod(lambda _: kept), "parts": tuple(parts)}
     return type(base.__name__, (base, _ImageOnly), members)

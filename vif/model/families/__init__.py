@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vif.errors import InputError
-from vif.model.families import tiled, whole
+from vif.model.families import tiled, unlisted, whole
 from vif.model.families.layout import Block, Layout, grid_cells, uncovered
 from vif.model.families.picture import Picture
 
@@ -24,6 +24,8 @@ class Family:
         prompt: The format of a question for checkpoints that come without a chat template.
         refuses: From a processor and an image's width and height to what is wrong with such an
             image and what to do about it, or None.
+        is_listed: Whether the layout holds for the whole family. One that is only guessed must be
+            proved on the model itself, see `vif.check.proof`.
         sees_all: Whether image tokens see the question (a prefix without causal order), so that
             the image cannot be read before it.
     """
@@ -33,6 +35,7 @@ class Family:
     prompt: str | None = None
     refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
     sees_all: bool = False
+    is_listed: bool = True
 
 
 # The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself
@@ -57,15 +60,22 @@ FAMILIES = (
 )
 
 
-def find(model_type: str) -> Family:
+def find(model_type: str, allow_unlisted: bool = False) -> Family:
     """The family of a model.
 
+    Args:
+        model_type: ``config.model_type``.
+        allow_unlisted: Gives a family whose layout is a guess for a type that is not listed; who
+            asks for it has to prove it.
+
     Raises:
-        InputError: If the family is unknown; nothing is guessed.
+        InputError: If the family is unknown and nothing is to be guessed.
     """
     for family in FAMILIES:
         if family.model_type == model_type:
             return family
+    if allow_unlisted:
+        return Family(model_type, unlisted.guessed_grid, is_listed=False)
     known = ", ".join(family.model_type for family in FAMILIES)
     raise InputError(
         f"Models of type {model_type!r} are not supported yet: expected one of {known}."

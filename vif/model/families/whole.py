@@ -21,9 +21,15 @@ def fixed_grid(picture: Picture) -> Layout:
     if vision.model_type == "pixtral":
         return resized_grid(picture)
     side = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
-    cells = grid_cells(side, side, (0, 0, *seen_share(vision)))
-    cells = before_processing(cells, picture.processor.image_processor, picture.size)
-    return _one_block(picture, side, side, cells)
+    return one_block(picture, side, side, fixed_cells(picture, side))
+
+
+def fixed_cells(picture: Picture, side: int) -> np.ndarray:
+    """Cells of a square grid over what the image processor keeps of the image, (side^2, 4)."""
+    vision = picture.config.vision_config
+    is_told = hasattr(vision, "image_size") and hasattr(vision, "patch_size")
+    cells = grid_cells(side, side, (0, 0, *(seen_share(vision) if is_told else (1, 1))))
+    return before_processing(cells, picture.processor.image_processor, picture.size)
 
 
 def qwen_grid(picture: Picture) -> Layout:
@@ -31,7 +37,7 @@ def qwen_grid(picture: Picture) -> Layout:
     _, rows, columns = picture.inputs["image_grid_thw"][0].tolist()
     merge = picture.config.vision_config.spatial_merge_size
     rows, columns = rows // merge, columns // merge
-    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+    return one_block(picture, rows, columns, grid_cells(rows, columns))
 
 
 def pooled_grid(picture: Picture) -> Layout:
@@ -40,7 +46,7 @@ def pooled_grid(picture: Picture) -> Layout:
     columns, rows = (places.amax(0) + 1).tolist()
     pool = picture.config.vision_config.pooling_kernel_size
     rows, columns = rows // pool, columns // pool
-    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+    return one_block(picture, rows, columns, grid_cells(rows, columns))
 
 
 def resized_grid(picture: Picture) -> Layout:
@@ -49,7 +55,7 @@ def resized_grid(picture: Picture) -> Layout:
     merge = getattr(picture.config, "spatial_merge_size", 1)
     patch = pair(picture.config.vision_config.patch_size)[0] * merge
     rows, columns = height // patch, width // patch
-    return _one_block(picture, rows, columns, grid_cells(rows, columns))
+    return one_block(picture, rows, columns, grid_cells(rows, columns))
 
 
 def pan_and_scan(picture: Picture) -> Layout:
@@ -81,7 +87,8 @@ def seen_share(vision_config: Any) -> tuple[float, float]:
     )
 
 
-def _one_block(picture: Picture, rows: int, columns: int, cells: np.ndarray) -> Layout:
+def one_block(picture: Picture, rows: int, columns: int, cells: np.ndarray) -> Layout:
+    """A layout of a single grid over the whole image."""
     block = Block("whole", "whole image", rows, columns)
     return make_layout([(block, cells)], picture.number, picture.config.model_type)
 
