@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import vif
-from vif import bundled
+from vif import assets
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -97,11 +97,11 @@ def test_there_is_one_version(capsys):
 
 def test_bundled_folders_are_those_of_the_repository():
     for name in ("demo-vlm", "demo-vif", "examples"):
-        assert bundled.path(name) == ROOT / "assets" / name
-    assert bundled.is_model(ROOT / "assets" / "demo-vlm")
-    assert not bundled.is_model("llava-hf/llava-1.5-7b-hf")
+        assert assets.path(name) == ROOT / "assets" / name
+    assert assets.is_model(ROOT / "assets" / "demo-vlm")
+    assert not assets.is_model("llava-hf/llava-1.5-7b-hf")
     with pytest.raises(vif.InputError, match="bundled moon is missing"):
-        bundled.path("moon")
+        assets.path("moon")
 
 
 @pytest.mark.slow

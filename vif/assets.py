@@ -13,7 +13,7 @@ MODEL, ADAPTER = "demo-vlm", "demo-vif"
 def _places(name: str) -> tuple[Path, Path]:
     """A wheel holds the assets inside the package, a checkout beside it."""
     package = Path(str(resources.files("vif")))
-    return package / "assets" / name, package.parent / "assets" / name
+    return package / "_assets" / name, package.parent / "assets" / name
 
 
 def path(name: str) -> Path:
