@@ -24,7 +24,7 @@ INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 
 TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest lint format browser clean reproduce reproduce-all
+.PHONY: help demo test test-fast test-newest docs lint format browser clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
@@ -34,8 +34,9 @@ help:
 	@echo 'make lint      check style and formatting only'
 	@echo 'make format    put the code into its standard format'
 	@echo 'make browser   make sure that the browser tests have a Chromium'
-	@echo 'make reproduce      from nothing to the tables of the README, about 3 hours; resumable'
+	@echo 'make reproduce      from nothing to the tables of the docs, about 3 hours; resumable'
 	@echo 'make reproduce-all  the same, then seeds, controls and ablations'
+	@echo 'make docs      build the site of docs/ into build/site'
 	@echo 'make clean     remove .venv and every cache'
 	@echo
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
@@ -80,6 +81,10 @@ lint: $(TEST_INSTALLED)
 format: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+docs: $(TEST_INSTALLED)
+	$(PIP) --quiet -r requirements-docs.txt
+	$(BIN)/python -m mkdocs build
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .gradio build

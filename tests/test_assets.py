@@ -93,9 +93,13 @@ def test_recorded_answers_are_those_of_the_bundled_model(bundled):
         assert saved.provenance["adapter"] == bundled.adapter.fingerprint
 
 
-def test_the_readme_shows_the_results_that_are_there():
-    readme = (ROOT / "README.md").read_text()
-    assert make_report.fill(readme, make_report.sections(ASSETS / "results")) == readme
+def test_the_pages_show_the_results_that_are_there():
+    tables, shown = make_report.sections(ASSETS / "results"), set()
+    for page in make_report.PAGES:
+        text = (ROOT / page).read_text()
+        assert make_report.fill(text, tables) == text
+        shown |= {name for name in tables if f"<!-- {name} -->" in text}
+    assert shown == set(tables)
 
 
 def test_nobody_is_told_where_the_model_lies_on_the_server(bundled):

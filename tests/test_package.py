@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import vif
-from vif import assets
+from vif import bundled
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -93,15 +93,16 @@ def test_there_is_one_version(capsys):
         main(["--version"])
     assert capsys.readouterr().out == f"vif {vif.__version__}\n"
     assert PROJECT["dynamic"] == ["version"]
+    assert f"\nversion: {vif.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 
 
 def test_bundled_folders_are_those_of_the_repository():
     for name in ("demo-vlm", "demo-vif", "examples"):
-        assert assets.path(name) == ROOT / "assets" / name
-    assert assets.is_model(ROOT / "assets" / "demo-vlm")
-    assert not assets.is_model("llava-hf/llava-1.5-7b-hf")
+        assert bundled.path(name) == ROOT / "assets" / name
+    assert bundled.is_model(ROOT / "assets" / "demo-vlm")
+    assert not bundled.is_model("llava-hf/llava-1.5-7b-hf")
     with pytest.raises(vif.InputError, match="bundled moon is missing"):
-        assets.path("moon")
+        bundled.path("moon")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the README shows of the benchmark."""
+"""What README and docs show of the benchmark."""
 
 import json
 
@@ -81,8 +81,10 @@ def test_a_section_is_filled_once_and_nothing_else_is_touched():
     filled = make_report.fill(readme, {"methods": "new | \\1"})
     assert filled == "a\n<!-- methods -->\nnew | \\1\n<!-- /methods -->\nb\n"
     assert make_report.fill(filled, {"methods": "new | \\1"}) == filled
-    with pytest.raises(ValueError, match="0 sections named 'magic'"):
+    with pytest.raises(ValueError, match=r"\['methods'\], expected each once of \['magic'\]"):
         make_report.fill(readme, {"magic": ""})
+    with pytest.raises(ValueError, match="expected each once"):
+        make_report.fill(readme + readme, {"methods": ""})
 
 
 def answered(right, pointing=None):

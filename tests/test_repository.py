@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: sizes, direction of imports, promises of the README."""
+"""What holds for the repository as a whole: sizes, direction of imports, tools."""
 
 import ast
 import graphlib
@@ -163,7 +163,9 @@ def requirements(name):
     return [line for line in lines if line and not line.startswith(("#", "-r "))]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-test.txt"])
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-test.txt", "requirements-docs.txt"]
+)
 def test_every_requirement_has_an_upper_bound(name):
     assert requirements(name)
     assert not [line for line in requirements(name) if not re.search(r"<\d|==", line)]
@@ -173,61 +175,3 @@ def test_ruff_that_is_installed_is_the_ruff_that_is_configured():
     (pin,) = [line for line in requirements("requirements-test.txt") if line.startswith("ruff==")]
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert pin.removeprefix("ruff==") in settings["tool"]["ruff"]["required-version"]
-
-
-# The README
-
-
-@pytest.fixture
-def readme():
-    path = ROOT / "README.md"
-    if not path.exists():
-        pytest.skip("there is no README.md yet")
-    return path.read_text(encoding="utf-8")
-
-
-def code_blocks(markdown):
-    return re.findall(r"^```[^\n]*\n(.*?)^```", markdown, flags=re.MULTILINE | re.DOTALL)
-
-
-def tree_entries(block):
-    """Yields each path of an annotated tree, indented by blanks or drawn with ├── lines."""
-    folders = []
-    for line in block.splitlines():
-        plain = re.sub("[│├└─\u00a0]", " ", line)
-        name = plain.strip().split("  ")[0].strip()
-        if not name:
-            continue
-        depth = len(plain) - len(plain.lstrip())
-        folders = [(indent, folder) for indent, folder in folders if indent < depth]
-        for entry in re.split(r",\s*", name):
-            yield "/".join([*(folder.rstrip("/") for _, folder in folders), entry])
-        if name.endswith("/"):
-            folders.append((depth, name))
-
-
-def is_tree(block):
-    return re.search(r"^\W*vif/(\s|$)", block, flags=re.MULTILINE) is not None
-
-
-def test_tree_entries_reads_both_notations():
-    indented = "app.py   the entry\nvif/\n  a.py  one\n  ui/   the page\n    b.py  two\ntests/  x\n"
-    drawn = "app.py\nvif/\n├── a.py  one\n├── ui/   the page\n│   └── b.py\ntests/\n"
-    expected = ["app.py", "vif/", "vif/a.py", "vif/ui/", "vif/ui/b.py", "tests/"]
-    assert list(tree_entries(indented)) == expected
-    assert list(tree_entries(drawn)) == expected
-    assert list(tree_entries("a.py, b.py  both\n")) == ["a.py", "b.py"]
-
-
-def test_readme_tree_names_exist(readme):
-    entries = [entry for block in code_blocks(readme) if is_tree(block)
-               for entry in tree_entries(block)]  # fmt: skip
-    assert "app.py" in entries
-    assert "vif/" in entries
-    assert not [entry for entry in entries if not (ROOT / entry).exists()]
-
-
-def test_readme_make_commands_exist(readme):
-    named = set(re.findall(r"(?:^|`|\$ )make ([a-z][a-z-]*)", readme, flags=re.MULTILINE))
-    assert {"demo", "test"} <= named
-    assert named <= makefile_targets()

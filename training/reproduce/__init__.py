@@ -1,1 +1,1 @@
-"""From nothing to the tables of the README."""
+"""From nothing to the tables of README and docs."""

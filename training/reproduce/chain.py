@@ -1,6 +1,6 @@
-"""From nothing to the README's tables, stage by stage. Resumable: run the same command again.
+"""From nothing to the tables of README and docs. Resumable: run the same command again.
 
-    python -m training.reproduce            # scenes, bundled model, adapter, benchmark, README
+    python -m training.reproduce            # scenes, bundled model, adapter, benchmark, tables
     python -m training.reproduce --all      # then seeds, controls and ablations
     python -m training.reproduce --smoke    # the same chain at toy size; touches no shipped file
 
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from training.reproduce.make_report import PAGES
 from training.reproduce.variants import ABLATIONS, CONTROLS, SEED, Variant
 
 PROCESSES = min(2, os.cpu_count() or 1)
@@ -89,13 +90,13 @@ class Stage:
 class Chain:
     """All stages, in the order in which they need each other."""
 
-    def __init__(self, work: Path, assets: Path, readme: Path, size: Size) -> None:
-        self.work, self.assets, self.readme, self.size = work, assets, readme, size
+    def __init__(self, work: Path, assets: Path, pages: Path, size: Size) -> None:
+        self.work, self.assets, self.pages, self.size = work, assets, pages, size
         self.model, self.adapter = work / "demo-vlm", work / "demo-vif"
         self.results, self.scenes = assets / "results", work / "scenes"
 
     def main(self) -> list[Stage]:
-        """The bundled model, its adapter and the README's figures."""
+        """The bundled model, its adapter and the figures of README and docs."""
         model, adapter = str(self.model), str(self.adapter)
         first = ("--work", str(self.work / "pretrain"), "--output", model)
         return [
@@ -209,8 +210,8 @@ class Chain:
         return stages
 
     def report(self) -> Stage:
-        """The README's tables and its chart, and the logs behind them."""
-        where = ("--results", str(self.results), "--readme", str(self.readme))
+        """The tables, the chart, and the logs behind them."""
+        where = ("--results", str(self.results), "--pages", str(self.pages))
         command = (*_module("training.reproduce.make_report"), *where, "--runs", str(self.work))
         return Stage("report", command, is_report=True)
 
@@ -291,13 +292,14 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="toy size, nothing shipped is touched")
     args = parser.parse_args()
     work, size = args.work, Size()
-    assets, readme = Path("assets"), Path("README.md")
+    assets, pages = Path("assets"), Path()
     if args.smoke:
         work, size = work.with_name(f"{work.name}-smoke"), SMOKE
-        assets, readme = work / "assets", work / "README.md"
-        work.mkdir(parents=True, exist_ok=True)
-        shutil.copy("README.md", readme)
-    chain = Chain(work, assets, readme, size)
+        assets, pages = work / "assets", work
+        for page in PAGES:
+            (work / page).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(page, work / page)
+    chain = Chain(work, assets, pages, size)
     stages = chain.main()
     if args.all or args.only:
         chosen = [v for v in (*CONTROLS, *ABLATIONS) if not args.only or v.name in args.only]

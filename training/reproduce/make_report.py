@@ -1,4 +1,4 @@
-"""Writes what the README shows of the benchmark: its tables and the text-length chart.
+"""Writes the tables of README.md and docs/results.md, and the text-length chart.
 
 python -m vif bench --n 2000 --json assets/results/bench.json
 python -m vif bench --n 600 --text 64 128 256 384 --json assets/results/bench-text.json
@@ -23,6 +23,7 @@ from training.reproduce.variant_tables import variant_sections
 from vif.draw import charts
 
 RESULTS = Path("assets/results")
+PAGES = (Path("README.md"), Path("docs/results.md"))
 CHART = "text-length.png"
 GROUPS = ("all", "general", "fine-grained", "grounding", "fine-grained + grounding")
 WIDTH, HEIGHT = 1100, 460
@@ -147,14 +148,19 @@ def save_chart(figure: go.Figure, path: Path) -> None:
         browser.close()
 
 
-def fill(readme: str, sections: dict[str, str]) -> str:
-    """Replaces what stands between ``<!-- name -->`` and ``<!-- /name -->``."""
-    for name, text in sections.items():
+def fill(page: str, sections: dict[str, str]) -> str:
+    """Replaces what stands between ``<!-- name -->`` and ``<!-- /name -->``.
+
+    Raises:
+        ValueError: If a page has a section twice, or one that nothing is known of.
+    """
+    names = re.findall(r"^<!-- /([a-z-]+) -->$", page, flags=re.M)
+    if len(set(names)) < len(names) or not set(names) <= set(sections):
+        raise ValueError(f"A page has the sections {names}, expected each once of {[*sections]}.")
+    for name in names:
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
-        readme, count = re.subn(pattern, lambda m, t=text: f"{m[1]}{t}\n{m[2]}", readme, flags=re.S)
-        if count != 1:
-            raise ValueError(f"README.md has {count} sections named {name!r}, expected one.")
-    return readme
+        page = re.sub(pattern, lambda m, n=name: f"{m[1]}{sections[n]}\n{m[2]}", page, flags=re.S)
+    return page
 
 
 def read_runs(results: Path) -> list[dict[str, Any]]:
@@ -165,7 +171,7 @@ def read_runs(results: Path) -> list[dict[str, Any]]:
 
 
 def sections(results: Path) -> dict[str, str]:
-    """Everything that the README shows of the results."""
+    """All tables, by the name of their section."""
     runs = read_runs(results)
     first = runs[0]
     found = {
@@ -193,12 +199,15 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    parser.add_argument("--pages", type=Path, default=Path(), help="folder of README.md and docs")
     parser.add_argument("--runs", type=Path, help="folder of trainings whose logs are kept")
     args = parser.parse_args()
     if args.runs is not None:
         keep_logs(args.runs, args.results)
-    args.readme.write_text(fill(args.readme.read_text(), sections(args.results)))
+    tables = sections(args.results)
+    for page in PAGES:
+        path = args.pages / page
+        path.write_text(fill(path.read_text(), tables))
     save_chart(text_chart(read_runs(args.results)), args.results / CHART)
 
 

@@ -16,7 +16,7 @@ CONTROLS = ("uniform", "random", "oracle")
 
 
 def method_section(results: Path) -> str:
-    """Text of the README's section ``methods``.
+    """Text of the section ``methods``.
 
     Args:
         results: Folder that holds ``methods.json`` if it has been run.

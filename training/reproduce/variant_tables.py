@@ -17,7 +17,7 @@ NOTHING = "_Not run yet: `make reproduce-all` writes this table._"
 
 
 def variant_sections(results: Path) -> dict[str, str]:
-    """Text of the README's sections ``controls`` and ``ablations``.
+    """Text of the sections ``controls`` and ``ablations``.
 
     Args:
         results: Folder that holds ``variants/<name>.json`` of those that have been run.

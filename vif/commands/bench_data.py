@@ -27,7 +27,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--boxes-from", choices=(own.ANSWER, own.MAP), default=own.ANSWER,
-        help="boxes that the model writes, or the smallest box that holds 60 % of where it points",
+        help="boxes that the model writes, or the smallest box that holds 60 %% of where it points",
     )  # fmt: skip
 
 

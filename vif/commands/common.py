@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vif import assets
+from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
 from vif.question import Question
@@ -145,9 +145,9 @@ def write_json(path: Path | None, found: Any) -> None:
 
 def load_session(args: argparse.Namespace) -> Session:
     """The model and adapter of `add_model_flags`."""
-    model, adapter = args.model_path or assets.path(assets.MODEL), args.adapter
-    if adapter is None and assets.is_model(model):
-        adapter = assets.path(assets.ADAPTER)
+    model, adapter = args.model_path or bundled.path(bundled.MODEL), args.adapter
+    if adapter is None and bundled.is_model(model):
+        adapter = bundled.path(bundled.ADAPTER)
     return load(model, adapter, args.device, args.dtype)
 
 
