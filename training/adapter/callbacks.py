@@ -18,9 +18,12 @@ from training.data.encoding import Conversations
 from training.data.records import Turn
 from vif.inputs.images import open_image
 from vif.inputs.text import MAX_CHARACTERS
+from vif.question import Question
+from vif.scenes import is_correct
 from vif.session import Session
 
 TRACED = ("plain", "vif")
+LOOKED_AT = 40  # images that traced questions are chosen from
 
 
 class LogFile(TrainerCallback):
@@ -77,9 +80,13 @@ class Tracer(TrainerCallback):
     def __init__(
         self, model: VIFModel, data: Conversations, steps: int, questions: int, folder: Path
     ) -> None:
-        """Every `steps` steps, the first question about each of the first images of `data`."""
+        """Every `steps` steps, `questions` of `data` that the plain model gets wrong, if it does.
+
+        What it gets right anyway shows nothing of what is learned.
+        """
         self.model, self.steps, self.folder = model, steps, folder
-        self.questions = _choose(data, questions)
+        self.data, self.number = data, questions
+        self.questions: list[tuple[Path, Turn]] = []
 
     @override
     def on_train_begin(
@@ -109,6 +116,7 @@ class Tracer(TrainerCallback):
         # A session makes its adapter its own, and computes with it in full precision.
         session = Session(self.model.backbone, copy.deepcopy(self.model.adapter).float())
         methods = TRACED if self.model.has_adapter else TRACED[:1]
+        self.questions = self.questions or _choose(self.data, self.number, session)
         files: dict[str, list[str]] = {name: [] for name in methods}
         for i, (path, turn) in enumerate(self.questions):
             found = session.ask(open_image(path), turn.question, methods, context=turn.context)
@@ -134,13 +142,22 @@ class Tracer(TrainerCallback):
         partial.replace(path)
 
 
-def _choose(data: Conversations, number: int) -> list[tuple[Path, Turn]]:
-    found = []
-    for index in range(len(data)):
-        if len(found) == number:
-            break
+def _choose(data: Conversations, number: int, session: Session) -> list[tuple[Path, Turn]]:
+    """Of the first question about each of the first images, those that are answered wrongly first.
+
+    The plain model stays as it is while an adapter is trained, so a run that is resumed chooses the
+    same.
+    """
+    wrong, right = [], []
+    for index in range(min(len(data), LOOKED_AT)):
         record = data.records.read(index)[0]
         turn = record.turns[0]
-        if record.image is not None and len(turn.question) <= MAX_CHARACTERS:
-            found.append((data.records.image_folder / record.image, turn))
-    return found
+        if record.image is None or len(turn.question) > MAX_CHARACTERS:
+            continue
+        path = data.records.image_folder / record.image
+        asked = Question(open_image(path), turn.question, turn.context)
+        trace = session.ask_batch([asked], ["plain"])["plain"][0]
+        (right if is_correct(trace.answer, turn.answer.lower()) else wrong).append((path, turn))
+        if len(wrong) == number:
+            break
+    return [*wrong, *right][:number]
