@@ -1,9 +1,13 @@
 """What answers say about places, and the loss that learns from it."""
 
+import json
+
 import pytest
 import torch
+from transformers import set_seed
 
 from tests.tiny import tiny_adapter
+from tests.tiny_training import arguments, save_scenes, save_tiny_model
 from tests.training.test_families import TURNS, items_of, picture, refuse
 from training.adapter.evidence import gradients
 from training.adapter.infer import Inferred
@@ -13,9 +17,13 @@ from training.adapter.steering import Mixer
 from training.data.batches import Collator
 from training.data.encoding import ANSWER, Encoder
 from training.data.records import Record
+from training.train_vif import make_adapter, train
+from vif.adapter import VIFAdapter
 from vif.adapter.base import Rendered
+from vif.adapter.published import PublishedVIF
 from vif.check.models import tiny_backbone
 from vif.model.attention import KEYWORD
+from vif.model.backbone import Backbone
 from vif.model.rows import Mix
 
 LAYERS, STRENGTH = [2, 3, 4], 0.7
@@ -142,3 +150,26 @@ def test_components_on_one_another_repel_unless_one_has_all_the_weight():
     assert float(repulsion_loss(rendered(weights, together, half))) == pytest.approx(0.5)
     assert float(repulsion_loss(rendered(weights, apart, half))) == pytest.approx(0, abs=1e-6)
     assert float(repulsion_loss(rendered(weights, together, one))) == pytest.approx(0)
+
+
+def test_the_published_form_is_trained_by_flags(tmp_path):
+    flags = {"encoder": "published", "means": "head", "renderer": "softmax", "grid": "endpoint"}
+    model = save_tiny_model(tmp_path / "model")
+    vif, args = arguments(
+        model, save_scenes(tmp_path / "scenes", 3), tmp_path / "run",
+        **flags, box_weight=0.0, teacher_weight=0.5, map_steps=1, max_steps=3,
+    )  # fmt: skip
+    before = make_adapter(vif, Backbone.load(model)).state_dict()
+    set_seed(args.seed)
+    train(vif, args)
+    adapter = VIFAdapter.from_pretrained(tmp_path / "run")
+    assert isinstance(adapter, PublishedVIF)
+    assert adapter.config.trained_on == "3 images with 9 questions, from their answers alone"
+    after = adapter.state_dict()
+    moved = [n for n, tensor in before.items() if not torch.allclose(tensor, after[n], atol=1e-3)]
+    assert any("posterior_encoder" in name for name in moved)
+    assert any("prior_encoder" in name for name in moved)
+    lines = [json.loads(line) for line in (tmp_path / "run/log.jsonl").open()]
+    losses = [line for line in lines if "loss" in line]
+    assert len(losses) == 3
+    assert all("evidence" in line for line in losses)
