@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import json
+import math
 import sys
 import tomllib
 import types
@@ -145,9 +146,6 @@ def test_a_long_text_is_read_in_full():
 @pytest.mark.parametrize(
     ("visuals", "options", "words"),
     [
-        ([Image.new("RGB", (8, 8))] * 2, {}, r"scenes\[7\] shows Image, Image"),
-        (["film.mp4"], {}, "shows str"),
-        ([], {}, "shows nothing"),
         ([Image.new("RGB", (8, 8))], {"temperature": 0.7}, "greedily"),
         ([Image.new("RGB", (8, 8))], {"num_beams": 3}, "greedily"),
     ],
@@ -157,6 +155,43 @@ def test_what_cannot_be_asked_is_refused_by_name(visuals, options, words):
         TaskItem("scenes[7]", visuals, "What?", options).check()
     fine = {"do_sample": False, "temperature": 1.0, "num_beams": 1}
     TaskItem("x", [Image.new("RGB", (8, 8))], "What?", fine).check()
+
+
+def test_questions_without_an_image_or_with_a_video_do_not_end_a_run(session):
+    picture = draw_scene(0).image
+    options = {"max_new_tokens": 3}
+    asked = [
+        TaskItem("a", [picture], "What colour is the star?", options),
+        TaskItem("b", [], "What colour is grass?", options),
+        TaskItem("c", ["film.mp4"], "What happens?", options),
+        TaskItem("d", [picture, picture], "Which one?", options),
+        TaskItem("e", [], "What colour is the sky, and what shape is a ring?", options),
+    ]
+    asker = Asker(session, "vif", session.defaults, batch_size=2)
+    counted = []
+    found = asker.answers(asked, counted.append)
+    assert sum(counted) == 5
+    assert asker.counts == {"image": 1, "text": 2, "other": 2}
+    assert found[2] == found[3] == ""
+    assert all(found[i] for i in (0, 1, 4))
+    # A text alone is answered the same alone and in a batch, and whatever the method.
+    plain = Asker(session, "plain", session.defaults)
+    assert [found[1], found[4]] == plain.answers([asked[1], asked[4]], ignore)
+
+
+def test_likelihoods_of_texts_alone_sum_to_one_step(session):
+    asker = Asker(session, "plain", session.defaults)
+    tokenizer = session.backbone.processor.tokenizer
+    words = [tokenizer.decode([i]) for i in range(len(tokenizer))]
+    targets = [
+        word
+        for word in words
+        if len(tokenizer(word, add_special_tokens=False)["input_ids"]) == 1 and word.strip()
+    ]
+    asked = [TaskItem("x", [], "What is red?", {}, target=word) for word in targets[:40]]
+    found = asker.likelihoods([*asked, TaskItem("y", ["film"], "?", {}, target="a")], ignore)
+    assert sum(math.exp(value) for value, _ in found) <= 1 + 1e-5
+    assert found[-1] == (float("-inf"), False)
 
 
 # The class that lmms-eval loads
@@ -248,12 +283,6 @@ def test_requests_of_a_task_are_answered(model_class, folder):
 def test_a_wrong_argument_is_one_sentence(model_class, folder, arguments, words):
     with pytest.raises(InputError, match=words):
         model_class(pretrained=str(folder / "model"), **{"method": "plain", **arguments})
-
-
-def test_several_processes_are_refused(model_class, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(NotImplementedError, match="one process"):
-        model_class(pretrained="anything")
 
 
 # A real run

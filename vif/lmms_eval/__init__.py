@@ -15,8 +15,9 @@ and then, one line per method to compare::
 ``--model_args`` takes ``pretrained``, ``method``, ``adapter``, ``dtype``, ``quantization``, the
 settings ``alpha``, ``learning=3-4``, ``injection=5-7``, ``stride``, ``samples``, ``seed`` and
 ``phase``, and every method's own as ``method.option=value``. Tasks that generate and tasks that
-compare likelihoods run, with one image per question, greedily, in one process; anything else is
-refused in a sentence.
+compare likelihoods run, greedily, on one process or with ``accelerate launch`` on several. A
+question without an image is answered by the language model alone, one with a video or several
+images is skipped; how many there were is said at the end. ``vif benchmarks`` runs many tasks.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -14,6 +15,9 @@ from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
 from vif.lmms_eval.brief import Brief
 from vif.methods import Method
 from vif.methods.forced import Forced
+from vif.methods.prompts import without_image
+from vif.model.attention import Tap
+from vif.model.generation import generate
 from vif.question import Question
 from vif.session import Session
 from vif.settings import MOST_NEW_TOKENS, Settings
@@ -24,6 +28,9 @@ MAX_NEW_TOKENS = 1024
 IMAGE_PLACEHOLDER = "<image>"
 # Kinds of questions that wait for others to share a batch with; their images are held meanwhile.
 MAX_GROUPS = 32
+# What a question shows; only one image can be looked at as a method does.
+IMAGE, TEXT, OTHER = "image", "text", "other"
+_BLANK = Image.new("RGB", (64, 64))
 Result = TypeVar("Result")
 
 
@@ -33,7 +40,7 @@ class TaskItem:
 
     Attributes:
         name: Which, for messages.
-        visuals: What the task shows; exactly one image can be asked about.
+        visuals: What the task shows; see `kind`.
         text: What it asks.
         options: Its generation settings: ``max_new_tokens``, ``until``, ``temperature``, ...
         target: The continuation whose likelihood is wanted; empty for an answer.
@@ -45,14 +52,16 @@ class TaskItem:
     options: Mapping[str, Any] = field(default_factory=dict)
     target: str = ""
 
+    @property
+    def kind(self) -> str:
+        """`IMAGE` for one image, `TEXT` for none, `OTHER` for several, a video or a sound."""
+        if not self.visuals:
+            return TEXT
+        is_image = len(self.visuals) == 1 and isinstance(self.visuals[0], Image.Image)
+        return IMAGE if is_image else OTHER
+
     def check(self) -> None:
         """Raises `InputError` unless this can be answered as the task means it."""
-        if len(self.visuals) != 1 or not isinstance(self.visuals[0], Image.Image):
-            kinds = ", ".join(type(visual).__name__ for visual in self.visuals) or "nothing"
-            raise InputError(
-                f"{self.name} shows {kinds}, but VIF Lens asks about exactly one image at a time: "
-                "choose a task with one image per question."
-            )
         sampled = self.options.get("do_sample", True) and self.options.get("temperature", 0)
         if sampled or self.options.get("num_beams", 1) not in (1, None):
             raise InputError(
@@ -92,9 +101,15 @@ class Asker:
         self.settings, self.batch_size = settings, batch_size
         session.check([self.method], settings)
         self._num_tokens: dict[tuple[int, int], int] = {}
+        # How many questions of each kind were met.
+        self.counts: Counter[str] = Counter()
 
     def answers(self, questions: Iterable[TaskItem], done: Callable[[int], None]) -> list[str]:
         """Answers, cut where the task says.
+
+        A question without any image is answered by the language model alone, whatever the method,
+        which has nothing to steer; one with several images or a video is skipped, its answer empty.
+        `counts` says how many there were.
 
         Args:
             questions: The questions; few of them are held at a time.
@@ -103,7 +118,7 @@ class Asker:
         Raises:
             InputError: If one cannot be asked; the message says which and why.
         """
-        return self._each(questions, self._answer, done)
+        return self._each(questions, self._answer, done, "")
 
     def likelihoods(
         self, questions: Iterable[TaskItem], done: Callable[[int], None]
@@ -118,18 +133,25 @@ class Asker:
             questions: The questions, each with a target.
             done: As in `answers`.
         """
-        return self._each(questions, self._score, done)
+        return self._each(questions, self._score, done, (float("-inf"), False))
 
     def _answer(self, part: Sequence[TaskItem]) -> list[str]:
-        traces = self._ask(part, Brief(self.method), part[0].max_new_tokens)
-        return [
-            cut_at(trace.answer, asked.until) for trace, asked in zip(traces, part, strict=True)
-        ]
+        length = part[0].max_new_tokens
+        if part[0].kind == TEXT:
+            answers = self._read(part, Tap(), length)
+        else:
+            answers = [trace.answer for trace in self._ask(part, Brief(self.method), length)]
+        return [cut_at(answer, asked.until) for answer, asked in zip(answers, part, strict=True)]
 
     def _score(self, part: Sequence[TaskItem]) -> list[tuple[float, bool]]:
         targets = [self._tokens(asked) for asked in part]
         said = Forced(Brief(self.method), targets)
-        self._ask(part, said, max(map(len, targets)))
+        if part[0].kind == TEXT:
+            tap = Tap()
+            tap.guide = said.forcing(tap.guide)
+            self._read(part, tap, max(map(len, targets)))
+        else:
+            self._ask(part, said, max(map(len, targets)))
         return said.outcomes()
 
     def _ask(self, part: Sequence[TaskItem], method: Method, max_new_tokens: int) -> list[Trace]:
@@ -140,16 +162,36 @@ class Asker:
         settings = replace(self.settings, max_new_tokens=max_new_tokens)
         return self.session.ask_batch(items, [method], settings)[method.name]
 
+    def _read(self, part: Sequence[TaskItem], tap: Tap, max_new_tokens: int) -> list[str]:
+        """Answers of the language model alone: a prompt whose image is taken out again."""
+        backbone = self.session.backbone
+        prompts = []
+        for asked in part:
+            context, question = split_text(asked.text)
+            prompts.append(without_image(backbone.encode(_BLANK, question, context)))
+        found = generate(backbone.model, backbone.collate(prompts), tap, max_new_tokens)
+        decode = backbone.processor.tokenizer.decode
+        return [
+            decode([int(step[i]) for step in found.tokens[:length]], skip_special_tokens=True)
+            for i, length in enumerate(found.finished_at.tolist())
+        ]
+
     def _each(
         self,
         questions: Iterable[TaskItem],
         ask: Callable[[Sequence[TaskItem]], list[Result]],
         done: Callable[[int], None],
+        nothing: Result,
     ) -> list[Result]:
-        """Results in the order of the questions, asked in batches."""
+        """Results in the order of the questions, in batches; `nothing` for what is skipped."""
         found: dict[int, Result] = {}
         for batch in self._batches(questions):
             part = list(batch.values())
+            self.counts[part[0].kind] += len(part)
+            if part[0].kind == OTHER:
+                found |= dict.fromkeys(batch, nothing)
+                done(len(part))
+                continue
             try:
                 results = ask(part)
             except InputError:
@@ -170,10 +212,10 @@ class Asker:
 
     def _batches(self, questions: Iterable[TaskItem]) -> Iterator[dict[int, TaskItem]]:
         """Questions by number, with as many image tokens and the same longest answer."""
-        waiting: dict[tuple[int, int], dict[int, TaskItem]] = {}
+        waiting: dict[tuple[str, int, int], dict[int, TaskItem]] = {}
         for i, asked in enumerate(questions):
             asked.check()
-            key = (asked.max_new_tokens, self._count(asked.image))
+            key = (asked.kind, asked.max_new_tokens, self._count(asked))
             waiting.setdefault(key, {})[i] = asked
             if len(waiting[key]) == self.batch_size:
                 yield waiting.pop(key)
@@ -181,10 +223,11 @@ class Asker:
                 yield waiting.pop(max(waiting, key=lambda group: len(waiting[group])))
         yield from waiting.values()
 
-    def _count(self, image: Image.Image) -> int:
+    def _count(self, asked: TaskItem) -> int:
         """Number of an image's tokens, which depends on nothing but its size."""
-        if self.batch_size == 1:
+        if self.batch_size == 1 or asked.kind != IMAGE:
             return 0
+        image = asked.image
         if image.size not in self._num_tokens:
             prompt = self.session.backbone.encode(image, "What is this?")
             self._num_tokens[image.size] = len(prompt.image)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -11,12 +11,14 @@ from lmms_eval.api.model import lmms
 from tqdm import tqdm
 
 from vif.errors import InputError
-from vif.lmms_eval.asking import Asker, TaskItem
+from vif.lmms_eval.asking import OTHER, TEXT, Asker, TaskItem
+from vif.measure.processes import Processes
 from vif.session import load
 from vif.settings import Range, Settings
 
 RANGES, NUMBERS = ("learning", "injection"), ("alpha", "stride", "samples", "seed", "phase")
 WHOLE = ("stride", "samples", "seed")
+_log = logging.getLogger(__name__)
 
 
 class VIFLens(lmms):
@@ -51,28 +53,39 @@ class VIFLens(lmms):
 
         Raises:
             InputError: If anything given cannot be used.
-            NotImplementedError: If there are several processes.
         """
         super().__init__()
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise NotImplementedError(
-                "VIF Lens evaluates in one process: start it without a launcher."
-            )
         if not str(batch_size).isdecimal() or int(batch_size) < 1:
             raise InputError(f"--batch_size is {batch_size!r}, expected a number from 1.")
+        # lmms-eval shares out the questions by itself; here each process gets its device.
+        processes = Processes.find()
+        self._rank, self._world_size = processes.index, processes.number
+        device = device if processes.device is None else processes.device
         self.session = load(pretrained, adapter, device, dtype, quantization)
+        self._device = self.session.backbone.device
         chosen = chosen_settings(settings, self.session.defaults)
         self.asker = Asker(self.session, method, chosen, int(batch_size))
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Answers, cut at the task's ``until``."""
         with tqdm(total=len(requests), desc="Model responding") as bar:
-            return self.asker.answers(map(self._generation, requests), bar.update)
+            found = self.asker.answers(map(self._generation, requests), bar.update)
+        self._say_counts()
+        return found
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Log-probability of every continuation, and whether it is the greedy answer."""
         with tqdm(total=len(requests), desc="Model responding") as bar:
-            return self.asker.likelihoods(map(self._continuation, requests), bar.update)
+            found = self.asker.likelihoods(map(self._continuation, requests), bar.update)
+        self._say_counts()
+        return found
+
+    def _say_counts(self) -> None:
+        """What was not looked at, as the results do not show it."""
+        if text := self.asker.counts.pop(TEXT, 0):
+            _log.warning("%d questions show no image: answered without a method.", text)
+        if other := self.asker.counts.pop(OTHER, 0):
+            _log.warning("%d questions show a video or several images: skipped.", other)
 
     def _generation(self, request: Any) -> TaskItem:
         text, options, doc_to_visual, doc_id, task, split = request.args

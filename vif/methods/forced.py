@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from typing_extensions import override
@@ -30,7 +30,13 @@ class Forced(Method):
     def tap(self, request: Request) -> Recorder:
         """The method's own tap, its choice of tokens overruled."""
         tap = self.inner.tap(request)
-        guide = tap.guide
+        tap.guide = self.forcing(tap.guide)
+        return tap
+
+    def forcing(
+        self, guide: Callable[[torch.Tensor], torch.Tensor]
+    ) -> Callable[[torch.Tensor], torch.Tensor]:
+        """A tap's guide with its choice overruled; it keeps what would have been chosen."""
 
         def force(logits: torch.Tensor) -> torch.Tensor:
             scores = guide(logits).log_softmax(-1)
@@ -41,8 +47,7 @@ class Forced(Method):
                 forced[i, target[min(step, len(target) - 1)]] = 0
             return forced
 
-        tap.guide = force
-        return tap
+        return force
 
     def outcomes(self) -> list[tuple[float, bool]]:
         """Per prompt the log-probability of its target, and whether it was the likeliest."""
