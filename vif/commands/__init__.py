@@ -10,6 +10,7 @@ from vif.commands import (
     ask,
     attenuation,
     bench,
+    benchmarks,
     check,
     convert,
     forms,
@@ -20,4 +21,6 @@ from vif.commands import (
     sweep,
 )
 
-COMMANDS = (ask, attenuation, bench, sweep, probe, speed, scenes, convert, forms, check, push)
+COMMANDS = (
+    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, push,
+)  # fmt: skip

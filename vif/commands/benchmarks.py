@@ -1,0 +1,178 @@
+"""The benchmarks of the results pages of VIF and AIF, through lmms-eval, beside their figures."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vif import bundled, methods
+from vif.commands.common import add_methods_flag, add_model_flags, load_session, parse_options
+from vif.errors import InputError
+from vif.lmms_eval.rows import ROWS, Row
+from vif.lmms_eval.table import read_results, table
+from vif.question import Question
+from vif.scenes import draw_scene
+from vif.session import Session
+
+_TRIES = 3
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Flags of ``benchmarks``."""
+    parser = commands.add_parser(
+        "benchmarks", help="the published benchmarks, through lmms-eval, any method"
+    )
+    names = [row.name for row in ROWS]
+    parser.add_argument(
+        "--tasks", nargs="+", choices=[*names, "vif", "aif", "all"], default=["vif"],
+        metavar="TASK", help=f"vif and aif are the rows of their tables: {', '.join(names)}",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder for results")
+    parser.add_argument("--limit", type=int, help="questions per task, for a try")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--num-processes", type=int, default=1, help="by accelerate, one per GPU")
+    parser.add_argument(
+        "--python", default=sys.executable, help="the Python in whose environment lmms-eval is"
+    )
+    parser.add_argument("--include-path", type=Path, help="folder of further tasks, for lmms-eval")
+    parser.add_argument(
+        "--set", dest="options", action="append", default=[], metavar="METHOD.OPTION=VALUE",
+        help="a setting of one method; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list tasks, sizes and estimated time; run nothing"
+    )
+    parser.add_argument(
+        "--seconds", type=float, help="per question, for the estimate; measured on three if absent"
+    )
+    add_methods_flag(parser, ["plain", "vif"])
+    add_model_flags(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Lists or runs, then prints the table of all that lies in the folder."""
+    rows = chosen_rows(args.tasks)
+    for name in args.methods:
+        methods.find(name)
+    if args.dry_run:
+        print(_plan(args, rows))
+        return
+    _check_lmms_eval(args.python)
+    for name in args.methods:
+        command = command_of(args, rows, name)
+        print(" ".join(command), file=sys.stderr, flush=True)
+        done = subprocess.run(command, check=False, env=_environment())
+        if done.returncode:
+            raise InputError(
+                f"lmms-eval ended with status {done.returncode} for the method {name!r}; what it "
+                "wrote stands above, and finished methods are kept."
+            )
+    measured = {name: read_results(args.out / name) for name in args.methods}
+    print(table(rows, measured))
+
+
+def chosen_rows(tasks: Sequence[str]) -> list[Row]:
+    """Rows by name or by table, in the order of the tables."""
+    return [row for row in ROWS if {row.name, row.group, "all"} & set(tasks)]
+
+
+def command_of(args: argparse.Namespace, rows: Sequence[Row], method: str) -> list[str]:
+    """How lmms-eval is called for one method."""
+    model = args.model_path or str(bundled.path(bundled.MODEL))
+    adapter = args.adapter
+    if adapter is None and bundled.is_model(model):
+        adapter = str(bundled.path(bundled.ADAPTER))
+    given = {"pretrained": model, "method": method, "adapter": adapter, "dtype": args.dtype}
+    given |= {"device": args.device, "seed": args.seed}
+    for name, options in parse_options(args.options).items():
+        if name == method:
+            given |= {f"{name}.{option}": value for option, value in options.items()}
+    arguments = ",".join(f"{key}={value}" for key, value in given.items() if value is not None)
+    launcher = [args.python, "-m"]
+    if args.num_processes > 1:
+        launcher += ["accelerate.commands.launch", "--num_processes", str(args.num_processes)]
+        launcher += ["--multi_gpu", "-m"]
+    command = [
+        *launcher, "lmms_eval", "--model", "vif_lens", "--model_args", arguments,
+        "--tasks", ",".join(row.task for row in rows), "--batch_size", str(args.batch_size),
+        "--gen_kwargs", "temperature=0,num_beams=1",
+        "--output_path", str(args.out / method), "--log_samples",
+    ]  # fmt: skip
+    if args.limit:
+        command += ["--limit", str(args.limit)]
+    if args.include_path:
+        command += ["--include_path", str(args.include_path)]
+    return command
+
+
+def _environment() -> dict[str, str]:
+    """Lets a checkout that is not installed be found."""
+    root = str(Path(__file__).resolve().parents[2])
+    known = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": root if known is None else f"{root}{os.pathsep}{known}"}
+
+
+def _check_lmms_eval(python: str) -> None:
+    """Raises `InputError` unless lmms-eval and this package are in an environment."""
+    code = (
+        "from importlib.metadata import entry_points as e; import lmms_eval; "
+        "import sys; sys.exit(0 if e(group='lmms_eval.models', name='vif_lens') else 3)"
+    )
+    try:
+        status = subprocess.run([python, "-c", code], capture_output=True, check=False).returncode
+    except OSError as error:
+        raise InputError(f"--python {python!r} cannot be run ({error.strerror}).") from None
+    if status:
+        raise InputError(
+            f"lmms-eval does not find VIF Lens in the environment of {python}: run there "
+            "pip install -e . 'lmms-eval>=0.7.3,<0.8', or name another with --python."
+        )
+
+
+def _plan(args: argparse.Namespace, rows: Sequence[Row]) -> str:
+    """Tasks, sizes and time, plain and with every method."""
+    seconds = dict.fromkeys(args.methods, args.seconds)
+    if args.seconds is None:
+        seconds = _measured(load_session(args), args.methods)
+    lines = [f"{'task':<26}{'questions':>10}" + "".join(f"{name:>12}" for name in args.methods)]
+    total = dict.fromkeys(args.methods, 0.0)
+    for row in rows:
+        number = min(row.questions, args.limit or row.questions)
+        times = {name: number * seconds[name] / args.num_processes for name in args.methods}
+        total = {name: total[name] + times[name] for name in args.methods}
+        shown = "".join(f"{_hours(times[name]):>12}" for name in args.methods)
+        lines.append(f"{row.task:<26}{number:>10,}{shown}")
+    lines.append(f"{'all':<36}" + "".join(f"{_hours(total[name]):>12}" for name in args.methods))
+    each = ", ".join(f"{name} {seconds[name]:.2f} s" for name in args.methods)
+    how = "as given" if args.seconds else f"measured on {_TRIES} generated pictures, one by one"
+    return "\n".join([*lines, f"per question ({how}): {each}"])
+
+
+def _measured(session: Session, names: Sequence[str]) -> dict[str, float]:
+    """Seconds per question and method, image and all, after a first one that warms up."""
+    settings = replace(session.defaults, max_new_tokens=8)
+    scene = draw_scene(0)
+    found = {}
+    for name in names:
+        boxes = [(0.0, 0.0, 0.5, 0.5)]
+        image = scene.image.resize((640, 480))
+        asked = Question(image, "What is in this picture?", boxes=boxes, look=boxes)
+        session.ask_batch([asked], [name], settings)
+        started = time.perf_counter()
+        for _ in range(_TRIES):
+            session.ask_batch([asked], [name], settings)
+        found[name] = (time.perf_counter() - started) / _TRIES
+    return found
+
+
+def _hours(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
