@@ -31,6 +31,7 @@ class FakeConfig:
     injection: tuple[int, int] = (5, 7)
     stride: int = 1
     alpha: float = 0.5
+    trained_on: str = ""
     num_components: int = COMPONENTS
 
 

@@ -49,9 +49,9 @@ class Size:
     """
 
     pretraining: tuple[str, ...] = ()
-    scenes: tuple[str, ...] = ("--scenes", "3000")
-    map_steps: int = 1600
-    joint_steps: int = 250
+    scenes: tuple[str, ...] = ("--scenes", "8000")
+    map_steps: int = 1900
+    joint_steps: int = 200
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
     curves: int = 500

@@ -104,7 +104,10 @@ def header(session: Session) -> str:
         if is_bundled
         else ""
     )
-    adapter = "with a VIF adapter" if session.adapter is not None else "with training-free VIF"
+    adapter = "with training-free VIF"
+    if session.adapter is not None:
+        trained = session.adapter.config.trained_on
+        adapter = "with a VIF adapter" + (f" trained on {text(trained)}" if trained else "")
     return (
         '<div class="vl-header"><div><h1>VIF <span>Lens</span></h1><p>One vision-language model, '
         "asked twice: as it is, and with its attention steered back to the image.</p></div>"
