@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import tempfile
@@ -12,21 +13,30 @@ from pathlib import Path
 # Read by Gradio and by the model library when they are imported: nothing leaves this machine
 # unless a model is asked for by a name that is not on it.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+# On a Space with ZeroGPU, before PyTorch, which it patches.
+with contextlib.suppress(ImportError):
+    import spaces  # noqa: F401
 
 import vif
 from vif.ui import build_demo, launch_options
 from vif.ui.guard import Turns
 from vif.ui.guard.origin import is_loopback
 from vif.ui.guard.turns import REQUEST_SECONDS
+from vif.ui.zero import is_gpu_space, on_gpu
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT_MODEL = ASSETS / "demo-vlm"
 DEFAULT_ADAPTER = ASSETS / "demo-vif"
+# On a Space with a GPU; it has no adapter and is steered by training-free VIF.
+GPU_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 MAX_UPLOAD = "30mb"
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Returns the command line as a namespace; ``HOST`` and ``PORT`` are read from the environment.
+    """Returns the command line as a namespace.
+
+    What is not given comes from the environment: ``HOST``, ``PORT``, ``VIF_MODEL``, ``VIF_ADAPTER``
+    and ``VIF_MODELS``, so that a copied Space shows another model with its code as it is.
 
     Args:
         argv: Arguments without the program's name; the process's own by default.
@@ -36,13 +46,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="VIF Lens: one model, asked twice.")
     parser.add_argument(
         "--model-path",
-        default=str(DEFAULT_MODEL),
-        help="folder or hub name of a vision-language model (default: the bundled one)",
+        default=os.environ.get("VIF_MODEL") or (GPU_MODEL if is_gpu_space() else DEFAULT_MODEL),
+        help="folder or hub name of a vision-language model (default: the bundled one, on a Space "
+        f"with a GPU {GPU_MODEL})",
     )
     parser.add_argument(
         "--adapter",
-        default=None,
+        default=os.environ.get("VIF_ADAPTER") or None,
         help="folder of a VIF adapter for that model (default: the bundled one's, if it is used)",
+    )
+    parser.add_argument(
+        "--models",
+        type=read_models,
+        default=os.environ.get("VIF_MODELS", ""),
+        help="models that every visitor may load, with commas between them; with an adapter: "
+        "model=adapter",
     )
     parser.add_argument("--host", default=os.environ.get("HOST", default_host))
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "7860")))
@@ -63,9 +81,21 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     if arguments.model_box is None:
         # Strangers must not fill the disk, nor learn what is on it.
         arguments.model_box = is_loopback(arguments.host) and not os.environ.get("SPACE_ID")
-    if arguments.adapter is None and arguments.model_path == str(DEFAULT_MODEL):
+    if arguments.adapter is None and str(arguments.model_path) == str(DEFAULT_MODEL):
         arguments.adapter = str(DEFAULT_ADAPTER) if DEFAULT_ADAPTER.is_dir() else None
     return arguments
+
+
+def read_models(text: str) -> list[tuple[str, str]]:
+    """Returns what ``model, model=adapter`` names, as pairs; no adapter is empty."""
+    pairs = (entry.partition("=") for entry in text.split(","))
+    return [(name.strip(), adapter.strip()) for name, _, adapter in pairs if name.strip()]
+
+
+def load_session(arguments: argparse.Namespace) -> vif.Session:
+    """Returns the page's model; on ZeroGPU it answers where the GPU is."""
+    session = vif.load(arguments.model_path, adapter=arguments.adapter)
+    return on_gpu(session, arguments.request_seconds)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
     arguments = parse_arguments(argv)
     try:
-        session = vif.load(arguments.model_path, adapter=arguments.adapter)
+        session = load_session(arguments)
     except vif.InputError as error:
         raise SystemExit(f"VIF Lens cannot start. {error}") from error
     # Uploads of this process alone: other Gradio apps share one folder, and each could be asked for
@@ -84,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             session,
             assets=ASSETS,
             model_box=arguments.model_box,
+            models=arguments.models,
             turns=Turns(arguments.request_seconds),
         )
         demo.launch(

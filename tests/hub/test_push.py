@@ -106,6 +106,17 @@ def test_a_space_gets_what_it_needs_to_start_and_nothing_else(hub, tmp_path):
     assert files["assets/demo-vlm/x.bin"] == b"\0\1"
 
 
+@pytest.mark.parametrize("hardware", [push.CPU, push.ZERO])
+def test_torch_comes_without_cuda_where_there_is_no_gpu(tmp_path, hardware):
+    for name in ("requirements.txt", "README.md"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    push.fit_to(hardware, tmp_path)
+    lines = (tmp_path / "requirements.txt").read_text().splitlines()
+    assert lines[0].endswith("whl/cpu") == (hardware == push.CPU)
+    head, _ = front_matter({"README.md": (tmp_path / "README.md").read_bytes()})
+    assert head["suggested_hardware"] == hardware
+
+
 def test_a_space_is_pushed_from_a_checkout(hub, tmp_path, capsys):
     assert main(["push", "space", "me/lens", "--folder", str(tmp_path)]) == 2
     assert "holds no app.py" in capsys.readouterr().err

@@ -20,8 +20,12 @@ from vif.scenes.export import export_scenes
 from vif.scenes.world import IMAGE_SIZE
 
 # Of the checkout: what a Space needs to start, and its card.
-_SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt", "vif/**", "assets/**")
+_SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt", "vif/**/*", "assets/**/*")
 _LEFT_OUT = ("**/__pycache__/**", "**/*.pyc", "assets/results/logs/**")
+CPU, ZERO = "cpu-basic", "zero-a10g"
+# PyPI's torch brings gigabytes of CUDA libraries; of two builds pip takes the one marked "+cpu".
+_CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu\n"
+_SUGGESTED = "suggested_hardware: "
 
 
 def add(commands: Any) -> None:
@@ -31,6 +35,9 @@ def add(commands: Any) -> None:
     parser.add_argument("name", help="name of the repository: user/name")
     parser.add_argument("--private", action="store_true", help="hide a new repository from others")
     parser.add_argument("--folder", type=Path, help="of the Space or adapter; the bundled one")
+    parser.add_argument(
+        "--hardware", choices=(CPU, ZERO), default=CPU, help="what the Space is to run on"
+    )
     parser.add_argument("--base-model", help="Hub name of the model that an adapter is for")
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the scenes")
     parser.add_argument("--n", type=int, default=1000, help="number of scenes")
@@ -45,16 +52,34 @@ def run(args: argparse.Namespace) -> None:
         print(_PUSH[args.kind](args, Path(work)))
 
 
-def _space(args: argparse.Namespace, _: Path) -> str:
+def _space(args: argparse.Namespace, work: Path) -> str:
     folder = args.folder or Path(bundled.path(bundled.MODEL)).parents[1]
     if not (folder / "app.py").is_file():
         raise InputError(
             f"{folder} holds no app.py: push a Space from a checkout of VIF Lens, or name its "
             "folder with --folder."
         )
-    return upload(
-        folder, args.name, "space", private=args.private, allow=_SPACE_FILES, ignore=_LEFT_OUT
-    )
+    for pattern in _SPACE_FILES:
+        for path in filter(Path.is_file, folder.glob(pattern)):
+            copy = work / path.relative_to(folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    fit_to(args.hardware, work)
+    return upload(work, args.name, "space", private=args.private, ignore=_LEFT_OUT)
+
+
+def fit_to(hardware: str, folder: Path) -> None:
+    """Changes a Space's files for what it runs on: where torch comes from, and its card.
+
+    Args:
+        hardware: ``"cpu-basic"`` or ``"zero-a10g"``.
+        folder: With ``requirements.txt`` and ``README.md``.
+    """
+    requirements, readme = folder / "requirements.txt", folder / "README.md"
+    if hardware == CPU:
+        requirements.write_text(_CPU_INDEX + requirements.read_text(encoding="utf-8"))
+    told = readme.read_text(encoding="utf-8")
+    readme.write_text(told.replace(_SUGGESTED + CPU, _SUGGESTED + hardware, 1), encoding="utf-8")
 
 
 def _model(args: argparse.Namespace, work: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -29,6 +30,7 @@ def build_demo(
     assets: Path | str = "assets",
     model_box: bool = False,
     turns: Turns | None = None,
+    models: Sequence[tuple[str, str]] = (),
 ) -> gr.Blocks:
     """Builds the page around a loaded model; nothing runs before a person asks.
 
@@ -39,6 +41,7 @@ def build_demo(
         model_box: Let visitors load other models, which fills this machine's disk and memory, and
             open folders of this machine.
         turns: Shares the model out among visitors.
+        models: Models, with their adapters, that visitors may load where `model_box` is off.
     """
     turns = turns or Turns()
     turns.share(session)
@@ -54,12 +57,16 @@ def build_demo(
         with gr.Row(elem_classes="vl-page"):
             with gr.Column(scale=0, min_width=340, elem_classes="vl-left"):
                 controls: Controls = build_controls(session, examples)
-                box = build_model_box() if model_box else None
+                box = build_model_box() if model_box or models else None
             with gr.Column(scale=1, min_width=320, elem_classes="vl-right"):
                 results = build_results(session)
                 scrubber = build_scrubber(traces, model_box)
         wiring = Wiring(session, controls, results, examples, STATE_SECONDS)
-        wiring.shelf = Shelf(session, load=lambda *name, **more: turns.share(load(*name, **more)))
+        wiring.shelf = Shelf(
+            session,
+            load=lambda *name, **more: turns.share(load(*name, **more)),
+            allowed=None if model_box else models,
+        )
         wiring.connect_form()
         wiring.connect_look()
         wiring.connect_run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,13 @@ class Shelf:
 
     A tab holds a key. One model is loaded at a time, and it replaces the one that was not used
     for longest only when it has arrived.
+
+    Args:
+        own: The page's own session.
+        most: How many others are kept.
+        load: Loads a model by its name and adapter.
+        size: Bytes that a model's download takes.
+        allowed: The only models, with their adapters, that may be loaded; None allows all.
     """
 
     def __init__(
@@ -31,8 +38,10 @@ class Shelf:
         most: int = MOST_MODELS,
         load: Callable[..., Session] = load,
         size: Callable[[str], int] = download_size,
+        allowed: Sequence[Key] | None = None,
     ) -> None:
         self.own = own
+        self._allowed = allowed
         self._most, self._load, self._size = most, load, size
         self._loaded: OrderedDict[Key, Session] = OrderedDict()
         self._lock = threading.Lock()
@@ -60,7 +69,7 @@ class Shelf:
         Raises:
             InputError: If there is no such model, or it cannot be reached.
         """
-        name = _cleaned(name)
+        name = self._admitted(name, "")[0]
         if Path(name).is_dir():
             return f"{name} is a folder on this machine: nothing is downloaded."
         size = self._size(name)
@@ -74,8 +83,23 @@ class Shelf:
         Raises:
             InputError: If there is no name.
         """
-        key = (_cleaned(name), (adapter or "").strip())
+        key = self._admitted(name, adapter)
         return self._loader.submit(self._put, key)
+
+    def _admitted(self, name: str, adapter: str) -> Key:
+        """The key of a model that may be loaded here; the adapter that belongs to it by default.
+
+        Raises:
+            InputError: If it may not, or there is no name.
+        """
+        if self._allowed is None:
+            return _cleaned(name), (adapter or "").strip()
+        name, adapter = (name or "").strip(), (adapter or "").strip()
+        for key in self._allowed:
+            if key[0] == name and adapter in ("", key[1]):
+                return key
+        listed = ", ".join(known for known, _ in self._allowed)
+        raise InputError(f"{name[:80]!r} is not among the models of this page: choose {listed}.")
 
     def _put(self, key: Key) -> Key:
         with self._lock:
