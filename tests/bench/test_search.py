@@ -23,7 +23,7 @@ class Rigged:
 
     def ask_batch(self, items, methods, settings, cancel=None):
         self.batches.append(len(items))
-        self.contexts += [context for _, _, context, _ in items]
+        self.contexts += [question.context for question in items]
         found = self.inner.ask_batch(items, methods, replace(settings, max_new_tokens=1), cancel)
         truths = list(islice(relational(0), self.asked + len(items)))[self.asked :]
         for i, item in enumerate(truths):
