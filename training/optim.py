@@ -41,7 +41,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     @override
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """One step of both."""
+        """Takes one step with each optimiser."""
         loss = None if closure is None else closure()
         for part in self.parts:
             part.step()
@@ -49,18 +49,18 @@ class MuonWithAdamW(torch.optim.Optimizer):
 
     @override
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets all gradients."""
+        """Clears the gradients of all parameters."""
         for part in self.parts:
             part.zero_grad(set_to_none)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """State of both."""
+        """The states of both optimisers, for a checkpoint."""
         return {"parts": [part.state_dict() for part in self.parts]}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores `state_dict`."""
+        """Restores what `state_dict` gave."""
         for part, state in zip(self.parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share()

@@ -98,7 +98,7 @@ class Optimisers:
         return [item.state_dict() for item in (*self.parts, *self.schedules)]
 
     def load_state_dict(self, states: list[dict]) -> None:
-        """Restores `state_dict`."""
+        """Restores what `state_dict` gave."""
         for item, state in zip((*self.parts, *self.schedules), states, strict=True):
             item.load_state_dict(state)
 

@@ -44,7 +44,7 @@ class Recorder(Tap):
 
     @override
     def begin(self, start: int, length: int) -> None:
-        """A step begins."""
+        """Opens the record of a generation step."""
         self._settle()
         self._seen.append([None] * self.batch.num_layers)
         self._shares.append([None] * self.batch.num_layers)

@@ -169,7 +169,7 @@ def test_the_grid_keeps_padding_and_leaves_out_newlines_and_tiles():
     np.testing.assert_array_equal(metrics.base_grid(tiled), np.arange(NUMBER).reshape(SIDE, SIDE))
 
 
-# How rightly
+# On target
 
 
 def test_coverage_is_a_share_of_every_cell():

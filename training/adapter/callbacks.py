@@ -48,7 +48,7 @@ class LogFile(TrainerCallback):
         logs: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
-        """Appends a line."""
+        """Appends the logged values to ``log.jsonl``."""
         if state.is_world_process_zero and logs is not None:
             write_line(args, {"step": state.global_step, **logs})
 
@@ -99,7 +99,7 @@ class Tracer(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Traces now and then."""
+        """Records the fixed questions every ``trace_steps`` steps."""
         if state.global_step % self.steps == 0:
             self._write(state)
 

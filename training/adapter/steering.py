@@ -39,7 +39,7 @@ class Reader(Tap):
 
     @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
-        """Keeps it."""
+        """Keeps the states of a learning layer; ends the pass behind the last one if asked to."""
         if layer in self.layers:
             self.states[layer] = states
         if self.stop and layer == max(self.layers):

@@ -68,7 +68,7 @@ class VIFTrainer(Trainer):
 
     @property
     def unwrapped(self) -> VIFModel:
-        """The model itself."""
+        """The model without the wrappers of distributed training."""
         return self.accelerator.unwrap_model(self.model)
 
     @override
@@ -237,7 +237,7 @@ class ByLength(Sampler):
         self.batch_size, self.lengths, self.seed, self.epoch = batch_size, lengths, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Which epoch comes next."""
+        """Sets the epoch, which seeds the order of the items."""
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -135,7 +135,7 @@ class Skipped:
     first: str = ""
 
     def add(self, name: str, reason: str) -> None:
-        """One more."""
+        """Counts a record that is skipped and writes down why."""
         self.count += 1
         self.first = self.first or f"{name}: {reason}"
         if self.path is not None and not self.quiet:

@@ -132,7 +132,7 @@ class Chain:
         ]
 
     def _attenuation(self, model: str, adapter: str) -> tuple[str, ...]:
-        """How much and how rightly every layer looks, the README's first figure."""
+        """How much, and how well on target, every layer looks: the figure of docs/results.md."""
         shown = ("--methods", "plain", "vif", "--text", "0", "256", "--batch-size", "20")
         where = ("--out", str(self.results / "attenuation"), "--restart")
         return (

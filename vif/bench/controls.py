@@ -79,5 +79,5 @@ class Matched(Method):
 
     @override
     def tap(self, request: Request) -> MatchedTap:
-        """Needs nothing."""
+        """Replaces as much of every row as the method does, by the control's map."""
         return MatchedTap(request, self.map(request), self.strength)

@@ -52,7 +52,7 @@ class MixAll(Recorder):
 
 
 class Spied(Recorder):
-    """Keeps whole rows."""
+    """A tap that keeps whole rows of attention, to compare them."""
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)

@@ -1,4 +1,4 @@
-"""How much, how sharply and how rightly every layer looks, over many images and questions."""
+"""How much, how sharply and how well on target each layer looks, over many questions."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _job(args: argparse.Namespace, session: Session, data: Data, plan: Plan) -> 
 
 
 def print_files(paths: Sequence[Path]) -> None:
-    """Says what was written."""
+    """Prints the paths of the files that were written."""
     print()
     for path in paths:
         print(f"wrote {path}")

@@ -23,7 +23,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes them."""
+    """Writes the scenes' pictures and questions to a folder."""
     if args.n < 1 or args.text < 0 or args.seed < 0:
         raise InputError(
             f"--n is {args.n}, --text {args.text} and --seed {args.seed}: expected at least 1, 0 "

@@ -41,7 +41,7 @@ _MARGINS = 118
 _PANELS = (
     ("<b>How much</b>: attention on the image", "share of the row", ".0%"),
     ("<b>How widely</b>: spread over the image", "0 one spot – 1 uniform", ""),
-    ("<b>How rightly</b>: on what was asked about", "share of the image part", ".1~%"),
+    ("<b>On target</b>: on what was asked about", "share of the image part", ".1~%"),
 )
 _FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 
@@ -68,7 +68,7 @@ def attenuation(
     injection: tuple[int, int] | None = None,
     asked: Mapping[str, np.ndarray] | None = None,
 ) -> go.Figure:
-    """Draws how much, how widely and, if known, how rightly each layer looks at the image.
+    """Draws how much, how widely and, if known, how well on target each layer looks.
 
     Args:
         share: For each method the share of attention on the image by layer, (L,), in [0, 1]; NaN
@@ -152,7 +152,7 @@ def _shade(figure: go.Figure, bounds: tuple[int, int], colour: str, name: str) -
 
 
 def _dress(figure: go.Figure, num_layers: int) -> None:
-    """Axes, legend and margins."""
+    """Sets axes, legend and margins of a figure."""
     dress(figure)
     figure.update_layout(hovermode="x unified")
     step = max(1, round(num_layers / 16))

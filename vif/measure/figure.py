@@ -1,4 +1,4 @@
-"""The figure for print: how much, how sharply and how rightly every layer looks."""
+"""The figure for print: how much, how sharply and how well on target every layer looks."""
 
 from __future__ import annotations
 

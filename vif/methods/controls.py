@@ -72,7 +72,7 @@ class Control(Method):
         return MixingTap(request, request.adapter, self.choose)
 
     def without_adapter(self, request: Request) -> InjectingTap:
-        """At strength alpha."""
+        """The control as it is injected without an adapter: at strength alpha."""
         return GivenTap(request, self.choose)
 
 
@@ -111,7 +111,7 @@ class Oracle(Control):
 
     @override
     def tap(self, request: Request) -> InjectingTap:
-        """Needs the truth."""
+        """Injects the true boxes; raises `InputError` where none are known."""
         if request.truth is None:
             raise InputError("Method 'oracle' needs the true boxes: give boxes=[(x0, y0, x1, y1)].")
         return super().tap(request)
@@ -127,7 +127,7 @@ class Look(Control):
 
     @override
     def tap(self, request: Request) -> InjectingTap:
-        """Needs the place."""
+        """Injects the marked place; raises `InputError` where nothing is marked."""
         if request.look is None:
             raise InputError("Method 'look' needs a place: draw a box or paint on the image.")
         return super().tap(request)

@@ -38,7 +38,7 @@ Choose = Callable[[Request, Draw, int], tuple[MixtureParameters, torch.Tensor]]
 
 
 def own(_: Request, draw: Draw, __: int) -> tuple[MixtureParameters, torch.Tensor]:
-    """The draw as it is."""
+    """Uses the mixture as it was drawn."""
     return draw.mixture, draw.map
 
 
@@ -140,7 +140,7 @@ class VIF(Method):
 
     @override
     def tap(self, request: Request) -> MixingTap:
-        """Needs an adapter."""
+        """Injects the adapter's mixtures; raises `InputError` without an adapter."""
         if request.adapter is None:
             raise InputError(
                 "Method 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "

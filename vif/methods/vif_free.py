@@ -137,5 +137,5 @@ class VIFFree(Method):
 
     @override
     def tap(self, request: Request) -> FreeTap:
-        """Needs no adapter."""
+        """Works without an adapter, on any model."""
         return FreeTap(request)

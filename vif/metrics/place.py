@@ -1,4 +1,4 @@
-"""How rightly a model looks: attention against boxes that are known."""
+"""On target: attention compared with known boxes."""
 
 from __future__ import annotations
 

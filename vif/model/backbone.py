@@ -122,7 +122,7 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where prompts go."""
+        """Device of the first layer, where prompts are put."""
         return self.model.device
 
     @classmethod

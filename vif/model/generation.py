@@ -15,7 +15,7 @@ NUM_ALTERNATIVES = 5
 
 
 class Cancelled(Exception):
-    """The person pressed Stop."""
+    """Raised between two tokens after the caller asked to stop."""
 
 
 @dataclass

@@ -83,7 +83,7 @@ class _Collector(Tap):
         self.keep("first", states[0, 0])
 
     def keep(self, name: str, values: torch.Tensor) -> None:
-        """Adds a layer's array."""
+        """Keeps an array of one layer under its name."""
         self.found[name].append(values.float().cpu().numpy())
 
 

@@ -185,7 +185,7 @@ def ratio(
 
 @where("look", "The box or brush of a person.")
 def look(request: Request) -> torch.Tensor:
-    """Where the person points."""
+    """The place that the user marked."""
     if request.look is None:
         raise InputError("The map 'look' needs a place: draw a box or paint on the image.")
     return request.look

@@ -87,5 +87,5 @@ class ACT(Method):
 
     @override
     def tap(self, request: Request) -> ACTTap:
-        """Works on any model."""
+        """Calibrates the published layers and heads of any model."""
         return ACTTap(request)

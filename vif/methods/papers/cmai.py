@@ -90,6 +90,6 @@ class CMAI(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits the published layers of any model."""
         layers = published_layers(1, 31, request.backbone)
         return EditingTap(request, {layer: CMAIEdit(request) for layer in layers})

@@ -70,7 +70,7 @@ class INTER(Method):
 
     @override
     def tap(self, request: Request) -> INTERTap:
-        """Opens the three branches."""
+        """Opens the branches: image alone, question alone, neither."""
         backbone, prompts = request.backbone, request.batch.prompts
         unasked = [without_question(prompt) for prompt in prompts]
         neither = backbone.collate([without_image(prompt) for prompt in unasked])

@@ -70,7 +70,7 @@ class SPARCTap(EditingTap):
 
     @override
     def begin(self, start: int, length: int) -> None:
-        """A step begins."""
+        """Updates the weights at the start of a generation step."""
         super().begin(start, length)
         self.whole.step()
         for notes, number in zip(self.notes, (self.whole.count > 0).sum(1).tolist(), strict=True):

@@ -55,6 +55,6 @@ class TAME(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits every layer of any model."""
         edits = {layer: TAMEEdit(request) for layer in range(request.backbone.num_layers)}
         return EditingTap(request, edits)

@@ -56,6 +56,6 @@ class VAF(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits the published layers of any model."""
         layers = published_layers(9, 14, request.backbone)
         return EditingTap(request, {layer: VAFEdit(request) for layer in layers})

@@ -26,7 +26,7 @@ class HeadOutputs(Tap):
 
     @override
     def edit(self, layer: int) -> Edit | None:
-        """Looks on."""
+        """Does not edit; the pass is only observed."""
         return _Keep(self.layers) if self.position == 0 else None
 
 

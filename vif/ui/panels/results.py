@@ -101,7 +101,7 @@ _CURVES_NOTE = (
     '<p class="vl-note vl-pad">Read from left to right, from the first decoder layer to the last. '
     "<b>How much</b>: which part of its attention the answer spends on the image; a falling line "
     "is attenuation. <b>How widely</b>: 0 means that it looks at one spot, 1 that it looks "
-    "everywhere alike. <b>How rightly</b>, where the true place is known: which part of the look "
+    "everywhere alike. <b>On target</b>, where the true place is known: which part of the look "
     "at the image lies on what was asked about. All are means over heads for the chosen token. "
     "Attention shows where a model reads, not why it answers.</p>"
 )
