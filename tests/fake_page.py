@@ -1,20 +1,20 @@
 """What a person fills in and clicks, for tests of the page."""
 
-import dataclasses
 import threading
 from types import SimpleNamespace
 
+import gradio as gr
 from PIL import Image
 
 from tests.fake_session import FakeSession
-from vif.ui.actions import handlers
-from vif.ui.state.drawing import Drawing
+from vif.ui.actions.ask import answer
+from vif.ui.panels.answers import build_answers
+from vif.ui.panels.controls import build_controls
 from vif.ui.state.form import Form
+from vif.ui.wiring import Wiring
 
 PICTURE = Image.new("RGB", (128, 96), (90, 120, 90))
 QUESTION = "What colour is the star?"
-# Layer, all layers, head, normalised, palette, opacity, scale, what is shown: the controls' order.
-VIEW = (7, False, "mean", False, "viridis", 0.6, "whole", "raw")
 
 
 def form(**changes):
@@ -27,16 +27,39 @@ def form(**changes):
 
 
 def ask(session=None, truths=(), **changes):
-    cancel = threading.Event()
-    return handlers.answer(session or FakeSession(), form(**changes), list(truths), cancel)
+    return answer(session or FakeSession(), form(**changes), list(truths), threading.Event())
 
 
 def clicked(index, **more):
     return SimpleNamespace(_data={"index": index, **more})
 
 
-def run_of(wiring, key=None, **changes):
+def sent(**data):
+    """An event with what a browser sent."""
+    return SimpleNamespace(_data=data)
+
+
+def wiring_of(session=None, examples=()):
+    """The page's components with their wiring; call it inside `gr.Blocks`."""
+    session = session or FakeSession()
+    controls = build_controls(session, list(examples))
+    return Wiring(session, controls, build_answers(examples, None), examples, 60)
+
+
+def wired(session=None, examples=()):
+    with gr.Blocks():
+        return wiring_of(session, examples)
+
+
+def filled_in(wiring, key=None, truths=(), **changes):
+    """Values by component, as Gradio hands them to a handler."""
     filled = form(**changes)
-    fields = [getattr(filled, f.name) for f in dataclasses.fields(filled)][:-2]
-    own = [slider.value for slider in wiring.controls.own.sliders]
-    return wiring.run(key, [], Drawing(), *fields, *own, *VIEW, 6)
+    data = {component: getattr(filled, name) for name, component in wiring.controls.fields.items()}
+    data |= {slider: slider.value for slider in wiring.controls.own.sliders}
+    return data | {
+        wiring.key: key, wiring.truths: list(truths), wiring.drawing: filled.drawing,
+    }  # fmt: skip
+
+
+def run_of(wiring, key=None, truths=(), **changes):
+    return wiring.run(filled_in(wiring, key, truths, **changes))

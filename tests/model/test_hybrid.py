@@ -20,8 +20,8 @@ from vif.probes.sweep import sweep
 from vif.question import Question
 from vif.session import Session
 from vif.trace import Trace
-from vif.ui.html.maps import contact_sheet, heatmaps
-from vif.ui.state.result import Result, View
+from vif.ui.state.payload import payload_of
+from vif.ui.state.result import Result
 
 QUESTION, ATTEND, OTHER = "what colour is the star ?", [2, 5], [0, 1, 3, 4]
 BOX = (0.1, 0.1, 0.6, 0.6)
@@ -80,13 +80,11 @@ def test_files_and_figures_hold_nothing_that_is_no_number(traces):
 
 
 def test_the_page_shows_the_layers_that_have_attention(traces, image):
-    result = Result(np.asarray(image), np.asarray(image), traces)
-    sheet = contact_sheet(result, View())
-    assert [f">Layer {n}<" in sheet for n in range(6)] == [n in ATTEND for n in range(6)]
-    for layer in (None, 1, 5):
-        html = heatmaps(result, View(layer=layer))
-        assert "nan" not in html.split("base64")[0]
-        assert ("Layer 1 has no attention" in html) == (layer == 1)
+    data = payload_of(Result(np.asarray(image), traces))
+    assert data["attention"] == ATTEND
+    assert set(data["roles"]["learning"] + data["roles"]["injection"]) <= set(ATTEND)
+    assert data["opening"] in ATTEND
+    json.dumps(data, allow_nan=False)
 
 
 @pytest.mark.parametrize("method", [name for name in names() if name != "paint"])

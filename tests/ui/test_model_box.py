@@ -3,17 +3,14 @@ import threading
 import gradio as gr
 import pytest
 
-from tests.fake_page import run_of
+from tests.fake_page import filled_in, run_of, wiring_of
 from tests.fake_session import FakeSession
 from vif.errors import InputError
 from vif.settings import Settings
 from vif.ui import build_demo
 from vif.ui.panels import model_box
-from vif.ui.panels.controls import build_controls
-from vif.ui.panels.results import build_results
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
-from vif.ui.wiring import Wiring
 
 
 class DeepSession(FakeSession):
@@ -31,18 +28,24 @@ def shelf_of(load, most=2, size=0):
 
 @pytest.fixture
 def page():
-    session = FakeSession()
     with gr.Blocks():
         title = html_block()
-        controls, box = build_controls(session, []), model_box.build_model_box()
-        wiring = Wiring(session, controls, build_results(session), [], 60)
+        wiring, box = wiring_of(), model_box.build_model_box()
         wiring.shelf = shelf_of(lambda *_, **__: DeepSession(), size=14_100_000_000)
         model_box.connect_model_box(box, wiring, title)
     return box, wiring, title
 
 
-def load(page, name="some/model", adapter="", cancel=None, chosen=("vif", "plain", "pai")):
-    return list(model_box.load(*page, name, adapter, cancel, chosen))
+def typed(page, name="some/model", adapter="", cancel=None, chosen=("vif", "plain", "pai")):
+    box, wiring, _ = page
+    return {
+        box.name: name, box.adapter: adapter, wiring.cancel: cancel,
+        wiring.field("chosen"): list(chosen),
+    }  # fmt: skip
+
+
+def load(page, **changes):
+    return list(model_box.load(*page, typed(page, **changes)))
 
 
 # --- the shelf --------------------------------------------------------------------------------
@@ -105,18 +108,25 @@ def test_the_page_has_the_box_only_where_it_is_asked_for(tmp_path):
 
 def test_everything_follows_the_loaded_model(page):
     _, wiring, title = page
-    c, r = wiring.controls, wiring.results
     last = load(page)[-1]
     assert "deep-vlm" in last[title]
     assert "32 layers" in last[title]
-    assert [last[number].value for number in c.form[4:8]] == [11, 17, 25, 31]
-    assert last[c.methods] == ["vif-free", "plain", "pai"]
-    assert last[r.layer].maximum == 31
-    assert last[c.plan].count('<i class="vl-cell') == 32
+    names = ("learning_start", "learning_end", "injection_start", "injection_end")
+    assert [last[wiring.field(name)] for name in names] == [11, 17, 25, 31]
+    assert last[wiring.field("chosen")] == ["vif-free", "plain", "pai"]
+    assert last[wiring.controls.plan].count('<i class="vl-cell') == 32
     assert last[wiring.result] is None
-    assert last[r.body].visible is False
-    assert not last[r.files].visible
-    assert not last[r.script].visible
+    assert last[wiring.answers.body].visible is False
+    assert last[wiring.answers.answers].props["data"] is None
+
+
+def test_the_first_model_comes_back_without_a_reload(page):
+    box, wiring, title = page
+    assert load(page)[-1][box.back].visible
+    back = model_box.followed(wiring, title, wiring.session, ["plain", "vif-free"])
+    assert "fake-vlm" in back[title]
+    assert back[wiring.field("chosen")] == ["plain", "vif"]
+    assert back[wiring.result] is None
 
 
 def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
@@ -126,21 +136,22 @@ def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
     *_, other = run_of(wiring)
     assert list(mine[wiring.result].traces) == ["plain", "vif-free"]
     assert list(other[wiring.result].traces) == ["plain", "vif"]
-    assert wiring.draw_plan(key, 11, 17, 25, 31, 1).count('<i class="vl-cell') == 32
+    assert wiring.draw_plan(filled_in(wiring, key)).count('<i class="vl-cell') == 32
 
 
 def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
     _, wiring, _ = page
     *_, last = run_of(wiring, ("gone/gone", ""))
     assert "gone/gone was let go" in last[wiring.controls.message]
-    assert wiring.count_text(("gone/gone", ""), "two words").startswith('<p class="vl-small">2')
+    data = filled_in(wiring, ("gone/gone", ""), context="two words")
+    assert "2 tokens before the question" in wiring.count_text(data)
 
 
 def test_loading_tells_size_and_time_and_stops_the_running_answer(page):
     box, wiring, _ = page
     go, cancel = threading.Event(), threading.Event()
     wiring.shelf = shelf_of(lambda *_, **__: go.wait(10) and DeepSession(), size=14_100_000_000)
-    news = model_box.load(*page, "some/model", "", cancel, ["plain"])
+    news = model_box.load(*page, typed(page, cancel=cancel, chosen=["plain"]))
     first = next(news)
     assert "downloads 14.1 GB. Loading, 0 s so far." in first[box.message]
     assert first[box.load].interactive is False

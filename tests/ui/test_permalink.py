@@ -10,7 +10,7 @@ from vif.errors import InputError
 from vif.settings import Settings
 from vif.ui.state import permalink, recipe
 from vif.ui.state.permalink import Link
-from vif.ui.state.result import View
+from vif.ui.state.view import View
 
 DEFAULTS = Settings()
 FULL = Link(

@@ -7,10 +7,10 @@ from tests.fake_page import ask
 from tests.fake_session import FakeSession, tiled_layout
 from vif.draw import render
 from vif.trace import Trace
-from vif.ui.actions.handlers import redraw_script
-from vif.ui.html.maps import heatmaps
+from vif.ui.actions.save import redraw_script
 from vif.ui.html.ruler import ruler_panel
-from vif.ui.state.result import Result, View
+from vif.ui.state.result import Result
+from vif.ui.state.view import View
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def tiled():
 def with_layout(result, **changes):
     trace = result.first
     meta = trace.meta | {"layout": trace.meta["layout"] | changes}
-    return Result(result.picture, result.thumb, {"plain": Trace(**(vars(trace) | {"meta": meta}))})
+    return Result(result.picture, {"plain": Trace(**(vars(trace) | {"meta": meta}))})
 
 
 def paths(html, class_):
@@ -62,25 +62,13 @@ def test_a_picture_that_is_seen_whole_has_no_grey_and_no_padding():
 def test_an_old_trace_without_a_layout_says_so(tiled):
     trace = tiled.first
     bare = Trace(**(vars(trace) | {"meta": {}}))
-    assert "does not say" in ruler_panel(Result(tiled.picture, tiled.thumb, {"plain": bare}))
+    assert "does not say" in ruler_panel(Result(tiled.picture, {"plain": bare}))
 
 
 def test_names_of_grids_are_escaped(tiled):
     grids = [dict(grid) for grid in tiled.first.meta["layout"]["grids"]]
     grids[1] |= {"name": "<b>x", "rows": 3, "columns": 17}
     assert "<b>x" not in ruler_panel(with_layout(tiled, grids=grids))
-
-
-def test_unseen_pixels_are_grey_in_every_heatmap(tiled):
-    width = tiled.picture.shape[1]
-    lost = int(0.1 * width) - 1
-    for scale in render.SCALES:
-        view = View(scale=scale)
-        field = view.field(tiled.first, view.values(tiled.first, 3), tiled.picture)
-        assert np.isnan(field[:, :lost]).all()
-        assert not np.isnan(field[:, lost + 2 :]).any()
-        assert heatmaps(tiled, view).count("no token shown here sees") == 2
-    assert "no token shown here sees" not in heatmaps(ask(), View())
 
 
 def test_unseen_regions_lose_their_colour():

@@ -12,23 +12,33 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 import app
-from tests.fake_page import PICTURE, QUESTION, VIEW, ask, clicked, form, run_of
+from tests.fake_page import (
+    PICTURE,
+    QUESTION,
+    ask,
+    clicked,
+    filled_in,
+    form,
+    run_of,
+    sent,
+    wired,
+)
 from tests.fake_session import BREAKING, LAYERS, FakeSession
 from vif.errors import InputError
 from vif.scenes import RELATIONAL, ask_scene, draw_scene
 from vif.trace import Trace
 from vif.ui import build_demo, launch_options
 from vif.ui import wiring as events
-from vif.ui.actions import filling, handlers, inputs, redraw
-from vif.ui.html.cards import answer_cards
-from vif.ui.html.maps import heatmaps
-from vif.ui.html.mixtures import mixture_panel
-from vif.ui.panels.controls import build_controls
-from vif.ui.panels.results import build_results
-from vif.ui.state.examples import example_strip, read_examples
+from vif.ui.actions import fill
+from vif.ui.actions.ask import answer
+from vif.ui.actions.save import save_files
+from vif.ui.html.strips import example_strip
+from vif.ui.panels import inputs
+from vif.ui.panels.save import save
+from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
-from vif.ui.state.result import MixtureView, View
-from vif.ui.wiring import Wiring
+from vif.ui.state.saved import to_zip
+from vif.ui.state.view import View
 
 
 @pytest.fixture
@@ -45,10 +55,7 @@ def result():
 
 @pytest.fixture
 def wiring():
-    session = FakeSession()
-    with gr.Blocks():
-        controls, results = build_controls(session, []), build_results(session)
-        return Wiring(session, controls, results, [], 60)
+    return wired()
 
 
 # --- the page ---------------------------------------------------------------------------------
@@ -61,17 +68,6 @@ def test_the_page_builds_with_and_without_an_adapter(adapter, steering, tmp_path
     assert menu.value == ["plain", steering]
 
 
-def test_training_free_vif_is_told_from_vif():
-    session = FakeSession(adapter=False)
-    result = ask(session=session, chosen=["plain", "vif-free"])
-    assert list(result.traces) == ["plain", "vif-free"]
-    html = answer_cards(result, View())
-    assert "With training-free VIF" in html
-    assert "one extra pass" in html
-    assert html.count('class="vl-card vl-free"') == 1
-    assert "Injection layer 5" in mixture_panel(result, View(), MixtureView())
-
-
 def test_only_ask_is_public(tmp_path):
     demo = build_demo(FakeSession(), assets=tmp_path)
     public = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
@@ -81,13 +77,15 @@ def test_only_ask_is_public(tmp_path):
 def test_the_page_asks_for_nothing_outside():
     options = launch_options()
     sheets = options["theme"]._stylesheets
-    css = options["css_paths"][0].read_text(encoding="utf-8")
+    css = "".join(path.read_text(encoding="utf-8") for path in options["css_paths"])
     assert not [sheet for sheet in sheets if sheet.startswith("http")]
     assert "http" not in css
+    # SVG's namespace is a name, and no address.
+    assert "http" not in options["head"].replace("http://www.w3.org/2000/svg", "")
 
 
 def test_building_writes_nothing_into_the_sources():
-    assert not list(Path(handlers.__file__).parent.glob("*.pyi"))
+    assert not list(Path(inputs.__file__).parents[1].rglob("*.pyi"))
 
 
 def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
@@ -133,21 +131,19 @@ def test_a_click_on_run_says_that_it_waits_before_it_joins_the_queue(tmp_path):
     demo = build_demo(FakeSession(), assets=tmp_path)
     button = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "run")
     listeners = [fn for fn in demo.fns.values() if (button._id, "click") in fn.targets]
-    first, second = listeners
-    assert "Waiting for the model" in first.js
-    assert (first.queue, second.concurrency_id) == (False, "model")
+    noting, waiting, running = listeners
+    assert "vifStore.ask" in noting.js
+    assert "Waiting for the model" in waiting.js
+    assert (noting.queue, waiting.queue, running.concurrency_id) == (False, False, "model")
 
 
 # --- asking -----------------------------------------------------------------------------------
 
 
-def test_one_method_alone_is_one_card_and_one_map():
+def test_one_method_alone_is_one_card():
     result = ask(chosen=["plain"])
     assert list(result.traces) == ["plain"]
     assert result.others == []
-    assert answer_cards(result, View()).count("<article") == 1
-    assert heatmaps(result, View()).count("<figure") == 1
-    assert "Nothing was injected" in mixture_panel(result, View(), MixtureView())
 
 
 @pytest.mark.parametrize(
@@ -155,9 +151,11 @@ def test_one_method_alone_is_one_card_and_one_map():
     [
         ({"image": None}, "no picture"),
         ({"question": "  "}, "no question"),
-        ({"learning_start": None}, "learning start' is empty"),
-        ({"stride": 1.5}, "stride' holds 1.5"),
-        ({"max_new_tokens": 513}, "at most 512"),
+        ({"learning_start": None}, "'Learning layers from' is empty"),
+        ({"stride": 1.5}, "'Use every n-th layer' is 1.5"),
+        ({"learning_end": 2.5}, "'Learning layers to' is 2.5"),
+        ({"max_new_tokens": 513}, "this page makes 1 to 512"),
+        ({"max_new_tokens": 0}, "The longest answer is 0 tokens"),
         ({"injection_start": 7, "injection_end": 5}, "injection range"),
         ({"learning_end": 99}, "layers 0 to 7"),
         ({"chosen": []}, "No method is chosen"),
@@ -184,14 +182,14 @@ def test_what_stands_in_hidden_fields_is_not_read():
     result = ask(session, chosen=["plain", "pai"], **hidden)
     assert result.first.meta["injection"] == list(session.defaults.injection)
     assert result.form.settings()["alpha"] == session.defaults.alpha
-    with pytest.raises(InputError, match="learning start"):
+    with pytest.raises(InputError, match="Learning layers from"):
         ask(session, chosen=["plain", "uniform"], **hidden)
 
 
 def test_a_stopped_run_gives_no_result():
     cancel = threading.Event()
     cancel.set()
-    assert handlers.answer(FakeSession(delay=5), form(), [], cancel) is None
+    assert answer(FakeSession(delay=5), form(), [], cancel) is None
 
 
 def test_the_known_answer_belongs_to_its_question_only():
@@ -207,8 +205,10 @@ def test_a_run_shows_busy_then_everything(wiring):
     assert busy[wiring.controls.stop].interactive is True
     assert isinstance(busy[wiring.cancel], threading.Event)
     assert list(done[wiring.result].traces) == ["plain", "vif"]
-    assert done[wiring.results.body].visible is True
+    assert done[wiring.answers.body].visible is True
     assert done[wiring.controls.message] == ""
+    assert set(done) <= set(wiring.told)
+    assert done[wiring.answers.answers].props["data"]["baseline"] == "plain"
 
 
 def test_a_problem_changes_the_message_and_nothing_else(wiring):
@@ -232,11 +232,11 @@ def test_stop_reaches_the_running_model():
 
 
 def test_a_scene_offers_questions_with_known_places():
-    filled = handlers.scene(11)
+    filled = fill.scene(11)
     assert filled.image.size == (192, 192)
-    assert 1 <= len(filled.truths) <= handlers.SUGGESTIONS
+    assert 1 <= len(filled.truths) <= fill.SUGGESTIONS
     assert all(0 <= value <= 1 for t in filled.truths for box in t.boxes for value in box)
-    assert handlers.scene(11).truths[0].question == filled.truths[0].question
+    assert fill.scene(11).truths[0].question == filled.truths[0].question
 
 
 def test_half_of_the_suggestions_are_relational():
@@ -244,7 +244,7 @@ def test_half_of_the_suggestions_are_relational():
     relational = asked = 0
     for seed in range(40):
         families = {q.text: q.family for q in ask_scene(draw_scene(seed), seed)}
-        filled = handlers.scene(seed)
+        filled = fill.scene(seed)
         kinds = [families[truth.question] in RELATIONAL for truth in filled.truths]
         most = sum(family in RELATIONAL for family in families.values())
         assert sum(kinds) >= min(most, len(kinds) // 2)
@@ -254,21 +254,54 @@ def test_half_of_the_suggestions_are_relational():
 
 
 def test_unrelated_text_has_the_asked_length():
-    assert handlers.unrelated(0) == ""
-    assert len(handlers.unrelated(64).split()) > 30
+    assert fill.unrelated(0) == ""
+    assert len(fill.unrelated(64).split()) > 30
 
 
-def test_a_suggestion_of_another_scene_is_ignored():
-    truths = [Truth("First?", "red"), Truth("Second?", "blue")]
-    assert filling.take_suggestion(clicked(1), truths) == "Second?"
-    assert filling.take_suggestion(clicked(2), truths) == gr.skip()
+def test_a_suggestion_of_another_scene_is_ignored(wiring):
+    data = {wiring.truths: [Truth("First?", "red"), Truth("Second?", "blue")]}
+    assert wiring.take_suggestion(data, clicked(1)) == "Second?"
+    assert wiring.take_suggestion(data, clicked(2)) == gr.skip()
+
+
+@pytest.mark.parametrize("index", [-1, 10**9, None, "0", 1.5, True, [0]])
+def test_nonsense_from_the_browser_changes_nothing(wiring, index):
+    data = {wiring.truths: [Truth("First?", "red")]}
+    assert wiring.take_suggestion(data, clicked(index)) == gr.skip()
+    with pytest.raises(gr.Error):
+        wiring.take_example(clicked(index))
+
+
+def test_a_new_scene_takes_the_text_of_an_example_away(wiring):
+    update = wiring.draw_scene()
+    assert update[wiring.field("context")] == ""
+    assert update[wiring.controls.text_length] == 0
+    assert update[wiring.field("question")] == update[wiring.truths][0].question
+
+
+def test_a_view_is_read_whatever_a_browser_sends(result, wiring):
+    good = View(2, 5, 3, True, 0.5, "all", "marked", False, True)
+    assert View.read(vars(good)) == good
+    bad = {"token": -1, "layer": "x", "head": 1.5, "opacity": float("nan"), "scale": [], "show": 3}
+    assert View.read(bad) == View.read(None) == View.read([1]) == View()
+    assert events.take_view(sent(layer=3)).layer == 3
+    assert wiring.fetch_slice(None, sent(token=0, head="mean")) == gr.skip()
+    assert wiring.fetch_slice(result, sent(token=99, head="mean")) == gr.skip()
+    assert wiring.fetch_slice(result, sent(token=0, head=99)) == gr.skip()
+    assert set(wiring.fetch_slice(result, sent(token=1, head=2)).props["slices"]) == {"1/2"}
+
+
+def test_a_broken_mixture_from_the_browser_is_one_sentence(wiring, result):
+    *_, last = wiring.ask_again(None, result, sent(answer="vif", layer=5))
+    assert list(last) == [wiring.controls.message]
+    assert 'role="alert"' in last[wiring.controls.message]
 
 
 # --- files ------------------------------------------------------------------------------------
 
 
 def test_the_saved_files_draw_the_map_again(result, monkeypatch, tmp_path):
-    saved = handlers.save_files(result, View(layer=5), tmp_path)
+    saved = save_files(result, View(layer=5), tmp_path)
     paths = {Path(p).name: Path(p) for p in saved}
     assert set(paths) == {"plain.npz", "vif.npz", "answers.json", "picture.png", "redraw.py"}
     again = Trace.load(paths["vif.npz"])
@@ -281,19 +314,26 @@ def test_the_saved_files_draw_the_map_again(result, monkeypatch, tmp_path):
 
 def test_saved_files_go_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    steps = redraw.save(result, 0, *VIEW)
+    steps = save(result, View())
     next(steps)
     assert len(list(tmp_path.glob("vif-lens-*/*"))) == 5
     assert list(steps) == []
     assert not list(tmp_path.glob("vif-lens-*"))
 
 
-def test_a_new_result_and_another_model_take_old_files_away(wiring):
-    r = wiring.results
+def test_the_saved_program_has_the_scale_of_the_page(result, tmp_path):
+    save_files(result, View(layer=6), tmp_path)
+    top = float(re.search(r"^top = (\S+)", (tmp_path / "redraw.py").read_text(), re.M).group(1))
+    rows = [trace.rows[0, 6].mean(0).max() for trace in result.traces.values()]
+    assert top == pytest.approx(max(rows), rel=1e-4)
+
+
+def test_a_new_result_takes_old_files_away(wiring):
+    a = wiring.answers
     *_, done = run_of(wiring)
-    assert {r.files, r.script} <= set(wiring.shown_outputs)
-    assert not done[r.files].visible
-    assert not done[r.script].visible
+    assert {a.files, a.script} <= set(wiring.shown)
+    assert not done[a.files].visible
+    assert not done[a.script].visible
 
 
 def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):
@@ -305,7 +345,71 @@ def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):
     (tmp_path / "examples.json").write_text(json.dumps(entries))
     found = read_examples(tmp_path)
     assert [example.question for example in found] == ["What is <b>this</b>?"]
-    assert "<b>" not in example_strip(found)
+    assert "<b>this" not in example_strip(found)
+
+
+def test_examples_say_what_they_show(tmp_path, picture):
+    cases = [
+        ("red", "blue", 0, "Fixed by VIF"), ("red", "blue", 64, "Lost in text"),
+        ("red", "red", 0, "Not needed"), ("blue", "red", 0, "Broken by VIF"),
+        ("blue", "blue", 0, "Still wrong"),
+    ]  # fmt: skip
+    entries = [
+        {"image": picture, "question": "?", "truth": "red", "vif": vif, "plain": plain, "text": n}
+        for vif, plain, n, _ in cases
+    ]
+    (tmp_path / "examples.json").write_text(json.dumps(entries))
+    assert [example.label for example in read_examples(tmp_path)] == [case[-1] for case in cases]
+
+
+@pytest.fixture
+def recorded(tmp_path, picture):
+    """Examples whose answers were recorded."""
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    result = ask(truths=[Truth(QUESTION, "red", ((0.1, 0.1, 0.4, 0.5),))])
+    (folder / "a.zip").write_bytes(to_zip(result, View()))
+    entry = {
+        "image": picture, "question": QUESTION, "note": "Look.", "recorded": "a.zip",
+        "truth": "red", "boxes": [[0.1, 0.1, 0.4, 0.5]],
+    }  # fmt: skip
+    (folder / "examples.json").write_text(json.dumps([entry]))
+    return tmp_path
+
+
+def test_the_first_example_is_answered_as_the_page_loads(recorded):
+    session = FakeSession()
+    demo = build_demo(session, assets=recorded)
+    answers = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "answers")
+    assert QUESTION in answers.value
+    assert "recorded with fake-vlm" in answers.value
+    assert "Look." in answers.value
+    assert len(answers.props["data"]["answers"]) == 2
+    assert session.calls == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "passes"),
+    [
+        ("demo-vlm", {}, 0),
+        ("demo-vlm", {"alpha": 0.9}, 1),
+        ("demo-vlm", {"chosen": ["plain"]}, 1),
+        ("other-vlm", {}, 1),
+    ],
+)
+def test_an_example_is_asked_only_where_the_recording_is_of_something_else(
+    recorded, name, changes, passes
+):
+    session = FakeSession()
+    session.name = name
+    examples = read_examples(recorded / "examples")
+    wiring = wired(session, examples)
+    assert wiring.take_example(clicked(0))[wiring.field("question")] == QUESTION
+    data = filled_in(wiring, truths=examples[0].truths, **changes)
+    *_, done = wiring.run_example({**data, wiring.example: 0})
+    assert len(session.calls) == passes
+    assert ("recorded with" in done[wiring.answers.answers].value) is not bool(passes)
+    assert done[wiring.result].remark == "Look."
 
 
 # --- the endpoint -----------------------------------------------------------------------------

@@ -11,6 +11,9 @@ from vif.ui.guard.origin import request_guard
 
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
 STATIC = Path(__file__).with_name("static")
+# In this order: each uses what stands before it.
+_SHARED = ("maps.js", "canvas.js", "store.js", "modes.js")
+_SHEETS = ("page.css", "form.css", "answers.css", "tabs.css")
 
 _SLATE = gr.themes.Color(
     c50="#f7f8fa",
@@ -36,6 +39,17 @@ def html_block(value: str = "", **options: Any) -> gr.HTML:
 def script(name: str) -> str:
     """Returns a script that ships with the page, for ``js_on_load``."""
     return (STATIC / name).read_text(encoding="utf-8")
+
+
+def figure_block(**options: Any) -> gr.HTML:
+    """Returns a component that draws `vif.ui.state.figures.figure_data`, given as ``data``."""
+    options = {"data": None, **options}
+    return html_block(js_on_load=script("figures.js"), **options)
+
+
+def head() -> str:
+    """Returns what all drawings of the page share, for the head of the page."""
+    return "".join(f"<script>{script(name)}</script>" for name in _SHARED)
 
 
 def theme() -> gr.themes.Base:
@@ -90,7 +104,8 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
         **request_guard(host),
         "server_name": host,
         "theme": theme(),
-        "css_paths": [STATIC / "style.css"],
+        "css_paths": [STATIC / name for name in _SHEETS],
+        "head": head(),
         "ssr_mode": False,
         "footer_links": ["api"],
         "share": False,

@@ -1,179 +1,277 @@
-"""Which action changes what: Gradio events around plain functions."""
+"""Which action changes what: Gradio events around plain functions.
+
+Events take a set of components, and their handlers a dictionary of values by component: no order
+of inputs is agreed on anywhere.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui.actions import changing, filling, handlers
-from vif.ui.actions import mixture_events as mixing
-from vif.ui.actions.handlers import Session, view_of
-from vif.ui.actions.kinds import LATEST, QUICK, SLOW, STOPPING, WAITING
-from vif.ui.actions.redraw import notice
-from vif.ui.actions.showing import FAILED, attempt, show_result
+from vif.ui.actions import ask, fill
+from vif.ui.actions.ask import Session
+from vif.ui.actions.change_mixture import ask_again
+from vif.ui.actions.events import LATEST, QUICK, SLOW, STOPPING, WAITING, picked, settle
+from vif.ui.actions.problems import FAILED, attempt
+from vif.ui.actions.recorded import recorded_for
+from vif.ui.html.ruler import ruler_panel
+from vif.ui.html.strips import plan_strip, suggestion_strip
+from vif.ui.html.templates import fill as html
+from vif.ui.html.templates import notice
 from vif.ui.panels import choice, look
+from vif.ui.panels.answers import Answers, answers_block
 from vif.ui.panels.controls import Controls
-from vif.ui.panels.results import Results
 from vif.ui.state.drawing import Drawing
-from vif.ui.state.examples import Example, plan_strip
-from vif.ui.state.form import Form
-from vif.ui.state.result import MixtureView, Truth
+from vif.ui.state.examples import Example
+from vif.ui.state.form import Form, Truth
+from vif.ui.state.payload import slice_of
+from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key, Shelf
+from vif.ui.state.view import View
+
+Data = Mapping[gr.components.Component, Any]
 
 _SCROLL = """() => {
-  if (window.innerWidth < 900) {
-    document.querySelector('#cards').scrollIntoView({behavior: 'smooth'});
-  }
+  if (window.innerWidth > 820 || !window.vifStore.isAsked) return;
+  document.querySelector('#answers').scrollIntoView({behavior: 'smooth'});
 }"""
-
-# Of the form: how many inputs before the methods' own settings, and which one the methods are.
-_FORM_FIELDS, _CHOSEN = 13, 3
+_STOPPED = notice("Stopped. The earlier answers are still shown.")
 
 
 @dataclass
 class Wiring:
-    """Connects the components; everything that belongs to one visitor is a `gr.State`."""
+    """Connects the components; everything that belongs to one visitor is a `gr.State`.
+
+    Attributes:
+        session: The page's own model.
+        controls: The left column.
+        answers: The right column.
+        examples: The examples, in the order of their buttons.
+        seconds: How long a state is kept after its last use.
+        opened: The answers that are there as the page loads.
+        shelf: All loaded models.
+        key: Which of them this tab uses.
+        result: What is shown.
+        view: How it is shown, as the browser last said.
+        truths: Known answers about the picture.
+        drawing: What is marked on it.
+        cancel: Stops what runs.
+        example: Index of the example that was clicked last.
+    """
 
     session: Session
     controls: Controls
-    results: Results
-    examples: list[Example]
+    answers: Answers
+    examples: Sequence[Example]
     seconds: int
+    opened: Result | None = None
     shelf: Shelf = field(init=False)
     key: gr.State = field(init=False)
     result: gr.State = field(init=False)
-    token: gr.State = field(init=False)
-    chosen: gr.State = field(init=False)
-    changes: gr.State = field(init=False)
+    view: gr.State = field(init=False)
     truths: gr.State = field(init=False)
     drawing: gr.State = field(init=False)
     cancel: gr.State = field(init=False)
+    example: gr.State = field(init=False)
 
     def __post_init__(self) -> None:
         state = partial(gr.State, time_to_live=self.seconds)
         self.shelf, self.key = Shelf(self.session), state(None)
-        self.result, self.token, self.chosen = state(None), state(0), state(None)
+        self.result, self.view = state(self.opened), state(View())
         self.truths, self.cancel = state(self.controls.truths), state(None)
-        self.changes, self.drawing = state({}), state(Drawing())
+        self.drawing, self.example = state(Drawing()), state(None)
+
+    def field(self, name: str) -> gr.components.Component:
+        """The component of a field of `Form`."""
+        return self.controls.fields[name]
 
     @property
-    def form_inputs(self) -> list[gr.components.Component]:
+    def form(self) -> set[gr.components.Component]:
         """Everything that is filled in on the left, as `read_form` takes it."""
-        c = self.controls
-        return [self.drawing, *c.form, *c.own.sliders]
+        return {self.drawing, *self.controls.fields.values(), *self.controls.own.sliders}
 
-    @property
-    def view_inputs(self) -> list[gr.components.Component]:
-        """The result and everything that says how it is shown."""
-        return [self.result, self.token, *self.results.view]
-
-    @property
-    def mixture_inputs(self) -> list[gr.components.Component]:
-        """The view, and which mixture is shown how."""
-        r = self.results
-        return [*self.view_inputs, r.whose, r.injected, r.shown, self.chosen, self.changes]
-
-    def read_form(self, drawing: Drawing | None, *values: Any) -> Form:
+    def read_form(self, data: Data) -> Form:
         """What was filled in."""
-        own = self.controls.own.gather(values[_FORM_FIELDS:])
-        return Form(*values[:_FORM_FIELDS], own, drawing or Drawing())
-
-    def connect_form(self) -> None:
-        """Scenes, examples, suggestions, methods, text before the question, layer ranges."""
         c = self.controls
-        filled = [c.image, c.question, self.truths, c.suggestions, c.message]
-        c.draw.click(filling.draw_scene, None, filled, **QUICK)
-        c.examples.select(self.take_example, None, [*filled, c.text_length, c.context], **QUICK)
-        c.suggestions.select(filling.take_suggestion, [self.truths], [c.question], **QUICK)
-        other = [self.truths, c.suggestions]
-        gr.on([c.image.upload, c.image.clear], filling.other_picture, None, other, **QUICK)
-        c.text_length.change(handlers.unrelated, [c.text_length], [c.context], **QUICK)
-        c.context.change(self.count_text, [self.key, c.context], [c.context_note], **QUICK)
-        following = [c.method_lines, c.settings, *c.own.panels.values()]
-        c.methods.change(
-            lambda chosen: choice.follow(c.own, chosen), [c.methods], following, **QUICK
-        )
-        numbers = c.form[4:9]
-        gr.on([n.change for n in numbers], self.draw_plan, [self.key, *numbers], [c.plan], **QUICK)
+        fields = {name: data[component] for name, component in c.fields.items()}
+        return Form(**fields, own=c.own.gather(data), drawing=data.get(self.drawing) or Drawing())
 
-    def connect_look(self) -> None:
+    @property
+    def asked(self) -> set[gr.components.Component]:
+        """Everything that a run needs."""
+        return {self.key, self.truths, *self.form}
+
+    @property
+    def told(self) -> list[gr.components.Component]:
+        """Everything that a run changes while and after it runs."""
+        c = self.controls
+        return [c.run, c.stop, c.message, self.cancel, *self.shown]
+
+    @property
+    def shown(self) -> list[gr.components.Component]:
+        """Everything that a new result changes."""
+        a = self.answers
+        return [self.result, a.answers, a.body, a.ruler, a.files, a.script]
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def connect(self, demo: gr.Blocks) -> None:
+        """Connects everything but the panels that connect themselves."""
+        self._connect_form()
+        self._connect_look()
+        self._connect_run(demo)
+        self._connect_view()
+
+    def _connect_form(self) -> None:
+        """Scenes, suggestions, methods, text before the question, layer ranges."""
+        c = self.controls
+        filled = [*map(self.field, ("image", "question", "context")), self.truths, c.suggestions]
+        filled += [c.text_length, c.message]
+        c.draw.click(self.draw_scene, None, filled, **QUICK)
+        c.suggestions.select(self.take_suggestion, {self.truths}, [self.field("question")], **QUICK)
+        image, context = self.field("image"), self.field("context")
+        other = [self.truths, c.suggestions]
+        gr.on([image.upload, image.clear], self.other_picture, None, other, **QUICK)
+        c.text_length.input(
+            lambda data: fill.unrelated(data[c.text_length]), {c.text_length}, [context], **LATEST
+        )
+        context.change(self.count_text, {self.key, context}, [c.context_note], **QUICK)
+        menu = self.field("chosen")
+        following = [c.method_lines, c.settings, *c.own.panels.values()]
+        menu.change(lambda data: choice.follow(c.own, data[menu]), {menu}, following, **QUICK)
+        numbers = [self.field(name) for name in _PLAN]
+        gr.on(
+            [number.change for number in numbers], self.draw_plan, {self.key, *numbers}, [c.plan],
+            **QUICK,
+        )  # fmt: skip
+
+    def _connect_look(self) -> None:
         """Marking a place, and guessing where the answer is."""
-        c, box = self.controls, self.controls.look
+        box = self.controls.look
         marked = [box.canvas, self.drawing, box.note]
-        c.image.change(look.new_picture, [c.image], marked, **QUICK)
+        self.field("image").change(look.new_picture, [self.field("image")], marked, **QUICK)
         # Every event brings the whole drawing.
         drawn = [self.drawing, box.note, box.canvas]
         box.canvas.select(look.take_drawing, None, drawn, **LATEST)
-        guess = [self.drawing, c.question, self.truths, self.result]
+        guess = [self.drawing, self.field("question"), self.truths, self.result]
         box.check.click(look.check_guess, guess, [box.note, box.canvas], **QUICK)
 
-    def connect_run(self) -> None:
-        """Run, ask with a marked place, ask again with a changed mixture, stop."""
-        c, r = self.controls, self.results
-        outputs = [c.run, c.stop, c.message, self.cancel, *self.shown_outputs]
-        inputs = [self.key, self.truths, *self.form_inputs, *r.view, r.shown]
-        clicks = [c.run.click, c.question.submit]
-        every = [*clicks, c.look.ask.click, r.change.ask.click]
+    def _connect_run(self, demo: gr.Blocks) -> None:
+        """Run, an example, a marked place, a changed mixture, stop."""
+        c, a = self.controls, self.answers
+        slow = {**SLOW, "show_progress_on": c.message}
+        clicks = [c.run.click, self.field("question").submit]
+        every = [*clicks, c.look.ask.click, a.components.submit]
+        self._watch_form(demo, [*clicks, c.look.ask.click])
         gr.on(every, None, None, [c.run, c.message], **WAITING)
-        self.settle(gr.on(clicks, self.run, inputs, outputs, show_progress_on=c.message, **SLOW))
-        placed = [*outputs, c.methods, c.look.note]
-        self.settle(
-            c.look.ask.click(
-                self.run_with_place, inputs, placed, show_progress_on=c.message, **SLOW
-            )
+        self._settle(gr.on(clicks, self.run, self.asked, self.told, **slow))
+        filled = [*map(self.field, ("image", "question", "context")), self.truths, c.suggestions]
+        filled += [c.text_length, c.run, c.message, self.example]
+        taken = a.examples.select(self.take_example, None, filled, **QUICK)
+        self._note_form(taken.success)
+        self._settle(
+            taken.success(self.run_example, {self.example, *self.asked}, self.told, **SLOW)
         )
-        again = r.change.ask.click(
-            self.ask_again,
-            [self.key, *self.mixture_inputs],
-            outputs,
-            show_progress_on=c.message,
-            **SLOW,
-        )
-        self.settle(again)
+        placed = [*self.told, self.field("chosen"), c.look.note]
+        self._settle(c.look.ask.click(self.run_with_place, self.asked, placed, **slow))
+        again = a.components.submit(self.ask_again, [self.key, self.result], self.told, **slow)
+        self._settle(again)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **QUICK)
         c.stop.click(None, None, [c.message], **STOPPING)
         c.stop.click(stop, [self.cancel], None, **QUICK)
 
+    def _watch_form(self, demo: gr.Blocks, clicks: list[Any]) -> None:
+        """Tells the browser's store what is filled in, and what is asked with it."""
+        watched = self._watched
+        changes = [component.change for component in watched]
+        js = "(...values) => { window.vifStore.fill(values); return []; }"
+        gr.on([demo.load, *changes], None, watched, None, js=js, **QUICK)
+        for click in clicks:
+            self._note_form(click)
+
+    def _note_form(self, event: Any) -> None:
+        """Before a run: the answers that come belong to what is filled in now."""
+        js = "(...values) => { window.vifStore.ask(values); return []; }"
+        event(None, self._watched, None, js=js, **QUICK)
+
     @property
-    def shown_outputs(self) -> list[gr.components.Component]:
-        """Everything that a new result changes."""
-        r = self.results
-        return [
-            self.result, self.token, self.chosen, self.changes, r.body, r.cards, r.maps, r.sheet,
-            r.curves, r.mixture, r.ruler, r.head, r.scale, r.whose, r.injected, r.shown, r.layer,
-            r.change.panel, *r.change.numbers, r.files, r.script,
-        ]  # fmt: skip
+    def _watched(self) -> list[gr.components.Component]:
+        """What answers belong to, for the browser alone."""
+        return [*self.controls.fields.values(), *self.controls.own.sliders]
 
-    def settle(self, event: gr.events.Dependency) -> None:
-        """The buttons when something that ran has ended, well or not."""
+    def _connect_view(self) -> None:
+        """What the browser asks for while it draws, and what it says about it."""
+        a = self.answers
+        a.answers.input(take_view, None, [self.view], **LATEST)
+        a.answers.submit(
+            self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
+        )
+
+    def _settle(self, event: gr.events.Dependency) -> None:
+        """The buttons when something that ran has ended."""
         c = self.controls
-        # After an exception the page runs "failure" alone (Gradio 6.31).
-        event.then(rest, None, [c.run, c.stop], **QUICK)
-        event.failure(fail, None, [c.run, c.stop, c.message], **QUICK)
+        settle(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
 
-    # -- the form ---------------------------------------------------------------------------
+    # -- the form -----------------------------------------------------------------------------
 
-    def take_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """The clicked example."""
-        return filling.take_example(event, self.examples)
+    def draw_scene(self) -> dict[Any, Any]:
+        """A new scene with its first question, without the text that an example brought."""
+        return self._fill_in(fill.new_scene())
 
-    def count_text(self, key: Key | None, context: str) -> str:
+    def _fill_in(
+        self, filled: fill.SceneFill, question: str | None = None, text: int = 0
+    ) -> dict[Any, Any]:
+        """A picture, a question and a text of some length before it."""
+        c, questions = self.controls, fill.questions_of(filled.truths)
+        return {
+            self.field("image"): filled.image,
+            self.field("question"): question or questions[0],
+            self.field("context"): fill.unrelated(text),
+            self.truths: filled.truths,
+            c.suggestions: suggestion_strip(questions),
+            c.text_length: text,
+            c.message: "",
+        }
+
+    def take_example(self, event: gr.EventData) -> dict[Any, Any]:
+        """The clicked example; it is run next."""
+        index = picked(event, len(self.examples))
+        if index is None:
+            raise gr.Error("This example does not exist: reload the page.", print_exception=False)
+        one, c = self.examples[index], self.controls
+        filled = self._fill_in(fill.SceneFill(one.image, one.truths), one.question, one.text)
+        return {**filled, c.run: gr.Button(interactive=False), self.example: index}
+
+    def take_suggestion(self, data: Data, event: gr.EventData) -> Any:
+        """The clicked suggestion as the question."""
+        questions = fill.questions_of(data[self.truths] or [])
+        index = picked(event, len(questions))
+        return gr.skip() if index is None else questions[index]
+
+    def other_picture(self) -> dict[Any, Any]:
+        """A scene's questions do not fit another picture: general ones are offered."""
+        strip = suggestion_strip(fill.questions_of([]))
+        return {self.truths: [], self.controls.suggestions: strip}
+
+    def count_text(self, data: Data) -> str:
         """How long the text before the question is."""
-        session = self.session_of(key)
-        count = session.token_count(context) if context else 0
-        return f'<p class="vl-small">{count} tokens before the question.</p>'
+        context = data[self.field("context")]
+        count = self.session_of(data[self.key]).token_count(context) if context else 0
+        return html("note", words=f"{count} tokens before the question.")
 
-    def draw_plan(self, key: Key | None, *numbers: float | None) -> str:
+    def draw_plan(self, data: Data) -> str:
         """The row of layers for the numbers that stand in the fields."""
-        first, last, start, end, stride = numbers
-        return plan_strip(self.session_of(key).num_layers, (first, last), (start, end), stride)
+        first, last, start, end, stride = (data[self.field(name)] for name in _PLAN)
+        layers = self.session_of(data[self.key]).num_layers
+        return plan_strip(layers, (first, last), (start, end), stride)
 
     def session_of(self, key: Key | None) -> Session:
         """The tab's model; the page's own stands in for one that was let go, until the next run."""
@@ -182,67 +280,61 @@ class Wiring:
         except InputError:
             return self.session
 
-    # -- running ----------------------------------------------------------------------------
+    # -- running ------------------------------------------------------------------------------
 
-    def run(self, key: Key | None, truths: list[Truth], *values: Any) -> Iterator[dict[Any, Any]]:
+    def run(self, data: Data) -> Iterator[dict[Any, Any]]:
         """Asks the model; a problem leaves the old answers and everything typed in place."""
-        count = len(self.form_inputs)
-        view = view_of(0, *values[count:-1])
         cancel = threading.Event()
         yield self.busy(cancel)
+        truths: list[Truth] = data[self.truths] or []
         result, problem = attempt(
-            lambda: handlers.answer(
-                self.shelf.get(key), self.read_form(*values[:count]), truths or [], cancel
-            )
+            lambda: ask.answer(self.shelf.get(data[self.key]), self.read_form(data), truths, cancel)
         )
         if result is None:
             yield {self.controls.message: problem or _STOPPED}
-            return
-        yield {
-            self.controls.message: "",
-            self.result: result,
-            self.token: 0,
-            self.chosen: None,
-            self.changes: {},
-            **show_result(self.results, result, view, MixtureView(shown=int(values[-1]))),
-        }
+        else:
+            yield self.show(replace(result, remark=self._remark(result)))
 
-    def run_with_place(self, *values: Any) -> Iterator[dict[Any, Any]]:
+    def run_example(self, data: Data) -> Iterator[dict[Any, Any]]:
+        """Shows the recorded answers to an example, or asks where they would be others."""
+        example = self.examples[data[self.example]]
+        found, _ = attempt(
+            lambda: recorded_for(self.session_of(data[self.key]), self.read_form(data), example)
+        )
+        if found is None:
+            yield from self.run(data)
+        else:
+            yield self.show(found)
+
+    def _remark(self, result: Result) -> str:
+        """What to look for, if an example was asked."""
+        known = [e for e in self.examples if e.truth and result.truth]
+        return next((e.note for e in known if e.truth.same_as(result.truth)), "")
+
+    def run_with_place(self, data: Data) -> Iterator[dict[Any, Any]]:
         """Asks the model with the marked place among the methods."""
-        key, truths, drawing, *filled = values
-        note, message = self.controls.look.note, self.controls.message
+        note, message, menu = self.controls.look.note, self.controls.message, self.field("chosen")
         try:
-            filled[_CHOSEN] = look.with_place(drawing, filled[_CHOSEN])
+            chosen = look.with_place(data[self.drawing], data[menu])
         except InputError as error:
             yield {note: notice(str(error), is_problem=True), message: ""}
             return
-        yield {self.controls.methods: filled[_CHOSEN]}
-        yield from self.run(key, truths, drawing, *filled)
+        yield {menu: chosen}
+        yield from self.run({**data, menu: chosen})
 
-    def ask_again(self, key: Key | None, *values: Any) -> Iterator[dict[Any, Any]]:
+    def ask_again(
+        self, key: Key | None, result: Result | None, event: gr.EventData
+    ) -> Iterator[dict[Any, Any]]:
         """Asks with the changed mixture; the answer stands beside the others."""
-        shown, cancel = mixing.Shown.read(values), threading.Event()
-        if shown.result is None:
+        if result is None:
             yield {self.controls.message: ""}
             return
+        cancel = threading.Event()
         yield self.busy(cancel)
-        result, problem = attempt(
-            lambda: changing.ask_again(
-                self.shelf.get(key), shown.result, shown.choice, shown.made, cancel
-            )
+        found, problem = attempt(
+            lambda: ask_again(self.shelf.get(key), result, event._data, cancel)
         )
-        if result is None:
-            yield {self.controls.message: problem or _STOPPED}
-            return
-        made = {k: v for k, v in shown.made.items() if k[0] != changing.CHANGED}
-        update = show_result(self.results, result, shown.view, shown.choice, made)
-        yield {
-            self.controls.message: "",
-            self.result: result,
-            self.chosen: shown.choice.chosen,
-            self.changes: made,
-            **update,
-        }
+        yield self.show(found) if found else {self.controls.message: problem or _STOPPED}
 
     def busy(self, cancel: threading.Event) -> dict[Any, Any]:
         """What the page shows while the model runs."""
@@ -254,21 +346,53 @@ class Wiring:
             self.cancel: cancel,
         }
 
+    # -- showing ------------------------------------------------------------------------------
 
-_STOPPED = notice("Stopped. The earlier answers are still shown.")
+    def show(self, result: Result | None, view: dict[str, Any] | None = None) -> dict[Any, Any]:
+        """Updates of everything that shows a result; None takes the answers away.
+
+        Args:
+            result: The answers.
+            view: How they open, as a dictionary of `View`'s fields; the browser's choice by
+                default.
+        """
+        a = self.answers
+        return {
+            self.controls.message: "",
+            self.result: result,
+            a.answers: gr.HTML(**answers_block(result), view=view),
+            a.body: gr.Column(visible=result is not None),
+            a.ruler: ruler_panel(result) if result else "",
+            **self.no_files(),
+        }
+
+    def no_files(self) -> dict[Any, Any]:
+        """Updates that take away the files of an earlier result."""
+        a = self.answers
+        return {a.files: gr.Files(None, visible=False), a.script: gr.Code(None, visible=False)}
+
+    def fetch_slice(self, result: Result | None, event: gr.EventData) -> Any:
+        """More of a large model's numbers, for one token and head."""
+        view = View.read(event._data)
+        if result is None:
+            return gr.skip()
+        longest = max(len(trace.tokens) for trace in result.traces.values())
+        is_head = view.head in ("mean", "max") or view.head < result.first.num_heads
+        if view.token >= longest or not is_head:
+            return gr.skip()
+        return gr.HTML(slices=slice_of(result, view.token, view.head))
+
+
+# Fields that the row of layers is drawn from.
+_PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "stride")
+
+
+def take_view(event: gr.EventData) -> View:
+    """How the browser shows the result now."""
+    return View.read(event._data)
 
 
 def stop(cancel: threading.Event | None) -> None:
     """Asks what runs to stop after its current pass."""
     if cancel is not None:
         cancel.set()
-
-
-def rest() -> tuple[gr.Button, gr.Button]:
-    """The buttons when nothing runs."""
-    return gr.Button("Run", interactive=True), gr.Button(interactive=False)
-
-
-def fail() -> tuple[gr.Button, gr.Button, str]:
-    """The buttons and the message after an error that nobody foresaw."""
-    return *rest(), notice(FAILED, is_problem=True)

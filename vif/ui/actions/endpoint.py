@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui.actions import inputs
-from vif.ui.actions.handlers import Session, answer_as_json
+from vif.ui.actions.ask import Session, answer_as_json
 from vif.ui.guard import MODEL
+from vif.ui.panels import inputs
 from vif.ui.state.drawing import read_boxes
 
 

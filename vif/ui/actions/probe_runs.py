@@ -17,9 +17,8 @@ from vif.probes.sweep import Sweep, sweep
 from vif.question import Question
 from vif.settings import Settings
 from vif.trace import Trace
-from vif.ui.actions.changing import CHANGED
-from vif.ui.html.markup import percent, short_label, visible_token
-from vif.ui.state.result import Result
+from vif.ui.html.words import percent, short_label, visible_token
+from vif.ui.state.result import CHANGED, Result
 
 Progress = Callable[[int, int], None]
 

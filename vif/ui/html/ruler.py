@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from vif.draw import render
-from vif.ui.html.markup import figure, percent, text
+from vif.ui.html.templates import fill
+from vif.ui.html.words import counted
 from vif.ui.state.result import Result
 
 # Around a picture as narrow as a line, padding is far larger than the picture.
@@ -24,43 +25,30 @@ def ruler_panel(result: Result) -> str:
     trace = result.first
     layout = trace.meta.get("layout")
     if layout is None:
-        return '<p class="vl-note vl-pad">This answer does not say where its tokens lie.</p>'
+        return fill("ruler", layout=None)
     grids = layout["grids"]
     scales = [[i] for i in range(min(1, len(grids)))] + [list(range(1, len(grids)))]
-    figures = [_scale(result, layout, numbers) for numbers in scales if numbers]
-    return (
-        f'<div class="vl-sheet"><p class="vl-note">{_totals(result, layout)}</p>'
-        f'<div class="vl-cols vl-count-{len(figures)}">{"".join(figures)}</div></div>'
-    )
-
-
-def _totals(result: Result, layout: dict[str, Any]) -> str:
-    """All image tokens, and the part of the picture that none of them sees."""
-    is_placed = np.isfinite(result.first.cells).all(1)
+    is_placed = np.isfinite(trace.cells).all(1)
     padding = len(layout["padding"])
     others = int((~is_placed).sum()) - padding
-    off = _listed((padding, "padding token"), (others, "line end"))
-    lost = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in layout["unseen"])
-    seen = (
-        f"Grey and hatched: <b>{percent(lost)}</b> of the picture, cropped away or lost at an "
-        "edge, that the model never sees."
-        if layout["unseen"]
-        else "Every pixel of the picture is seen."
-    )
-    return (
-        f"The model reads this picture as <b>{len(is_placed)} tokens</b>: {is_placed.sum()} on the "
-        f"image{f', {off} not on it' if off else ''}. Every thin rectangle is what one token "
-        f"stands for, every thick one a grid of tokens. {seen}"
+    return fill(
+        "ruler",
+        layout=layout,
+        tokens=len(is_placed),
+        placed=int(is_placed.sum()),
+        off=_listed((padding, "padding token"), (others, "line end")),
+        lost=sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in layout["unseen"]),
+        figures=[_scale(result, layout, numbers) for numbers in scales if numbers],
     )
 
 
 def _listed(*counts: tuple[int, str]) -> str:
     """Counts that are not zero as words."""
-    return " and ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in counts if n)
+    return " and ".join(counted(count, word) for count, word in counts if count)
 
 
-def _scale(result: Result, layout: dict[str, Any], numbers: list[int]) -> str:
-    """The grids of one scale over the picture."""
+def _scale(result: Result, layout: dict[str, Any], numbers: list[int]) -> dict[str, Any]:
+    """The grids of one scale over the picture, as the template draws them."""
     trace, grids = result.first, layout["grids"]
     inside = np.isin(trace.blocks, numbers)
     cells = trace.cells[inside & np.isfinite(trace.cells).all(1)]
@@ -74,29 +62,30 @@ def _scale(result: Result, layout: dict[str, Any], numbers: list[int]) -> str:
     if known:
         thick = place(np.array(known))
         shapes += [_path(thick, "vl-block-under"), _path(thick, "vl-block")]
-    title = _TITLES.get(grids[numbers[0]]["kind"], "Tiles")
-    told = _caption([grids[i] for i in numbers], len(cells), int(inside.sum()), len(padding))
-    if padding and not is_whole:
-        told += " The padding is larger than the picture and is not drawn."
-    shown = figure(canvas, f"{title}: token cells over the picture", told, "".join(shapes))
-    return f'<section class="vl-map" data-scale="{text(title)}"><h4>{title}</h4>{shown}</section>'
+    shapes_of = [grids[i] for i in numbers]
+    return {
+        "title": _TITLES.get(grids[numbers[0]]["kind"], "Tiles"),
+        "image": render.data_url(canvas),
+        "height": canvas.shape[0],
+        "width": canvas.shape[1],
+        "paths": shapes,
+        **_caption(shapes_of, len(cells), int(inside.sum()), len(padding)),
+        "is_padding_drawn": bool(padding) and is_whole,
+        "is_padding_left_out": bool(padding) and not is_whole,
+    }
 
 
-def _caption(grids: list[dict[str, Any]], placed: int, tokens: int, padding: int) -> str:
-    """Rows x columns of each grid, and what became of their tokens; HTML, escaped."""
+def _caption(grids: list[dict[str, Any]], placed: int, tokens: int, padding: int) -> dict[str, Any]:
+    """Rows x columns of each grid, and what became of their tokens."""
     shapes = [(grid["rows"], grid["columns"]) for grid in grids]
     sizes = f"{shapes[0][0]} x {shapes[0][1]}"
     if len(grids) > 1 and len(set(shapes)) == 1:
         sizes = f"{len(grids)} grids of {sizes}"
     elif len(grids) > 1:
         each = zip(grids, shapes, strict=True)
-        sizes = ", ".join(f"{text(grid['name'])} {rows} x {cols}" for grid, (rows, cols) in each)
+        sizes = ", ".join(f"{grid['name']} {rows} x {cols}" for grid, (rows, cols) in each)
     off = _listed((padding, "padding token"), (tokens - placed - padding, "line end"))
-    marked = " Padding is dashed." if padding else ""
-    return (
-        f"<b>{sizes}</b> (rows x columns): {placed} tokens on the image"
-        f"{f', {off} not on it' if off else ''}.{marked}"
-    )
+    return {"sizes": sizes, "placed": placed, "off": off}
 
 
 def _outline(cells: np.ndarray) -> Box | None:
@@ -155,7 +144,7 @@ def _canvas(
     return canvas, place, has_room
 
 
-def _path(boxes: np.ndarray, class_: str) -> str:
-    """Many rectangles as one SVG path: thousands of elements would be slow."""
+def _path(boxes: np.ndarray, class_: str) -> tuple[str, str]:
+    """Many rectangles as one SVG path with its class: thousands of elements would be slow."""
     drawn = "".join(f"M{x0:.1f} {y0:.1f}H{x1:.1f}V{y1:.1f}H{x0:.1f}Z" for x0, y0, x1, y1 in boxes)
-    return f'<path class="{class_}" d="{drawn}"/>'
+    return class_, drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from vif import methods
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.methods import Method, Option
-from vif.ui.actions import inputs
-from vif.ui.actions.handlers import Session, steering_method
-from vif.ui.html.cards import SUBTITLES
-from vif.ui.html.markup import text, tones
+from vif.ui.actions.ask import Session, steering_method
+from vif.ui.html.answers import SUBTITLES
+from vif.ui.html.templates import fill
+from vif.ui.html.words import counted, tones
+from vif.ui.panels import inputs
 from vif.ui.state.form import check_methods, uses_ranges
 from vif.ui.theme import html_block
 
@@ -40,11 +41,11 @@ class OwnSettings:
         """All sliders, as inputs."""
         return [slider for *_, slider in self.fields]
 
-    def gather(self, values: Sequence[float | None]) -> dict[str, dict[str, float | None]]:
-        """Returns the values of all sliders by method and option."""
-        found: dict[str, dict[str, float | None]] = {name: {} for name in self.panels}
-        for (method, option, _), value in zip(self.fields, values, strict=True):
-            found[method][option] = value
+    def gather(self, data: Mapping[gr.components.Component, Any]) -> dict[str, dict[str, Any]]:
+        """Returns the values of all sliders by method and option, from values by component."""
+        found: dict[str, dict[str, Any]] = {name: {} for name in self.panels}
+        for method, option, slider in self.fields:
+            found[method][option] = data[slider]
         return found
 
 
@@ -103,19 +104,18 @@ def _slider(option: Option) -> gr.Slider:
 
 def method_lines(chosen: Sequence[str]) -> str:
     """What each chosen method does and costs; a problem with the choice comes first."""
-    problem = ""
     try:
         check_methods(chosen)
     except InputError as error:
-        problem = f'<p class="vl-problem" role="alert">{text(error)}</p>'
+        problem = str(error)
+    else:
+        problem = ""
     colours = tones(chosen)
-    lines = "".join(
-        f'<li class="{colours[name]}"><b>{text(method_label(name))}</b> '
-        f"{text(_does(methods.find(name)))} "
-        f'<span class="vl-cost">{text(cost(methods.find(name)))}</span></li>'
+    lines = [
+        (name, colours[name], _does(methods.find(name)), cost(methods.find(name)))
         for name in chosen
-    )
-    return f'{problem}<ul class="vl-methods">{lines}</ul>' if lines else problem
+    ]
+    return fill("method_lines", problem=problem, lines=lines)
 
 
 def _does(method: Method) -> str:
@@ -128,15 +128,10 @@ def cost(method: Method) -> str:
     """What a method costs besides its own answer."""
     parts = []
     if method.extra_passes:
-        parts.append(_plural(method.extra_passes, "extra pass", "es"))
+        parts.append(counted(method.extra_passes, "extra pass", "es"))
     if method.branches:
-        parts.append(f"{_plural(method.branches, 'extra pass', 'es')} per token")
+        parts.append(f"{counted(method.branches, 'extra pass', 'es')} per token")
     return f"Costs {' and '.join(parts)}." if parts else "No extra pass."
-
-
-def _plural(count: int, words: str, ending: str) -> str:
-    number = "one" if count == 1 else str(count)
-    return f"{number} {words}{ending if count > 1 else ''}"
 
 
 def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:

@@ -13,8 +13,8 @@ from vif.draw import render
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.images import open_image
-from vif.ui.actions.redraw import notice
-from vif.ui.html.markup import percent, text
+from vif.ui.html.templates import fill, notice
+from vif.ui.html.words import counted, percent
 from vif.ui.state.drawing import Drawing, score
 from vif.ui.state.form import MOST_METHODS, Truth
 from vif.ui.state.result import Result
@@ -66,23 +66,7 @@ def canvas_html(image: Any) -> str:
     if picture is None:
         return _NO_PICTURE
     height, width = picture.shape[:2]
-    tools = "".join(
-        f'<button type="button" class="vl-chip" data-{kind}="{name}">{words}</button>'
-        for kind, name, words in (
-            ("tool", "box", "Box"),
-            ("tool", "brush", "Brush"),
-            ("act", "undo", "Undo"),
-            ("act", "clear", "Clear"),
-        )
-    )
-    return (
-        f'<div class="vl-draw"><div class="vl-draw-tools" role="toolbar" aria-label="Drawing">'
-        f'{tools}<input class="vl-draw-size" type="range" min="2" max="30" value="10" '
-        'aria-label="Size of the brush"></div>'
-        f'<div class="vl-draw-area"><img src="{render.data_url(picture)}" width="{width}" '
-        f'height="{height}" alt="The picture to draw on" draggable="false">'
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true"></svg></div></div>'
-    )
+    return fill("look", picture=render.data_url(picture), width=width, height=height)
 
 
 def new_picture(image: Any) -> tuple[str | gr.HTML, Drawing, str]:
@@ -103,9 +87,9 @@ def _counted(drawing: Drawing) -> str:
     """What is marked, in words."""
     parts = []
     if drawing.boxes:
-        parts.append(f"{len(drawing.boxes)} box{'es' if len(drawing.boxes) > 1 else ''}")
+        parts.append(counted(len(drawing.boxes), "box", "es"))
     if drawing.strokes:
-        parts.append(f"{len(drawing.strokes)} stroke{'s' if len(drawing.strokes) > 1 else ''}")
+        parts.append(counted(len(drawing.strokes), "stroke"))
     return f"Marked: {' and '.join(parts)}." if parts else ""
 
 
@@ -143,11 +127,7 @@ def check_guess(
     rows = [("You", f"overlap (IoU) {percent(found.overlap)}, centre {where} the true box")]
     if result is not None and result.truth is not None and result.truth.same_as(truth):
         rows += [(method_label(name), _pointed(result, name)) for name in result.traces]
-    listed = "".join(f"<li><b>{text(name)}</b> {text(words)}</li>" for name, words in rows)
-    return (
-        f'<div class="vl-status" role="status"><ul class="vl-methods">{listed}</ul></div>',
-        gr.HTML(truth=[list(box) for box in truth.boxes]),
-    )
+    return fill("guess", rows=rows), gr.HTML(truth=[list(box) for box in truth.boxes])
 
 
 def _pointed(result: Result, name: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -14,24 +13,21 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.ui.actions.handlers import Session
-from vif.ui.actions.kinds import QUICK
-from vif.ui.actions.redraw import notice
-from vif.ui.actions.showing import no_files
-from vif.ui.html.cards import empty_cards
+from vif.ui.actions.ask import Session
+from vif.ui.actions.events import QUICK, settle
+from vif.ui.html.strips import plan_strip
+from vif.ui.html.templates import notice
 from vif.ui.panels.choice import chosen_for
 from vif.ui.panels.controls import header
-from vif.ui.state.examples import plan_strip
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
 
 _log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_NEWS = 1.0
 _NOTE = (
-    '<p class="vl-small">For this browser tab only, until the page is loaded again. Without an '
-    "adapter VIF is training-free.</p>"
+    '<p class="vl-small">For this browser tab only. Without an adapter VIF is training-free.</p>'
 )
-_FAILED = "The model could not be loaded; the log of the program has more."
+_FAILED = "The model could not be loaded; see the server log."
 
 
 @dataclass(frozen=True)
@@ -42,6 +38,7 @@ class ModelBox:
     adapter: gr.Textbox
     look_up: gr.Button
     load: gr.Button
+    back: gr.Button
     message: gr.HTML
 
 
@@ -65,9 +62,13 @@ def build_model_box() -> ModelBox:
         with gr.Row(elem_classes="vl-run"):
             look_up = gr.Button("Look up", size="sm", min_width=70, elem_id="look-up")
             load = gr.Button("Load", size="sm", min_width=70, elem_id="load-model")
+            back = gr.Button(
+                "Back to the first model", size="sm", min_width=70, visible=False,
+                elem_id="first-model",
+            )  # fmt: skip
         message = html_block(elem_id="model-message", elem_classes="vl-message")
         html_block(_NOTE)
-    return ModelBox(name, adapter, look_up, load, message)
+    return ModelBox(name, adapter, look_up, load, back, message)
 
 
 def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
@@ -81,11 +82,13 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    looked.failure(lambda: fail()[-1], None, [box.message], **QUICK)
-    outputs = [box.message, box.load, c.run, wiring.key, *_following(wiring, title)]
+    looked.failure(lambda: notice(_FAILED, is_problem=True), None, [box.message], **QUICK)
+    following = [*_following(wiring, title), box.back]
+    outputs = [box.message, box.load, c.run, wiring.key, *following]
+    menu = wiring.field("chosen")
     loading = box.load.click(
         partial(load, box, wiring, title),
-        [box.name, box.adapter, wiring.cancel, c.methods],
+        {box.name, box.adapter, wiring.cancel, menu},
         outputs,
         # As many tabs as like may wait; the shelf loads one model after the other.
         concurrency_limit=None,
@@ -93,19 +96,17 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    # After an exception the page runs "failure" alone (Gradio 6.31).
-    loading.then(rest, None, [box.load, c.run], **QUICK)
-    loading.failure(fail, None, [box.load, c.run, box.message], **QUICK)
+    settle(loading, {box.load: "Load", c.run: "Run"}, box.message, _FAILED)
 
+    def first_model(data: dict[Any, Any]) -> dict[Any, Any]:
+        return {
+            box.message: notice(f"{wiring.session.name} answers again."),
+            wiring.key: None,
+            box.back: gr.Button(visible=False),
+            **followed(wiring, title, wiring.session, data[menu]),
+        }
 
-def rest() -> tuple[gr.Button, gr.Button]:
-    """The buttons when nothing is loaded."""
-    return gr.Button("Load", interactive=True), gr.Button(interactive=True)
-
-
-def fail() -> tuple[gr.Button, gr.Button, str]:
-    """The buttons and the message after an error that nobody foresaw."""
-    return *rest(), notice(_FAILED, is_problem=True)
+    box.back.click(first_model, {menu}, [box.message, wiring.key, *following], **QUICK)
 
 
 def look_up(wiring: Wiring, name: str) -> str:
@@ -120,15 +121,14 @@ def load(
     box: ModelBox,
     wiring: Wiring,
     title: gr.HTML,
-    name: str,
-    adapter: str,
-    cancel: threading.Event | None,
-    chosen: list[str],
+    data: dict[Any, Any],
 ) -> Iterator[dict[Any, Any]]:
     """Loads a model with news every second; a problem leaves the old one in place."""
+    name, cancel = data[box.name], data[wiring.cancel]
+    chosen: list[str] = data[wiring.field("chosen")]
     try:
         size = wiring.shelf.look_up(name)
-        future = wiring.shelf.begin(name, adapter)
+        future = wiring.shelf.begin(name, data[box.adapter])
     except InputError as error:
         yield {box.message: notice(str(error), is_problem=True)}
         return
@@ -154,37 +154,38 @@ def load(
     key = future.result()
     session = wiring.shelf.get(key)
     done = notice(f"{session.name} is loaded for this tab, {session.num_layers} layers.")
-    yield {box.message: done, wiring.key: key, **followed(wiring, title, session, chosen)}
+    yield {
+        box.message: done,
+        wiring.key: key,
+        box.back: gr.Button(visible=True),
+        **followed(wiring, title, session, chosen),
+    }
 
 
 def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
     """The components that follow the model."""
-    c, r = wiring.controls, wiring.results
-    states = [wiring.result, wiring.token, wiring.chosen, wiring.changes]
-    shown = [r.layer, r.body, r.cards, r.files, r.script]
-    return [title, c.methods, c.plan, *c.form[4:11], *shown, *states]
+    c = wiring.controls
+    return [title, c.plan, c.message, *map(wiring.field, _SETTINGS), *wiring.shown]
+
+
+# Fields of the form that every model has defaults of its own for.
+_SETTINGS = (
+    "chosen", "learning_start", "learning_end", "injection_start", "injection_end", "stride",
+    "alpha", "samples",
+)  # fmt: skip
 
 
 def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]) -> dict[Any, Any]:
     """Everything that follows the model; answers of another one go."""
-    defaults = session.defaults
+    defaults, has_adapter = session.defaults, session.adapter is not None
+    values = (
+        chosen_for(session, chosen), *defaults.learning, *defaults.injection, defaults.stride,
+        gr.Slider(value=defaults.alpha), gr.Slider(value=defaults.samples, visible=has_adapter),
+    )  # fmt: skip
     plan = plan_strip(session.num_layers, defaults.learning, defaults.injection, defaults.stride)
-    ranges = [gr.Number(value) for value in (*defaults.learning, *defaults.injection)]
-    updates = [
-        header(session),
-        chosen_for(session, chosen),
-        plan,
-        *ranges,
-        gr.Number(defaults.stride),
-        gr.Slider(value=defaults.alpha),
-        gr.Slider(value=defaults.samples, visible=session.adapter is not None),
-        gr.Slider(value=defaults.injection[1], maximum=session.num_layers - 1),
-        gr.Column(visible=False),
-        empty_cards(),
-        *no_files(wiring.results).values(),
-        None,
-        0,
-        None,
-        {},
-    ]
-    return dict(zip(_following(wiring, title), updates, strict=True))
+    return {
+        title: header(session),
+        wiring.controls.plan: plan,
+        **dict(zip(map(wiring.field, _SETTINGS), values, strict=True)),
+        **wiring.show(None),
+    }

@@ -15,16 +15,15 @@ import gradio as gr
 
 from vif.draw.charts import method_label
 from vif.model.generation import Cancelled
-from vif.ui.actions.kinds import QUICK, SLOW, STOPPING, WAITING
+from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
 from vif.ui.actions.probe_runs import PROBES, Call, Found
-from vif.ui.actions.redraw import notice, picked
-from vif.ui.actions.showing import FAILED, attempt
-from vif.ui.html.markup import PICK_SCRIPT, text
+from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.html.sweep_grid import range_of, sweep_grid
-from vif.ui.panels.results import ProbeBox
+from vif.ui.html.templates import fill, notice
+from vif.ui.panels.answers import ProbeBox
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key
-from vif.ui.theme import html_block
+from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring, stop
 
 MOST_KEPT = 12
@@ -55,7 +54,7 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     box.kind.input(describe, [box.kind, wiring.result], [box.note, box.whose], **QUICK)
     wiring.result.change(whose, [box.kind, wiring.result, box.whose], [box.whose], **QUICK)
     outputs = [box.run, box.stop, box.message, cancel, kept]
-    inputs = [wiring.key, wiring.result, box.kind, box.whose, kept]
+    inputs = {wiring.key, wiring.result, box.kind, box.whose, kept}
     box.run.click(None, None, [box.run, box.message], **WAITING)
     running = box.run.click(
         partial(probe, box, wiring, cancel, kept),
@@ -64,8 +63,7 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
         show_progress_on=box.message,
         **SLOW,
     )
-    running.then(rest, None, [box.run, box.stop], **QUICK)
-    running.failure(fail, None, [box.run, box.stop, box.message], **QUICK)
+    settle(running, {box.run: "Run the probe", box.stop: ""}, box.message, FAILED)
     box.stop.click(None, None, [box.message], **STOPPING)
     box.stop.click(stop, [cancel], None, **QUICK)
     with box.place:
@@ -80,13 +78,10 @@ def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
     """One result with the button that removes it."""
     with gr.Group(elem_classes="vl-probe", key=f"probe-{one.number}"):
         with gr.Row(elem_classes="vl-probe-head"):
-            html_block(
-                f"<h4>{text(one.title)}</h4><p class='vl-small'>{text(one.source)}</p>"
-                f"<p class='vl-note'>{text(one.found.words)}</p>"
-            )
+            html_block(fill("probe", one=one))
             remove = gr.Button("Remove", size="sm", scale=0, min_width=80)
         if one.found.sweep is not None:
-            grid = html_block(sweep_grid(one.found.sweep), js_on_load=PICK_SCRIPT)
+            grid = html_block(sweep_grid(one.found.sweep), js_on_load=script("pick.js"))
             count = len(one.found.sweep.change)
 
             def take(event: gr.EventData) -> tuple[Any, ...]:
@@ -95,7 +90,7 @@ def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
             grid.select(
                 take,
                 None,
-                [*wiring.controls.form[6:8], box.message],
+                [wiring.field("injection_start"), wiring.field("injection_end"), box.message],
                 **QUICK,
             )
         else:
@@ -122,7 +117,7 @@ def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
 
 def describe(kind: str, result: Result | None) -> tuple[str, Any]:
     """What the chosen probe does, and the menu of maps if it needs one."""
-    return f'<p class="vl-note">{text(PROBES[kind].does)}</p>', whose(kind, result, None)
+    return fill("note", words=PROBES[kind].does), whose(kind, result, None)
 
 
 def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
@@ -143,13 +138,12 @@ def probe(
     wiring: Wiring,
     cancel_state: gr.State,
     kept_state: gr.State,
-    key: Key | None,
-    result: Result | None,
-    kind: str,
-    of: str | None,
-    kept: list[Kept],
+    data: dict[Any, Any],
 ) -> Iterator[dict[Any, Any]]:
     """Runs a probe with news; a problem or a stop leaves all results in place."""
+    key: Key | None = data[wiring.key]
+    result: Result | None = data[wiring.result]
+    kind, of, kept = data[box.kind], data[box.whose], data[kept_state]
     if result is None or result.form is None:
         yield {box.message: ""}
         return
@@ -199,13 +193,3 @@ def _outcome(future: Any) -> tuple[str, Found] | None:
         return future.result()
     except Cancelled:
         return None
-
-
-def rest() -> tuple[gr.Button, gr.Button]:
-    """The buttons when nothing runs."""
-    return gr.Button("Run the probe", interactive=True), gr.Button(interactive=False)
-
-
-def fail() -> tuple[gr.Button, gr.Button, str]:
-    """The buttons and the message after an error that nobody foresaw."""
-    return *rest(), notice(FAILED, is_problem=True)

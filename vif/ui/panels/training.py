@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
-from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.scenes import is_correct
-from vif.ui.actions import inputs
-from vif.ui.actions.kinds import LATEST, QUICK
-from vif.ui.actions.redraw import notice, picked
-from vif.ui.html.markup import PICK_SCRIPT, chip, text, tones
-from vif.ui.html.mixtures import Panel, components_figure, map_figure
-from vif.ui.state.components import Changes
-from vif.ui.state.result import MixtureView, Result, View
+from vif.ui.actions.events import LATEST, QUICK, picked
+from vif.ui.html.templates import fill, notice
+from vif.ui.html.words import tones
+from vif.ui.panels import inputs
+from vif.ui.state.figures import Figure, figure_data
+from vif.ui.state.result import Result
 from vif.ui.state.training_run import TrainingRun, highest_weight
-from vif.ui.theme import html_block
+from vif.ui.theme import figure_block, html_block, script
 
-_SHOWN = 8
 _NOTE = (
     '<p class="vl-small">A training that runs with <code>--trace_steps</code> writes what it '
     "answers to a few fixed questions, and what it injects, every so many steps.</p>"
@@ -44,6 +40,7 @@ class Scrubber:
     step: gr.Slider
     strip: gr.HTML
     view: gr.HTML
+    figures: gr.HTML
 
 
 def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
@@ -84,9 +81,10 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
                 buttons=[],
                 elem_id="training-step",
             )
-            strip = html_block(js_on_load=PICK_SCRIPT, elem_id="training-strip")
+            strip = html_block(js_on_load=script("pick.js"), elem_id="training-strip")
             view = html_block(elem_id="training-view")
-    return Scrubber(folder, button, message, body, question, layer, step, strip, view)
+            figures = figure_block(elem_id="training-figures")
+    return Scrubber(folder, button, message, body, question, layer, step, strip, view, figures)
 
 
 def _near(folder: Path) -> str:
@@ -103,7 +101,7 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
         # A page for the public reads nothing but its own folder, whatever a browser sends.
         return opened(folder if any_folder else str(bundled))
 
-    shown = [s.message, frames, s.layer, s.step, s.strip, s.view]
+    shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
     gr.on(
         [s.open.click, s.folder.submit],
         open_folder,
@@ -117,8 +115,8 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
         show_progress="hidden",
     )  # fmt: skip
     place = [frames, s.layer, s.step]
-    gr.on([s.step.input, s.layer.input], slide, place, [s.strip, s.view], **LATEST)
-    s.strip.select(take_step, place, [s.step, s.strip, s.view], **QUICK)
+    gr.on([s.step.input, s.layer.input], slide, place, [s.strip, s.view, s.figures], **LATEST)
+    s.strip.select(take_step, place, [s.step, s.strip, s.view, s.figures], **QUICK)
 
 
 def opened(folder: str) -> list[Any]:
@@ -127,7 +125,7 @@ def opened(folder: str) -> list[Any]:
         run = TrainingRun.read(folder)
         rest = _first_view(run, 0, len(run.steps) - 1)
     except InputError as error:
-        kept = [gr.skip()] * 5
+        kept = [gr.skip()] * 6
         return [*[gr.skip()] * 3, notice(str(error), is_problem=True), *kept]
     choices = [(q["question"], i) for i, q in enumerate(run.questions)]
     return [run, gr.Column(visible=True), gr.Dropdown(choices, value=0), *rest]
@@ -136,11 +134,11 @@ def opened(folder: str) -> list[Any]:
 def choose_question(run: TrainingRun | None, question: int | None, step: float) -> list[Any]:
     """Another question at the same step."""
     if run is None or question is None:
-        return [gr.skip()] * 6
+        return [gr.skip()] * 7
     try:
         return _first_view(run, int(question), int(step))
     except InputError as error:
-        return [notice(str(error), is_problem=True), *[gr.skip()] * 5]
+        return [notice(str(error), is_problem=True), *[gr.skip()] * 6]
 
 
 def _first_view(run: TrainingRun, question: int, step: int) -> list[Any]:
@@ -161,75 +159,62 @@ def _first_view(run: TrainingRun, question: int, step: int) -> list[Any]:
 Frames = Sequence[tuple[int, Result]]
 
 
-def slide(frames: Frames | None, layer: int | None, step: float) -> tuple[Any, Any]:
+def slide(frames: Frames | None, layer: int | None, step: float) -> tuple[Any, ...]:
     """The strip with a step marked, and what was answered and injected there."""
     if not frames:
-        return gr.skip(), gr.skip()
+        return (gr.skip(),) * 3
     step = min(int(step), len(frames) - 1)
-    return step_strip(frames, step), step_view(frames, int(layer or 0), step)
+    html, data = step_view(frames, int(layer or 0), step)
+    return step_strip(frames, step), html, gr.HTML(data=data)
 
 
 def take_step(event: gr.EventData, frames: Frames | None, layer: int, _: float) -> tuple[Any, ...]:
     """The clicked step."""
     step = picked(event, len(frames or ()))
-    return (gr.skip(),) * 3 if step is None else (step, *slide(frames, layer, step))
+    return (gr.skip(),) * 4 if step is None else (step, *slide(frames, layer, step))
 
 
 def step_strip(frames: Frames, chosen: int) -> str:
     """All steps as buttons, with whether the steered answer was right."""
-    buttons = []
-    for index, (step, frame) in enumerate(frames):
+    steps = []
+    for step, frame in frames:
         trace = frame.traces[list(frame.traces)[-1]]
-        is_right = is_correct(trace.answer, frame.truth.answer)
-        kind, sign, words = ("right", "✓", "right") if is_right else ("wrong", "✗", "wrong")
-        buttons.append(
-            chip(
-                index,
-                f'{step}<i class="vl-{kind}">{sign}</i>',
-                pressed=index == chosen,
-                class_="vl-chip vl-step",
-                aria_label=f"step {step}: {trace.answer}, {words}",
-                title=f"step {step}: {trace.answer}",
-            )
-        )
-    return f'<div class="vl-strip" role="group" aria-label="Steps">{"".join(buttons)}</div>'
+        steps.append((step, trace.answer, is_correct(trace.answer, frame.truth.answer)))
+    return fill("training_steps", steps=steps, chosen=chosen)
 
 
-def step_view(frames: Frames, layer: int, step: int) -> str:
-    """Mixture and map of one step on a scale shared by all, answers beneath."""
+def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any] | None]:
+    """What was answered at a step, and its mixture and map on a scale shared by all steps."""
     number, frame = frames[step]
-    words = f'<p class="vl-note">Step <b>{number}</b>: {text(frame.truth.question)}</p>'
+    answers = [
+        {
+            "name": name,
+            "tone": tones(frame.traces)[name],
+            "answer": trace.answer,
+            "is_right": is_correct(trace.answer, frame.truth.answer),
+            "sure": math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0,
+        }
+        for name, trace in frame.traces.items()
+    ]
+    html = fill("training_step", step=number, truth=frame.truth, answers=answers)
     mixtures = next(iter(frame.injecting.values()), [])
-    drawn = ""
-    if mixtures:
-        layer = min(layer, len(mixtures) - 1)
-        mixture = mixtures[layer]
-        panel = Panel(
-            frame,
-            View(),
-            mixture,
-            np.argsort(-mixture.weights, kind="stable")[:_SHOWN],
-            MixtureView(),
-            Changes.of(mixture),
-            "",
-            highest_weight([other for _, other in frames], layer),
-        )
-        drawn = components_figure(panel) + map_figure(panel)
-    return f'{words}<div class="vl-cols vl-training">{drawn}{_answers(frame)}</div>'
-
-
-def _answers(frame: Result) -> str:
-    """What was answered, how surely, and whether that is right."""
-    rows = []
-    for name, trace in frame.traces.items():
-        is_right = is_correct(trace.answer, frame.truth.answer)
-        kind, words = ("right", "✓ right") if is_right else ("wrong", "✗ wrong")
-        sure = math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0
-        rows.append(
-            f'<div class="{tones(frame.traces)[name]} vl-said"><b>{text(method_label(name))}</b>'
-            f'<p class="vl-answer">{text(trace.answer) or "(an empty answer)"}</p>'
-            f'<p class="vl-verdict vl-{kind}">{words}</p>'
-            f'<p class="vl-small">Probability of the first token {sure:.2f}.</p></div>'
-        )
-    right = f'<p class="vl-small">The right answer is {text(frame.truth.answer)}.</p>'
-    return f'<section class="vl-panel">{"".join(rows)}{right}</section>'
+    if not mixtures:
+        return html, None
+    layer = min(layer, len(mixtures) - 1)
+    mixture, boxes = mixtures[layer], frame.truth.boxes
+    top = highest_weight([other for _, other in frames], layer)
+    where = f"Injection layer {mixture.layer}"
+    return html, figure_data(
+        frame.picture,
+        [
+            Figure("Components", f"{where}.", mixture=mixture, boxes=boxes),
+            Figure(
+                "The map they make",
+                f"{where}, the same scale at all steps.",
+                cells=frame.first.cells,
+                values=mixture.map,
+                top=top,
+                boxes=boxes,
+            ),
+        ],
+    )

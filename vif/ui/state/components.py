@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,43 +40,43 @@ class Changes:
         """No changes yet."""
         return cls(mixture.means.copy(), mixture.sigmas.copy(), mixture.weights.copy())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing differs from the model's own mixture."""
-        return not self.muted and not self.touched and self.solo is None
+    @classmethod
+    def read(cls, data: Any, mixture: Mixture) -> Changes:
+        """Reads what the browser sent about a mixture; numbers out of range are clipped.
+
+        Raises:
+            InputError: If it is something else.
+        """
+        count = len(mixture.weights)
+        try:
+            means = np.array(data["means"], np.float64).reshape(count, 2)
+            sigmas, weights = (
+                np.array(data[name], np.float64).reshape(count) for name in ("sigmas", "weights")
+            )
+            muted = frozenset(_component(k, count) for k in data["muted"])
+            touched = frozenset(_component(k, count) for k in data["touched"])
+            solo = None if data["solo"] is None else _component(data["solo"], count)
+        except (TypeError, ValueError, KeyError) as error:
+            raise InputError(
+                "The changed mixture could not be read: undo, change again."
+            ) from error
+        if not all(np.isfinite(values).all() for values in (means, sigmas, weights)):
+            raise InputError("The changed mixture holds no numbers in places: undo, change again.")
+        own = cls.of(mixture)
+        kept = np.array([k in touched for k in range(count)], bool)
+        return cls(
+            # What was not touched keeps its full precision.
+            np.where(kept[:, None], np.clip(means, 0, 1), own.means),
+            np.where(kept, np.clip(sigmas, LEAST_SIGMA, 1), own.sigmas),
+            np.where(kept, np.clip(weights, 0, 1), own.weights),
+            muted,
+            solo,
+            touched,
+        )
 
     def is_heard(self, index: int) -> bool:
         """Whether a component counts."""
         return index == self.solo if self.solo is not None else index not in self.muted
-
-    def mute(self, index: int) -> Changes:
-        """Mutes a component, or lets it count again."""
-        return replace(self, muted=self.muted ^ {index})
-
-    def single_out(self, index: int) -> Changes:
-        """Lets only this component count, or all again."""
-        return replace(self, solo=None if self.solo == index else index)
-
-    def put(
-        self,
-        index: int,
-        x: float | None = None,
-        y: float | None = None,
-        sigma: float | None = None,
-        weight: float | None = None,
-    ) -> Changes:
-        """Changes numbers of a component; what is None stays, what leaves the range is clipped."""
-        means, sigmas, weights = self.means.copy(), self.sigmas.copy(), self.weights.copy()
-        for axis, value in enumerate((x, y)):
-            if value is not None:
-                means[index, axis] = np.clip(value, 0, 1)
-        if sigma is not None:
-            sigmas[index] = np.clip(sigma, LEAST_SIGMA, 1)
-        if weight is not None:
-            weights[index] = np.clip(weight, 0, 1)
-        return replace(
-            self, means=means, sigmas=sigmas, weights=weights, touched=self.touched | {index}
-        )
 
     def heard_weights(self) -> np.ndarray:
         """Weights with silent components at 0, (K,), sum to 1, or to 0 if all are silent."""
@@ -117,3 +118,10 @@ class Changes:
             parts = [f"{len(self.muted)} muted"] if self.muted else []
         parts += [f"{len(self.touched)} changed"] if self.touched else []
         return ", ".join(parts) or "nothing changed"
+
+
+def _component(value: Any, count: int) -> int:
+    """The index of a component."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        raise ValueError(f"{value!r} is no component.")
+    return value

@@ -18,6 +18,17 @@ MOST_METHODS = 4
 MOST_TOKENS = 512
 # Whole numbers among the fields, under the names that a session knows.
 _WHOLE = ("stride", "samples", "seed", "max_new_tokens")
+# The fields as the page calls them.
+LABELS = {
+    "learning_start": "Learning layers from",
+    "learning_end": "Learning layers to",
+    "injection_start": "Injection layers from",
+    "injection_end": "Injection layers to",
+    "stride": "Use every n-th layer",
+    "samples": "Latent samples",
+    "seed": "Seed",
+    "max_new_tokens": "Longest answer",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +52,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Form:
-    """What a person filled in; the order is the order of the page's inputs.
+    """What a person filled in.
 
     Numbers are None where a person emptied the field.
 
@@ -102,10 +113,10 @@ class Form:
         """
         ranges = ("learning_start", "learning_end", "injection_start", "injection_end")
         whole = {name: _whole(getattr(self, name), name) for name in (*ranges, *_WHOLE)}
-        if whole["max_new_tokens"] > MOST_TOKENS:
+        if not 1 <= whole["max_new_tokens"] <= MOST_TOKENS:
             raise InputError(
-                f"The longest answer is {whole['max_new_tokens']} tokens, but this page makes at "
-                f"most {MOST_TOKENS}: type a smaller number."
+                f"The longest answer is {whole['max_new_tokens']} tokens, but this page makes 1 "
+                f"to {MOST_TOKENS}: type another number."
             )
         return {
             "context": self.context or "",
@@ -142,6 +153,15 @@ class Form:
             asked["look"] = self.drawing.place()
         return asked
 
+    def options_changed(self) -> bool:
+        """Whether any own setting of a chosen method is not its default."""
+        return any(
+            value != option.default
+            for name in self.chosen
+            for option in methods.find(name).options
+            if (value := self.own.get(name, {}).get(option.name, option.default)) is not None
+        )
+
     def options(self) -> dict[str, dict[str, float]]:
         """Returns the settings of the chosen methods' own."""
         given = ((name, self.own.get(name)) for name in self.chosen)
@@ -166,9 +186,9 @@ def check_methods(chosen: Sequence[str]) -> None:
 
 def _whole(value: float | None, name: str) -> int:
     """Returns a whole number, or tells which field is empty or broken."""
-    words = name.replace("_", " ")
+    words = LABELS[name]
     if value is None:
-        raise InputError(f"The field '{words}' is empty: type a whole number.")
+        raise InputError(f"'{words}' is empty: type a whole number.")
     if value != int(value):
-        raise InputError(f"The field '{words}' holds {value:g}: type a whole number.")
+        raise InputError(f"'{words}' is {value:g}: type a whole number.")
     return int(value)

@@ -17,7 +17,7 @@ from vif.inputs.boxes import Box, check_boxes
 from vif.methods import find
 from vif.settings import Settings
 from vif.ui.state.form import check_methods
-from vif.ui.state.result import View
+from vif.ui.state.view import View
 
 # Servers and browsers take URLs of 8,000 characters; longer ones are cut somewhere.
 MOST_CHARACTERS = 8000

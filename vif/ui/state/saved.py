@@ -18,7 +18,8 @@ from vif.inputs.images import open_image
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
 from vif.ui.state.form import Form, Truth
-from vif.ui.state.result import SHOWS, Result, View
+from vif.ui.state.result import Result
+from vif.ui.state.view import SHOWS, View
 
 
 def to_bundle(result: Result, view: View, note: str = "") -> bundle.Bundle:
@@ -71,7 +72,7 @@ def to_zip(result: Result, view: View) -> bytes:
     saved = to_bundle(result, view)
     sinks = {}
     if view.show == "removed":
-        sinks = {name: result.sinks(name, view) for name in result.traces}
+        sinks = {name: result.sinks(name, view.token) for name in result.traces}
     shared = {f.name for f in fields(figures.Look)} & {f.name for f in fields(view)}
     look = figures.Look(**{name: getattr(view, name) for name in shared}, sinks=sinks)
     stream = io.BytesIO()
@@ -122,9 +123,10 @@ def read_view(values: Mapping[str, Any], result: Result) -> View:
         "layer": (None, *first.attention_layers.tolist()),
         "head": ("mean", "max", *range(first.num_heads)),
         "normalised": (False, True),
-        "palette": tuple(render.PALETTES),
         "scale": render.SCALES if result.has_tiles else ("whole",),
         "show": SHOWS,
+        "rings": (False, True),
+        "fixed": (False, True),
     }
     found = {}
     for name, choices in allowed.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from vif.errors import InputError
 from vif.model.loading import download_size, readable_size
 from vif.session import load
-from vif.ui.actions.handlers import Session
+from vif.ui.actions.ask import Session
 
 Key = tuple[str, str]
 

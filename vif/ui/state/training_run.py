@@ -17,7 +17,7 @@ from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.trace import Trace
 from vif.ui.state.form import Truth
-from vif.ui.state.result import MAP_SIDE, THUMB_SIDE, Result
+from vif.ui.state.result import MAP_SIDE, Result
 
 INDEX = "index.json"
 _TRACED = ("plain", "vif")
@@ -84,11 +84,9 @@ class TrainingRun:
         """
         asked = self.questions[question]
         image = open_image(self._inside(asked["image"]))
-        picture, thumb = render.fit(image, MAP_SIDE), render.fit(image, THUMB_SIDE)
+        picture = render.fit(image, MAP_SIDE)
         truth = Truth(asked["question"], asked["answer"])
-        return [
-            Result(picture, thumb, self._traces(files, question), truth) for files in self.files
-        ]
+        return [Result(picture, self._traces(files, question), truth) for files in self.files]
 
     def _traces(self, files: dict[str, list[str]], question: int) -> dict[str, Trace]:
         """The answers to a question at one step."""

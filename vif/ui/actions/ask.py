@@ -1,0 +1,91 @@
+"""Asking the model what was filled in, as plain functions. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+
+from vif import methods
+from vif.inputs.images import open_image
+from vif.model.generation import Cancelled
+from vif.report import as_json
+from vif.settings import Settings
+from vif.trace import Trace
+from vif.ui.state.form import Form, Truth
+from vif.ui.state.result import Result
+
+BUNDLED_MODEL = "demo-vlm"
+# Stands at the answers to a picture that the bundled model was not trained for.
+ONLY_SCENES = (
+    "This model has only ever seen drawn scenes: on any other picture its words mean nothing."
+)
+
+
+class Session(Protocol):
+    """What the page needs of a session."""
+
+    name: str
+    num_layers: int
+    adapter: Any
+    defaults: Settings
+
+    def ask(self, image: Image.Image, question: str, **options: Any) -> dict[str, Trace]:
+        """Answers one question with every method asked for."""
+
+    def token_count(self, text: str) -> int:
+        """Number of tokens of a text."""
+
+
+def steering_method(session: Session) -> methods.Method:
+    """Returns the form of VIF that is compared at first: without an adapter, the one without."""
+    return methods.find("vif" if session.adapter is not None else "vif-free")
+
+
+def answer(
+    session: Session, form: Form, truths: list[Truth], cancel: threading.Event
+) -> Result | None:
+    """Runs the model once for every chosen method.
+
+    Args:
+        session: The loaded model.
+        form: What was filled in.
+        truths: Known answers of the scene on the page.
+        cancel: Set by another thread to stop.
+
+    Returns:
+        The result, or None if it was stopped.
+
+    Raises:
+        InputError: What was given cannot be used; the message is fit to be shown.
+    """
+    form.check()
+    form = form.shown(session.defaults)
+    image = open_image(form.image)
+    truth = form.truth_in(truths)
+    options = form.asked(truth)
+    try:
+        traces = session.ask(image, form.question, cancel=cancel, **options)
+    except Cancelled:
+        return None
+    return Result.of(
+        image,
+        traces,
+        truth,
+        form,
+        getattr(getattr(session.adapter, "config", None), "renderer", "density"),
+        session.token_count(form.context) if form.context else 0,
+        note=ONLY_SCENES if is_bundled(session) and not truths else "",
+    )
+
+
+def is_bundled(session: Session) -> bool:
+    """Whether the model is the small one that ships with the page."""
+    return Path(session.name).name == BUNDLED_MODEL
+
+
+def answer_as_json(session: Session, image: str, question: str, **options: Any) -> dict[str, Any]:
+    """Runs the model for a program; see `vif.report.as_json` for the shape of what it returns."""
+    return as_json(session.ask(open_image(image), question, **options))

@@ -1,0 +1,65 @@
+"""Asking again with a mixture that a person changed in the browser. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+from vif.errors import InputError
+from vif.inputs.images import open_image
+from vif.model.generation import Cancelled
+from vif.trace import Mixture
+from vif.ui.actions.ask import Session
+from vif.ui.state.components import Changes
+from vif.ui.state.result import CHANGED, Result
+
+
+def ask_again(
+    session: Session, result: Result, data: Any, cancel: threading.Event
+) -> Result | None:
+    """Runs the model once with the changed mixture; None if it was stopped.
+
+    Args:
+        session: The model that answered.
+        result: The answers.
+        data: What the browser sent: ``answer``, ``layer`` and the arrays of `Changes`.
+        cancel: Set by another thread to stop.
+
+    Raises:
+        InputError: If there is nothing to change, no component is left, or the data is broken.
+    """
+    method, mixture = _chosen(result, data)
+    if result.form is None or not len(mixture.weights):
+        raise InputError(
+            "This map is not a mixture of Gaussians that can be asked with again: run a method "
+            "such as VIF first."
+        )
+    source, changes = result.traces[method], Changes.read(data, mixture)
+    mixture = changes.apply(mixture, source, result.renderer_of(method))
+    options = {**result.form.settings(), "methods": ["look"], "look": mixture.map}
+    try:
+        trace = session.ask(
+            open_image(result.form.image), result.form.question, cancel=cancel, **options
+        )["look"]
+    except Cancelled:
+        return None
+    mixtures = [
+        replace(
+            found, source=mixture.source, means=mixture.means, sigmas=mixture.sigmas,
+            weights=mixture.weights,
+        )
+        for found in trace.mixtures
+    ]  # fmt: skip
+    words = f"Layer {mixture.layer}'s mixture, {changes.told()}, in all injection layers"
+    meta = trace.meta | {"changed": words}
+    return result.beside(CHANGED, replace(trace, mixtures=mixtures, meta=meta))
+
+
+def _chosen(result: Result, data: Any) -> tuple[str, Mixture]:
+    """The answer and the mixture that the browser names."""
+    name, layer = (data.get(key) if isinstance(data, dict) else None for key in ("answer", "layer"))
+    for mixture in result.injecting.get(name, []) if isinstance(name, str) else []:
+        if mixture.layer == layer:
+            return name, mixture
+    raise InputError("There is no mixture to change: run a method that injects one first.")

@@ -1,0 +1,66 @@
+"""What fills in the form: scenes, examples, suggestions. No model runs here."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vif.scenes import RELATIONAL, ask_scene, draw_scene, unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
+from vif.ui.state.form import Truth
+
+MAX_SCENE_SEED = 1_000_000
+SUGGESTIONS = 4
+GENERAL_QUESTIONS = (
+    "What colour is the star?",
+    "How many circles do you see?",
+    "Where is the moon?",
+)
+
+
+@dataclass(frozen=True)
+class SceneFill:
+    """A drawn scene with questions whose answers are known."""
+
+    image: Image.Image
+    truths: list[Truth]
+
+
+def scene(seed: int) -> SceneFill:
+    """Draws a scene of the test split with a few questions, half of them relational.
+
+    What a relation leads to has to be searched for: there VIF changes answers, and hardly anywhere
+    else. Where a scene has too few of one kind the other fills up.
+    """
+    drawn = draw_scene(seed)
+    width, height = drawn.image.size
+    relational, others = [], []
+    questions = ask_scene(drawn, seed)
+    for index in np.random.default_rng(seed).permutation(len(questions)):
+        question = questions[index]
+        boxes = tuple(
+            (x0 / width, y0 / height, x1 / width, y1 / height) for x0, y0, x1, y1 in question.boxes
+        )
+        kind = relational if question.family in RELATIONAL else others
+        kind.append(Truth(question.text, question.answer, boxes))
+    count = max(SUGGESTIONS // 2, SUGGESTIONS - len(others))
+    truths = relational[:count]
+    return SceneFill(drawn.image, truths + others[: SUGGESTIONS - len(truths)])
+
+
+def new_scene() -> SceneFill:
+    """Draws a scene that nobody knows yet."""
+    return scene(secrets.randbelow(MAX_SCENE_SEED))
+
+
+def questions_of(truths: list[Truth]) -> list[str]:
+    """Returns what to suggest: questions about the scene, or general ones."""
+    return [truth.question for truth in truths] or list(GENERAL_QUESTIONS)
+
+
+def unrelated(num_tokens: float) -> str:
+    """Returns unrelated text of the asked length."""
+    return unrelated_text(SHOWN_TEXT_SEED, int(num_tokens))

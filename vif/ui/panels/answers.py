@@ -1,0 +1,141 @@
+"""The right column: answers, examples, and the tabs below. Layout only, no events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vif.ui.actions.probe_runs import PROBES
+from vif.ui.html.answers import answers_html, empty_html
+from vif.ui.html.ruler import ruler_panel
+from vif.ui.html.strips import example_strip
+from vif.ui.html.templates import fill
+from vif.ui.state.examples import Example
+from vif.ui.state.payload import payload_of
+from vif.ui.state.result import Result
+from vif.ui.theme import html_block, script
+
+
+@dataclass(frozen=True)
+class ProbeBox:
+    """The components of the tab of probes; results are shown in `place`."""
+
+    kind: gr.Radio
+    note: gr.HTML
+    whose: gr.Dropdown
+    run: gr.Button
+    stop: gr.Button
+    message: gr.HTML
+    place: gr.Column
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The components of the right column.
+
+    Attributes:
+        answers: The answers with their maps. Its ``data`` is what the browser draws from, ``view``
+            how it opens, ``slices`` more numbers of a large model. It reports the view as
+            ``input`` and asks for a slice as ``submit``.
+        components: The injected mixture; it reports a changed one as ``submit``.
+    """
+
+    answers: gr.HTML
+    examples: gr.HTML
+    body: gr.Column
+    components: gr.HTML
+    ruler: gr.HTML
+    probes: ProbeBox
+    prepare: gr.Button
+    files: gr.Files
+    script: gr.Code
+
+
+def build_answers(examples: Sequence[Example], result: Result | None) -> Answers:
+    """Builds the column.
+
+    Args:
+        examples: Shown as a row of buttons.
+        result: The answers that are there as the page loads.
+    """
+    shown = answers_block(result)
+    answers = html_block(
+        shown["value"],
+        js_on_load=script("answers.js"),
+        data=shown["data"],
+        view=None,
+        slices=None,
+        elem_id="answers",
+    )
+    strip = html_block(
+        example_strip(examples),
+        js_on_load=script("pick.js"),
+        visible=bool(examples),
+        elem_id="examples",
+    )
+    with gr.Column(visible=result is not None, elem_id="body") as body, gr.Tabs(elem_id="more"):
+        with gr.Tab("Curves", id="curves"):
+            html_block(fill("curves"), js_on_load=script("curves.js"), elem_id="curves")
+        with gr.Tab("All layers", id="layers"):
+            html_block(fill("layers"), js_on_load=script("layers.js"), elem_id="layers")
+        with gr.Tab("Components", id="components"):
+            components = html_block(
+                fill("components"), js_on_load=script("components.js"), elem_id="components"
+            )
+        with gr.Tab("Probes", id="probes"):
+            probes = _probe_box()
+        with gr.Tab("Pixel ruler", id="ruler"):
+            ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
+        with gr.Tab("Save", id="save"):
+            prepare, files, program = _save()
+    return Answers(answers, strip, body, components, ruler, probes, prepare, files, program)
+
+
+def answers_block(result: Result | None) -> dict[str, object]:
+    """Returns ``value`` and ``data`` of the answers' component."""
+    if result is None:
+        return {"value": empty_html(), "data": None}
+    data = payload_of(result)
+    return {"value": answers_html(result, data), "data": data}
+
+
+def _probe_box() -> ProbeBox:
+    """Which probe, of which answer's map, and where results go."""
+    first = next(iter(PROBES))
+    with gr.Column(elem_classes="vl-probes"):
+        kind = gr.Radio(
+            [(probe.label, name) for name, probe in PROBES.items()],
+            value=first,
+            show_label=False,
+            container=False,
+            elem_id="probe-kind",
+        )
+        note = html_block(f'<p class="vl-note">{PROBES[first].does}</p>', elem_id="probe-note")
+        with gr.Row(elem_classes="vl-run vl-probe-run"):
+            whose = gr.Dropdown(
+                [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
+            )
+            run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
+            stop = gr.Button(
+                "Stop", size="sm", interactive=False, min_width=70, elem_id="probe-stop"
+            )
+        message = html_block(elem_id="probe-message", elem_classes="vl-message")
+        place = gr.Column(elem_id="probe-results")
+    return ProbeBox(kind, note, whose, run, stop, message, place)
+
+
+def _save() -> tuple[gr.Button, gr.Files, gr.Code]:
+    """Everything to look at the result again without the model."""
+    html_block(
+        '<p class="vl-note">Traces hold every number on this page: open them with '
+        "<code>vif.trace.Trace.load</code>. <code>redraw.py</code> draws the heatmap above from "
+        "the saved files.</p>"
+    )
+    prepare = gr.Button("Prepare the files", size="sm", elem_id="prepare")
+    files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
+    program = gr.Code(
+        language="python", label="redraw.py", interactive=False, visible=False, elem_id="script"
+    )
+    return prepare, files, program

@@ -1,0 +1,44 @@
+// Research mode and projector type: `?mode=research` and `?projector=1` set them, and are kept.
+(() => {
+  const isOn = {
+    research: (query) => query.get('mode') === 'research',
+    projector: (query) => query.get('projector') === '1',
+  };
+  const put = {
+    research: (query, on) => (on ? query.set('mode', 'research') : query.delete('mode')),
+    projector: (query, on) => (on ? query.set('projector', '1') : query.delete('projector')),
+  };
+
+  function show() {
+    const query = new URLSearchParams(location.search);
+    for (const [mode, test] of Object.entries(isOn)) {
+      const on = test(query);
+      document.documentElement.classList.toggle(`vl-${mode}`, on);
+      for (const button of document.querySelectorAll(`[data-mode="${mode}"]`)) {
+        button.setAttribute('aria-pressed', String(on));
+      }
+    }
+    for (const details of document.querySelectorAll('.vl-options')) {
+      if (isOn.research(query)) details.open = true;
+    }
+    const folded = document.querySelector('#research > button[aria-expanded="false"], #research > .label-wrap:not(.open)');
+    if (isOn.research(query) && folded && !folded.dataset.opened) {
+      folded.dataset.opened = '1';
+      folded.click();
+    }
+  }
+
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-mode]');
+    if (!button) return;
+    const query = new URLSearchParams(location.search);
+    put[button.dataset.mode](query, button.getAttribute('aria-pressed') !== 'true');
+    history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
+    show();
+  });
+  // The page is built by scripts, piece by piece.
+  new MutationObserver((changes) => {
+    if (changes.some((one) => [...one.addedNodes].some((node) =>
+      node.nodeType === 1 && (node.matches('[data-mode], #research, .vl-options') || node.querySelector('[data-mode], #research, .vl-options'))))) show();
+  }).observe(document, {childList: true, subtree: true});
+})();

@@ -1,0 +1,76 @@
+// The result and the view that all drawings of the page share, and whether they are up to date.
+window.vifStore = (() => {
+  const FIRST = {
+    token: 0, layer: null, head: 'mean', normalised: false, opacity: 0.75, scale: 'whole',
+    show: 'raw', rings: true, fixed: false,
+  };
+  const listeners = new Set();
+  let result = null;
+  let view = {...FIRST};
+  let point = null;
+  let isAsked = false;
+  let form = {now: null, asked: null, pending: null};
+
+  const tell = () => { for (const listener of listeners) listener(); };
+  let isWaiting = false;
+  // Several changes before the next frame are drawn once.
+  function later() {
+    if (isWaiting) return;
+    isWaiting = true;
+    requestAnimationFrame(() => { isWaiting = false; tell(); });
+  }
+
+  function nearest(layer) {
+    const known = result.attention;
+    return known.reduce((best, one) => (Math.abs(one - layer) < Math.abs(best - layer) ? one : best));
+  }
+
+  // A new result opens on its own layer and first token; how it is shown stays.
+  function show(data, opened = {}) {
+    result = window.vifMaps.decode(data);
+    view = {...view, token: 0, layer: result.opening, ...opened};
+    if (Number.isInteger(view.head) && view.head >= result.heads) view.head = 'mean';
+    if (!result.tiled) view.scale = 'whole';
+    if (view.show === 'difference' && result.answers.length < 2) view.show = 'raw';
+    if (view.layer !== null) view.layer = nearest(view.layer);
+    point = null;
+    // An answer to a changed mixture belongs to the question that was asked before.
+    if (!data.again) form.asked = form.pending ?? form.now;
+    form.pending = null;
+    later();
+  }
+
+  function clear() { result = null; later(); }
+
+  function change(parts) {
+    view = {...view, ...parts};
+    later();
+  }
+
+  function addSlices(slices) {
+    if (!result) return;
+    window.vifMaps.addSlices(result, slices);
+    later();
+  }
+
+  // -- whether the answers belong to what is filled in now --------------------------------
+  const print = (values) => JSON.stringify(values, (key, value) => value?.path ?? value);
+  function fill(values) {
+    form.now = print(values);
+    // The page arrives with the answers to what it is filled in with.
+    if (result) form.asked ??= form.now;
+    later();
+  }
+  function ask(values) { isAsked = true; form.pending = form.now = print(values); later(); }
+  const isStale = () => form.asked !== null && form.now !== form.asked;
+
+  return {
+    addSlices, ask, change, clear, fill, isStale, show,
+    get result() { return result; },
+    get view() { return view; },
+    get isAsked() { return isAsked; },
+    get point() { return point; },
+    set point(place) { point = place; later(); },
+    listen(listener) { listeners.add(listener); later(); },
+  };
+})();
