@@ -28,6 +28,7 @@ SHARDING=()
 torchrun --standalone --nproc_per_node "$GPUS" -m training.train_vif \
   "${SHARDING[@]}" \
   --model_name_or_path "$MODEL" \
+  --image_aspect_ratio pad \
   --data_path "$DATA" \
   --image_folder "$IMAGES" \
   --records_together "$TOGETHER" \

@@ -57,7 +57,12 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     output.mkdir(parents=True, exist_ok=True)
     set_seed(args.seed)
     dtype = "float32" if vif.tune == "full" else None
-    backbone = load_proved(vif.model_name_or_path, str(args.device), dtype)
+    backbone = load_proved(
+        vif.model_name_or_path,
+        str(args.device),
+        dtype,
+        image_aspect_ratio=vif.image_aspect_ratio or None,
+    )
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
     thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
     data, evaluated = open_data(vif, args, backbone)

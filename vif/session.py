@@ -258,6 +258,7 @@ def load(
     device: str | None = None,
     dtype: str | None = None,
     quantization: str | None = None,
+    image_aspect_ratio: str | None = None,
 ) -> Session:
     """Loads a model and, if given, its adapter.
 
@@ -267,9 +268,12 @@ def load(
         device: E.g. ``"cpu"`` or ``"cuda"``; a GPU if there is one by default.
         dtype: E.g. ``"bfloat16"``; float32 on a CPU by default.
         quantization: None, ``"8bit"`` or ``"4bit"``, which need bitsandbytes.
+        image_aspect_ratio: ``"pad"`` or ``"crop"`` for models that look at one square (LLaVA-1.5);
+            the processor's own way by default.
 
     Raises:
         InputError: If either cannot be loaded or they do not fit together.
     """
     found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
-    return Session(load_proved(name_or_folder, device, dtype, quantization), found)
+    given = (name_or_folder, device, dtype, quantization, image_aspect_ratio)
+    return Session(load_proved(*given), found)

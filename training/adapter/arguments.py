@@ -20,6 +20,9 @@ class VIFArguments:
     """Model, data and VIF; names that start with latent_ are the published ones."""
 
     model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
+    image_aspect_ratio: str = _flag(
+        "", "pad or crop pictures to a square (LLaVA-1.5: pad); the processor's own way if empty."
+    )
     data_path: str = _flag("", "LLaVA-format data: a JSON list or JSON lines.")
     records_together: int = _flag(
         16, "Most records of an image that are one of a batch, and share it where they can."

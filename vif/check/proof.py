@@ -73,6 +73,7 @@ def load_proved(
     device: str | None = None,
     dtype: str | None = None,
     quantization: str | None = None,
+    image_aspect_ratio: str | None = None,
 ) -> Backbone:
     """Loads a model of any family; arguments as in `vif.model.loading.load_checkpoint`.
 
@@ -80,7 +81,8 @@ def load_proved(
         InputError: If it cannot be loaded, or is of a family that is not listed and its image
             tokens do not lie where they were guessed to.
     """
-    backbone = Backbone.load(name_or_folder, device, dtype, quantization, allow_unlisted=True)
+    given = (name_or_folder, device, dtype, quantization)
+    backbone = Backbone.load(*given, allow_unlisted=True, image_aspect_ratio=image_aspect_ratio)
     if not backbone.family.is_listed:
         refuse_unproved(backbone)
     return backbone

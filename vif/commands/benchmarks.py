@@ -90,7 +90,8 @@ def command_of(args: argparse.Namespace, rows: Sequence[Row], method: str) -> li
     if adapter is None and bundled.is_model(model):
         adapter = str(bundled.path(bundled.ADAPTER))
     given = {"pretrained": model, "method": method, "adapter": adapter, "dtype": args.dtype}
-    given |= {"device": args.device, "seed": args.seed}
+    given |= {"device": args.device, "image_aspect_ratio": args.image_aspect_ratio}
+    given |= {"seed": args.seed}
     for name, options in parse_options(args.options).items():
         if name == method:
             given |= {f"{name}.{option}": value for option, value in options.items()}

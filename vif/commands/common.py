@@ -13,6 +13,7 @@ from typing import Any
 from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
+from vif.model.aspect import ASPECT_RATIOS
 from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
@@ -39,6 +40,12 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter", help="folder or Hub name; default: the bundled model's own")
     parser.add_argument("--device", help="cpu or cuda")
     parser.add_argument("--dtype", help="float32, bfloat16 or float16")
+    parser.add_argument(
+        "--image-aspect-ratio",
+        choices=ASPECT_RATIOS,
+        help="pad or crop pictures to a square, for models that look at one; LLaVA-1.5 was trained "
+        "with pad, its processor crops",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of everything random")
 
 
@@ -148,7 +155,8 @@ def load_session(args: argparse.Namespace) -> Session:
     model, adapter = args.model_path or bundled.path(bundled.MODEL), args.adapter
     if adapter is None and bundled.is_model(model):
         adapter = bundled.path(bundled.ADAPTER)
-    return load(model, adapter, args.device, args.dtype)
+    aspect = args.image_aspect_ratio
+    return load(model, adapter, args.device, args.dtype, image_aspect_ratio=aspect)
 
 
 def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:

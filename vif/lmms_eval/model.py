@@ -34,6 +34,7 @@ class VIFLens(lmms):
         device: str | None = None,
         dtype: str | None = None,
         quantization: str | None = None,
+        image_aspect_ratio: str | None = None,
         batch_size: int | str = 1,
         max_batch_size: int | None = None,  # noqa: ARG002 only of use to "auto"
         **settings: Any,
@@ -47,6 +48,7 @@ class VIFLens(lmms):
             device: E.g. ``"cpu"``; a GPU if there is one by default.
             dtype: E.g. ``"bfloat16"``.
             quantization: ``"8bit"`` or ``"4bit"``.
+            image_aspect_ratio: ``"pad"`` or ``"crop"``, see `vif.load`.
             batch_size: Questions per batch.
             max_batch_size: Not used.
             **settings: Those of `Settings`, ranges as ``"3-4"``, and ``method.option``.
@@ -61,7 +63,8 @@ class VIFLens(lmms):
         processes = Processes.find()
         self._rank, self._world_size = processes.index, processes.number
         device = device if processes.device is None else processes.device
-        self.session = load(pretrained, adapter, device, dtype, quantization)
+        given = (pretrained, adapter, device, dtype, quantization, image_aspect_ratio)
+        self.session = load(*given)
         self._device = self.session.backbone.device
         chosen = chosen_settings(settings, self.session.defaults)
         self.asker = Asker(self.session, method, chosen, int(batch_size))

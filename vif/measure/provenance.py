@@ -41,6 +41,7 @@ def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dic
             "adapter": None if session.adapter is None else fingerprint(session.adapter),
         },
         "dtype": str(model.dtype).removeprefix("torch."),
+        "image_processor": describe(session.backbone.processor.image_processor),
         "device": session.backbone.device.type,
         "methods": {
             name: registry.find(name).resolve(options.get(name, {})) for name in job.methods
@@ -57,6 +58,14 @@ def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dic
         },
         "versions": {name: _version(name) for name in _PACKAGES}
         | {"python": platform.python_version()},
+    }
+
+
+def describe(image_processor: Any) -> dict[str, Any]:
+    """What is done to pictures: the class of an image processor and whether it pads or crops."""
+    names = ("do_pad", "do_center_crop", "do_resize")
+    return {"class": type(image_processor).__name__} | {
+        name: bool(getattr(image_processor, name, False)) for name in names
     }
 
 

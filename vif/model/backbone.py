@@ -133,13 +133,16 @@ class Backbone:
         dtype: str | None = None,
         quantization: str | None = None,
         allow_unlisted: bool = False,
+        image_aspect_ratio: str | None = None,
     ) -> Backbone:
         """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
 
         Raises:
             InputError: If it cannot be found or is no supported image-text-to-text model.
         """
-        model, processor = load_checkpoint(name_or_folder, device, dtype, quantization)
+        model, processor = load_checkpoint(
+            name_or_folder, device, dtype, quantization, image_aspect_ratio
+        )
         # A visitor is shown the name; where the folder lies on the server is not theirs to know.
         folder = Path(name_or_folder)
         name = folder.resolve().name if folder.is_dir() else str(name_or_folder)

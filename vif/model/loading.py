@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from vif.errors import InputError
+from vif.model.aspect import set_aspect_ratio
 from vif.model.processors import load_processor
 
 QUANTIZATIONS = ("8bit", "4bit")
@@ -70,6 +71,7 @@ def load_checkpoint(
     device: str | None = None,
     dtype: str | None = None,
     quantization: str | None = None,
+    image_aspect_ratio: str | None = None,
 ) -> tuple[nn.Module, Any]:
     """Loads a model and its processor.
 
@@ -80,6 +82,8 @@ def load_checkpoint(
             GPUs. A GPU if there is one by default.
         dtype: E.g. ``"bfloat16"``; float32 on a CPU, else the checkpoint's own by default.
         quantization: None, ``"8bit"`` or ``"4bit"``.
+        image_aspect_ratio: None for the processor's own way, ``"pad"`` or ``"crop"``; see
+            `vif.model.aspect`.
 
     Raises:
         InputError: If it cannot be found or loaded.
@@ -101,6 +105,8 @@ def load_checkpoint(
             f"No vision-language model could be loaded from {name!r}: expected a folder or a "
             f"Hub name of an image-text-to-text model ({_first_line(error)})."
         ) from error
+    if image_aspect_ratio is not None:
+        set_aspect_ratio(model.config, processor, image_aspect_ratio)
     return model, processor
 
 
