@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import logging
 import os
 import tempfile
@@ -120,6 +121,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         demo.launch(
             server_port=arguments.port,
             max_file_size=MAX_UPLOAD,
+            # Where `pip install vif-lens[mcp]` has put it; a Space has it.
+            mcp_server=importlib.util.find_spec("mcp") is not None,
             **launch_options(arguments.host),
         )
 

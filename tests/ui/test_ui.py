@@ -68,10 +68,10 @@ def test_the_page_builds_with_and_without_an_adapter(adapter, steering, tmp_path
     assert menu.value == ["plain", steering]
 
 
-def test_only_ask_is_public(tmp_path):
+def test_only_what_programs_may_call_is_public(tmp_path):
     demo = build_demo(FakeSession(), assets=tmp_path)
     public = [fn.api_name for fn in demo.fns.values() if fn.api_visibility == "public"]
-    assert public == ["ask"]
+    assert public == ["ask", "attenuation", "methods"]
 
 
 def test_the_page_asks_for_nothing_outside():

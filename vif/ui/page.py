@@ -11,6 +11,7 @@ from vif.session import load
 from vif.ui.actions.ask import Session
 from vif.ui.actions.endpoint import add_endpoint
 from vif.ui.actions.recorded import first_result
+from vif.ui.actions.tools import add_tools
 from vif.ui.guard import Page, Turns
 from vif.ui.panels.answers import build_answers
 from vif.ui.panels.controls import build_controls, header
@@ -77,4 +78,5 @@ def build_demo(
         if box is not None:
             connect_model_box(box, wiring, title)
         add_endpoint(session)
+        add_tools(session)
     return demo

@@ -62,14 +62,18 @@ def on_gpu(session: Any, seconds: float) -> Any:
     Returns:
         The session.
     """
-    if spaces is not None:
-        for name in _METHODS:
-            setattr(session, name, gpu(getattr(session, name), seconds))
+    for name in _METHODS if spaces is not None else ():
+        setattr(session, name, gpu(getattr(session, name), seconds))
     return session
 
 
 def gpu(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
-    """A function that runs on the GPU of a Space, can be cancelled, and raises what it raised."""
+    """A function that runs on the GPU of a Space, can be cancelled, and raises what it raised.
+
+    Without `spaces` it is the function itself.
+    """
+    if spaces is None:
+        return function
 
     def task(*args: Any, **kwargs: Any) -> tuple[Any, Exception | None]:
         # `spaces` turns all exceptions into one of its own.

@@ -38,3 +38,17 @@ class Image(gr.Image, metaclass=_Stubless):
     def preprocess(self, payload: Any) -> str | None:
         """Returns the path of the file, None if there is no picture."""
         return None if payload is None else payload.path
+
+
+class Json(gr.JSON, metaclass=_Stubless):
+    """JSON values that programs are told the form of; Gradio 6.31 tells them no valid schema."""
+
+    def __init__(
+        self, value: Any = None, *, form: dict[str, Any] | None = None, **options: Any
+    ) -> None:
+        super().__init__(value, **options)
+        self.form = form or {}
+
+    def api_info(self) -> dict[str, Any]:
+        """Returns the JSON schema."""
+        return self.form

@@ -1,0 +1,106 @@
+"""Endpoints for programs besides ``/ask``: what there is to ask by, and the attenuation ladder.
+
+Each is an endpoint of the page's API and a tool of its MCP server. What they are told about their
+parameters stands in their docstrings, one line each.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from vif import methods as registry
+from vif.inputs.images import open_image
+from vif.probes.ladder import attenuation_ladder
+from vif.ui.actions.ask import Session, steering_method
+from vif.ui.guard import MODEL
+from vif.ui.guard.turns import REQUEST_SECONDS
+from vif.ui.panels import inputs
+from vif.ui.zero import gpu
+
+# Tokens of an answer that is watched where none is given.
+_WATCHED = 8
+
+
+def add_tools(session: Session) -> None:
+    """Adds ``/methods`` and ``/attenuation`` to the page that is being built."""
+    steering = steering_method(session).name
+    ladder = gpu(partial(attenuation_ladder, session), REQUEST_SECONDS)
+
+    def attenuation(image: str, question: str, answer: str) -> dict[str, Any]:
+        """Shows how attention on the image and the right answer's probability fall with text.
+
+        The same question is asked behind 0 to 384 tokens of unrelated text, plain and with VIF.
+
+        Args:
+            image: The picture, as a data: URL or as a file that was uploaded here.
+            question: What to ask about it, in English, at most 2000 characters.
+            answer: The answer whose probability is watched; empty: what the plain model says.
+
+        Returns:
+            lengths, and by method: probability, and image_share by length and layer.
+        """
+        picture = open_image(image)
+        if not answer.strip():
+            told = session.ask(picture, question, ["plain"], max_new_tokens=_WATCHED)
+            answer = told["plain"].answer
+        found = ladder(picture, question, answer, ("plain", steering))
+        return {
+            "model": session.name,
+            "question": question,
+            "answer": found.answer,
+            "lengths": found.lengths.tolist(),
+            "methods": {
+                name: {
+                    "probability": np.round(found.probability[i], 6).tolist(),
+                    "image_share": _numbers(found.share[i]),
+                }
+                for i, name in enumerate(found.methods)
+            },
+        }
+
+    def methods() -> list[dict[str, Any]]:
+        """Lists the methods that a question can be answered by, with their settings and costs.
+
+        Returns:
+            name, summary, cost and options of each method; needs says what has to be given.
+        """
+        return [_described(registry.find(name), session) for name in registry.names()]
+
+    with gr.Row(visible=False):
+        given = [
+            inputs.Image(label="image", type="filepath"),
+            gr.Textbox(label="question"),
+            gr.Textbox("", label="answer"),
+        ]
+        ladders, listed = gr.JSON(label="attenuation"), gr.JSON(label="methods")
+        ask, look = gr.Button("attenuation"), gr.Button("methods")
+    ask.click(
+        attenuation, given, ladders, api_name="attenuation", concurrency_limit=None,
+        concurrency_id=MODEL,
+    )  # fmt: skip
+    look.click(methods, None, listed, api_name="methods", queue=False)
+
+
+def _described(method: registry.Method, session: Session) -> dict[str, Any]:
+    """One method as JSON values."""
+    needs = {"oracle": "boxes", "look": "look", "vif": "" if session.adapter else "an adapter"}
+    return {
+        "name": method.name,
+        "summary": method.summary,
+        "needs": needs.get(method.name, ""),
+        "extra_passes": method.passes(session.adapter is not None),
+        "branches": method.branches,
+        "options": [
+            {"name": o.name, "default": o.default, "low": o.low, "high": o.high, "text": o.text}
+            for o in method.options
+        ],
+    }
+
+
+def _numbers(values: np.ndarray) -> list[Any]:
+    """Numbers by length and layer; None where a layer has no attention."""
+    return [[None if np.isnan(v) else round(float(v), 6) for v in row] for row in values]
