@@ -24,7 +24,7 @@ INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 
 TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest docs lint format browser clean reproduce reproduce-all
+.PHONY: help demo test test-fast test-newest docs screenshots lint format browser clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
@@ -37,6 +37,7 @@ help:
 	@echo 'make reproduce      from nothing to the tables of the docs, about 3 hours; resumable'
 	@echo 'make reproduce-all  the same, then seeds, controls and ablations'
 	@echo 'make docs      build the site of docs/ into build/site'
+	@echo 'make screenshots  take the picture of the page for the README'
 	@echo 'make clean     remove .venv and every cache'
 	@echo
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
@@ -81,6 +82,9 @@ lint: $(TEST_INSTALLED)
 format: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+screenshots: browser
+	PYTHONPATH=. $(BIN)/python docs/screenshots.py
 
 docs: $(TEST_INSTALLED)
 	$(PIP) --quiet -r requirements-docs.txt

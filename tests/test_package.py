@@ -105,6 +105,14 @@ def test_bundled_folders_are_those_of_the_repository():
         bundled.path("moon")
 
 
+def test_a_session_without_a_name_is_the_bundled_one():
+    session = vif.load()
+    assert session.name == bundled.MODEL
+    own = session.adapter.state_dict()
+    named = vif.load(bundled.path(bundled.MODEL), bundled.path(bundled.ADAPTER)).adapter
+    assert all((own[name] == tensor).all() for name, tensor in named.state_dict().items())
+
+
 @pytest.mark.slow
 def test_a_wheel_answers_in_an_empty_environment_from_any_folder(tmp_path):
     """The environment is empty but for the dependencies, which are lent by this one."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from typing_extensions import Unpack
 
+from vif import bundled
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.check.proof import load_proved
@@ -253,7 +254,7 @@ def _check_fit(backbone: Backbone, adapter: VIFAdapter) -> None:
 
 
 def load(
-    name_or_folder: str | Path,
+    name_or_folder: str | Path | None = None,
     adapter: str | Path | None = None,
     device: str | None = None,
     dtype: str | None = None,
@@ -263,7 +264,8 @@ def load(
     """Loads a model and, if given, its adapter.
 
     Args:
-        name_or_folder: Folder or Hub name of an image-text-to-text model.
+        name_or_folder: Folder or Hub name of an image-text-to-text model; the bundled one, with its
+            own adapter unless another is named, by default.
         adapter: Folder or Hub name of a VIF adapter.
         device: E.g. ``"cpu"`` or ``"cuda"``; a GPU if there is one by default.
         dtype: E.g. ``"bfloat16"``; float32 on a CPU by default.
@@ -274,6 +276,9 @@ def load(
     Raises:
         InputError: If either cannot be loaded or they do not fit together.
     """
+    if name_or_folder is None:
+        name_or_folder = bundled.path(bundled.MODEL)
+        adapter = bundled.path(bundled.ADAPTER) if adapter is None else adapter
     found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
     given = (name_or_folder, device, dtype, quantization, image_aspect_ratio)
     return Session(load_proved(*given), found)
