@@ -22,4 +22,5 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         markdown.replace("](../assets/", "](assets/")
         .replace("](../training/README.md", "](training.md")
         .replace("](../README.md", "](index.md")
+        .replace("](../docs/", "](")
     )
