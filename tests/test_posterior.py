@@ -13,6 +13,7 @@ from training.data.records import Record, Turn
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.posterior import beliefs, likeliest_answers, overlap
+from vif.question import Question
 from vif.session import Session
 
 ASKED = "What colour is the star?"
@@ -20,7 +21,7 @@ ASKED = "What colour is the star?"
 
 @pytest.fixture(scope="module")
 def found(session, image):
-    return beliefs(session, image, ASKED, ["red", "top left"], samples=2)
+    return beliefs(session, Question(image, ASKED), ["red", "top left"], samples=2)
 
 
 def test_the_prior_is_what_vif_injects(session, image, found):
@@ -69,7 +70,7 @@ def test_answers_are_read_as_training_reads_them(session, image, answer):
 
 
 def test_an_answer_alone_is_as_in_a_batch(session, image, found):
-    alone = beliefs(session, image, ASKED, ["red"], samples=0)
+    alone = beliefs(session, Question(image, ASKED), ["red"], samples=0)
     for layer, belief in alone.posteriors[0].items():
         batched = found.posteriors[0][layer]
         assert belief.kl == pytest.approx(batched.kl, rel=1e-3)
@@ -78,9 +79,11 @@ def test_an_answer_alone_is_as_in_a_batch(session, image, found):
 
 
 def test_samples_are_seeded_and_differ_from_their_mean(session, image, found):
-    again = beliefs(session, image, ASKED, ["red", "top left"], samples=2)
+    again = beliefs(session, Question(image, ASKED), ["red", "top left"], samples=2)
     other = replace(session.defaults, seed=1)
-    changed = beliefs(session, image, ASKED, ["red", "top left"], samples=2, settings=other)
+    changed = beliefs(
+        session, Question(image, ASKED), ["red", "top left"], samples=2, settings=other
+    )
     for layer, belief in found.prior.items():
         assert len(belief.samples) == 2
         first = belief.samples[0].map
@@ -93,9 +96,9 @@ def test_without_an_answer_the_models_own_are_read(session, image):
     plain = session.ask(image, ASKED, ["plain"], max_new_tokens=8)["plain"]
     special = session.backbone.processor.tokenizer.all_special_tokens
     likely = [(word, p) for word, p in plain.alternatives[0] if word not in special]
-    answers = likeliest_answers(session, image, ASKED)
+    answers = likeliest_answers(session, Question(image, ASKED))
     assert [answer.split()[0] for answer in answers] == [word for word, _ in likely[:3]]
-    found = beliefs(session, image, ASKED, samples=0)
+    found = beliefs(session, Question(image, ASKED), samples=0)
     assert [b[1].answer for b in found.posteriors] == answers
     for by_layer, (_, p) in zip(found.posteriors, likely, strict=False):
         # The answer's probability is its first token's times the rest's.
@@ -113,17 +116,17 @@ def test_overlap_is_one_of_equal_and_none_of_disjoint_maps():
 )
 def test_an_answer_without_tokens_is_one_sentence(session, image, answer, words):
     with pytest.raises(InputError, match=words):
-        beliefs(session, image, ASKED, [answer])
+        beliefs(session, Question(image, ASKED), [answer])
 
 
 def test_a_special_token_that_was_typed_is_text(session, image):
     with pytest.raises(InputError, match="no token for a word of the answer '< image>'"):
-        beliefs(session, image, ASKED, ["<image>"])
+        beliefs(session, Question(image, ASKED), ["<image>"])
 
 
 def test_without_an_adapter_there_is_neither(session, image):
     with pytest.raises(InputError, match="need a VIF adapter and none is loaded"):
-        beliefs(Session(session.backbone), image, ASKED)
+        beliefs(Session(session.backbone), Question(image, ASKED))
 
 
 def test_it_can_be_stopped(session, image):
@@ -131,11 +134,11 @@ def test_it_can_be_stopped(session, image):
     cancel.set()
     for answers in ((), ("red",)):
         with pytest.raises(Cancelled):
-            beliefs(session, image, ASKED, answers, cancel=cancel)
+            beliefs(session, Question(image, ASKED), answers, cancel=cancel)
 
 
 def test_what_the_adapter_was_trained_on_is_told_where_it_says_so(session, image, found):
-    assert found.trained_on == getattr(session.adapter.config, "trained_on", "")
+    assert found.trained_on == session.adapter.config.trained_on
     told = tiny_session()
-    object.__setattr__(told.adapter.config, "trained_on", "answers alone")
-    assert beliefs(told, image, ASKED, ["red"], samples=0).trained_on == "answers alone"
+    told.adapter.config = replace(told.adapter.config, trained_on="answers alone")
+    assert beliefs(told, Question(image, ASKED), ["red"], samples=0).trained_on == "answers alone"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,6 @@ from vif.adapter.base import Memory
 from vif.adapter.latent import Gaussian, kl_divergence
 from vif.adapter.mixture import MixtureParameters
 from vif.errors import InputError
-from vif.inputs.images import open_image
 from vif.methods import Method, Request
 from vif.methods.forced import Forced
 from vif.model.attention import Tap
@@ -100,11 +99,9 @@ class Beliefs:
 
 def beliefs(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     answers: Sequence[str] = (),
     *,
-    context: str = "",
     settings: Settings | None = None,
     samples: int = SAMPLES,
     cancel: threading.Event | None = None,
@@ -113,10 +110,8 @@ def beliefs(
 
     Args:
         session: A model with an adapter.
-        image: As in `Session.ask`.
         question: The question.
         answers: Known or supposed answers; the model's own likeliest if there are none.
-        context: Unrelated text before the question.
         settings: The session's defaults if None; `learning`, `stride`, `injection` and `seed`
             count.
         samples: How many latents to draw, >= 0.
@@ -135,16 +130,15 @@ def beliefs(
         )
     settings = settings or session.defaults
     settings.check(session.num_layers)
-    picture = open_image(image)
+    question = question.opened()
     if not answers:
-        answers = likeliest_answers(session, picture, question, context=context, cancel=cancel)
+        answers = likeliest_answers(session, question, cancel=cancel)
     ids = [session.backbone.answer_ids(answer) for answer in answers]
     forced = Forced(registry.find("plain"), ids)
-    asked = [Question(picture, question, context)] * len(ids)
     longest = replace(settings, max_new_tokens=max(map(len, ids)))
-    session.ask_batch(asked, [forced], longest, cancel)
+    session.ask_batch([question] * len(ids), [forced], longest, cancel)
     chances = [float(np.exp(total)) for total, _ in forced.outcomes()]
-    prompt = session.backbone.encode(picture, question, context)
+    prompt = session.backbone.encode(question.picture, question.text, question.context)
     found = _read(session, prompt, ids, settings, samples)
     prior = {layer: pair.prior for layer, pair in found.items()}
     posteriors = tuple(
@@ -154,33 +148,29 @@ def beliefs(
         }
         for i, answer in enumerate(answers)
     )
-    trained_on = getattr(adapter.config, "trained_on", "") or ""
     layout = prompt.layout
-    return Beliefs(prior, posteriors, layout.centres, layout.cells, layout.blocks, trained_on)
+    where = (layout.centres, layout.cells, layout.blocks)
+    return Beliefs(prior, posteriors, *where, adapter.config.trained_on)
 
 
 def likeliest_answers(
     session: Session,
-    image: Any,
-    question: str,
+    question: Question,
     number: int = MOST_ANSWERS,
     *,
-    context: str = "",
     cancel: threading.Event | None = None,
 ) -> list[str]:
     """The plain model's answers that begin with its likeliest first tokens, the best first.
 
     Args:
         session: The model.
-        image: As in `Session.ask`.
         question: The question.
         number: How many, >= 1; fewer if some turn out to be the same or empty.
-        context: Unrelated text before the question.
         cancel: Stops between two tokens.
     """
-    asked = [Question(open_image(image), question, context)] * number
     settings = replace(session.defaults, max_new_tokens=ANSWER_TOKENS)
     special = session.backbone.processor.tokenizer.all_special_ids
+    asked = [question] * number
     (traces,) = session.ask_batch(asked, [_Ranked(special)], settings, cancel).values()
     return list(dict.fromkeys(trace.answer for trace in traces if trace.answer))
 

@@ -21,12 +21,16 @@ from vif.scenes.text import SHOWN_TEXT_SEED
 QUESTION, BOX = "What colour is the star?", [(0.1, 0.1, 0.4, 0.5)]
 
 
+def asked(image, answer="red", boxes=None):
+    return Question(image, QUESTION, boxes=boxes, answer=answer)
+
+
 def text_of(length):
     return unrelated_text(SHOWN_TEXT_SEED, length)
 
 
 def test_a_rung_is_the_question_asked_alone(session, image):
-    found = attenuation_ladder(session, image, QUESTION, "red", lengths=(0, 17), boxes=BOX)
+    found = attenuation_ladder(session, asked(image, boxes=BOX), lengths=(0, 17))
     target = session.backbone.answer_ids("red")
     for r, length in enumerate((0, 17)):
         alone = session.ask(
@@ -47,7 +51,7 @@ def test_a_rung_is_the_question_asked_alone(session, image):
 
 
 def test_an_answer_of_several_tokens_is_the_product_of_its_steps(session, image):
-    found = attenuation_ladder(session, image, QUESTION, "top left", ["plain"], lengths=(0,))
+    found = attenuation_ladder(session, asked(image, "top left"), ["plain"], lengths=(0,))
     ids = session.backbone.answer_ids("top left")
     assert len(ids) == 2
     batch = session.request([Question(image, QUESTION)], session.defaults).batch
@@ -81,19 +85,19 @@ def test_rising_is_told_from_noise():
     ],
 )
 def test_what_cannot_be_climbed_is_said(session, image, change, words):
-    given = {"answer": "red"} | change
+    answer = change.pop("answer", "red")
     with pytest.raises(InputError, match=words):
-        attenuation_ladder(session, image, QUESTION, given.pop("answer"), **given)
+        attenuation_ladder(session, asked(image, answer), **change)
 
 
 def test_it_can_be_stopped(session, image):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        attenuation_ladder(session, image, QUESTION, "red", lengths=(0,), cancel=cancel)
+        attenuation_ladder(session, asked(image), lengths=(0,), cancel=cancel)
 
 
 def test_defaults_are_those_of_the_session(session, image):
     again = replace(session.defaults, alpha=0.0)
-    found = attenuation_ladder(session, image, QUESTION, "red", lengths=(0, 9), settings=again)
+    found = attenuation_ladder(session, asked(image), lengths=(0, 9), settings=again)
     assert found.probability[1] == pytest.approx(found.probability[0], abs=1e-6)

@@ -111,11 +111,10 @@ def _steadiest(
     """The question whose answer VIF makes most likelier, where plain only falls with the text."""
     best, most = fitting[0], None
     for item, answers in fitting:
-        asked = session, item.scene.image, item.question.text, item.question.answer
-        plain = attenuation_ladder(*asked, ["plain"])
+        plain = attenuation_ladder(session, item.asked, ["plain"])
         if not plain.falls("plain"):
             continue
-        gain = attenuation_ladder(*asked, ["vif"]).probability - plain.probability
+        gain = attenuation_ladder(session, item.asked, ["vif"]).probability - plain.probability
         if most is None or gain.mean() > most:
             best, most = (item, answers), gain.mean()
     if most is None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from vif import methods as registry
 from vif.errors import InputError
-from vif.inputs.boxes import Box
-from vif.inputs.images import open_image
 from vif.methods.forced import Forced
 from vif.metrics import box_coverage, image_share, in_box_mass
 from vif.probes.base import Result
@@ -70,12 +67,9 @@ def falls(values: np.ndarray, slack: float = SLACK) -> bool:
 
 def attenuation_ladder(
     session: Session,
-    image: Any,
-    question: str,
-    answer: str,
+    question: Question,
     methods: Sequence[str] = ("plain", "vif"),
     *,
-    boxes: Sequence[Box] | None = None,
     lengths: Sequence[int] = LENGTHS,
     text: Callable[[int], str] | None = None,
     settings: Settings | None = None,
@@ -85,11 +79,8 @@ def attenuation_ladder(
 
     Args:
         session: Model and adapter.
-        image: As in `Session.ask`.
-        question: The question.
-        answer: The right answer, whose probability is watched.
+        question: With its right answer, whose probability is watched; its context is left out.
         methods: Names.
-        boxes: Where the answer is, in [0, 1] image coordinates, if that is known.
         lengths: Tokens of text, >= 0, ascending.
         text: From a length to the text; unrelated sentences by default.
         settings: The session's defaults if None.
@@ -102,17 +93,19 @@ def attenuation_ladder(
     if not len(lengths) or list(lengths) != sorted(set(lengths)) or lengths[0] < 0:
         raise InputError(f"The lengths are {list(lengths)}, expected numbers from 0, ascending.")
     write = text or (lambda length: unrelated_text(SHOWN_TEXT_SEED, length))
-    target = session.backbone.answer_ids(answer)
-    picture = open_image(image)
-    items = [Question(picture, question, write(length), boxes) for length in lengths]
+    target = session.backbone.answer_ids(question.answer)
+    question = question.opened()
+    items = [replace(question, context=write(length)) for length in lengths]
     settings = replace(settings or session.defaults, max_new_tokens=len(target))
     forced = [Forced(registry.find(name), [target] * len(items)) for name in methods]
     traces = session.ask_batch(items, forced, settings, cancel)
     tokenizer = session.backbone.processor.tokenizer
     first = traces[methods[0]][0]
-    covered = box_coverage(first.cells, boxes) if boxes else np.full(len(first.cells), np.nan)
+    covered = np.full(len(first.cells), np.nan)
+    if question.boxes:
+        covered = box_coverage(first.cells, question.boxes)
     return Ladder(
-        answer=answer,
+        answer=question.answer,
         methods=tuple(methods),
         lengths=np.array(lengths),
         probability=np.exp([[total for total, _ in method.outcomes()] for method in forced]),

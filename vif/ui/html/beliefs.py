@@ -1,0 +1,84 @@
+"""Prior and posterior side by side; a choice of answers swaps the posterior in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+from vif.inputs.boxes import Box
+from vif.metrics import box_coverage
+from vif.posterior import Belief, Beliefs
+from vif.ui.html.stage import choices, frame, group, heat, picture, rings
+
+_SAID = "The adapter does not say what it was trained on."
+
+
+def belief_figure(
+    found: Beliefs, image: Image.Image, boxes: Sequence[Box] = (), truth: str | None = None
+) -> str:
+    """Both maps at the last learning layer on one scale, with numbers and the adapter's origin.
+
+    Args:
+        found: The beliefs.
+        image: The picture.
+        boxes: True places.
+        truth: The right answer, if it is known.
+    """
+    layer = max(found.prior)
+    prior, posteriors = found.prior[layer], [by_layer[layer] for by_layer in found.posteriors]
+    top = max(float(b.mean.map.max()) for b in (prior, *posteriors))
+    covered = box_coverage(found.cells, boxes) if boxes else None
+
+    def drawn(belief: Belief) -> str:
+        mean = belief.mean
+        own = rings(image, mean.means, mean.sigmas, mean.weights)
+        return heat(image, found.cells, mean.map, top) + own
+
+    guesses = "".join(
+        rings(image, draw.means, draw.sigmas, draw.weights, faint=True) for draw in prior.samples
+    )
+    before = picture(
+        image, "Map of the prior on the picture", guesses, drawn(prior), tone="vl-vif", boxes=boxes
+    )
+    maps = [group(i, drawn(belief)) for i, belief in enumerate(posteriors)]
+    after = picture(
+        image, "Map of the chosen posterior on the picture", *maps, tone="vl-vif", boxes=boxes
+    )
+    left = (
+        f"<section><h4>Prior: before the answer</h4>{before}"
+        f'<p class="vl-small">{_place(prior, covered)} Thin rings: {len(prior.samples)} guesses '
+        "drawn from it.</p></section>"
+    )
+    right = "".join(frame(i, _numbers(belief, covered)) for i, belief in enumerate(posteriors))
+    names = [f"{b.answer}{' (right)' if b.answer == truth else ''}" for b in posteriors]
+    origin = f"The adapter: {found.trained_on}" if found.trained_on else _SAID
+    return (
+        f"{choices('What if the answer were', names, 'belief')}"
+        f'<div class="vl-pair">{left}<section><h4>Posterior: knowing the answer</h4>'
+        f"{after}{right}</section></div>"
+        f'<p class="vl-small">Read at layer {layer}; both maps share one scale, 0 to {top:.3f}. '
+        f"{escape(origin)}</p>"
+    )
+
+
+def in_place(belief: Belief, covered: np.ndarray) -> float:
+    """Share of a map on tokens that touch the true place, in [0, 1]."""
+    return float(belief.mean.map[covered > 0].sum())
+
+
+def _place(belief: Belief, covered: np.ndarray | None) -> str:
+    if covered is None:
+        return ""
+    return f"{100 * in_place(belief, covered):.0f} % of the map touches the true place."
+
+
+def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
+    return (
+        f'<p class="vl-small"><b>If the answer were {escape(str(belief.answer))}:</b> '
+        f"{_place(belief, covered)} Overlap with the prior {100 * belief.overlap:.0f} %, "
+        f"KL {belief.kl:.2f} nats per latent dimension. Alone the model says it with probability "
+        f"{belief.probability:.2f}.</p>"
+    )

@@ -1,0 +1,65 @@
+"""The attenuation ladder as curves and a table that follow the chosen length."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from vif.draw.charts import method_label
+from vif.probes import Ladder
+from vif.ui.html.stage import Curve, chart, frame, slider
+
+_TONES = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
+
+
+def ladder_figure(ladder: Ladder) -> str:
+    """Probability of the right answer and share on the picture by length, and a slider."""
+    lengths = [str(length) for length in ladder.lengths]
+    share = ladder.share.mean(-1)
+    has_boxes = bool(np.isfinite(ladder.in_box).all())
+    charts = [
+        _curves(ladder, ladder.probability, f"P({ladder.answer}), the right answer"),
+        _curves(ladder, share, "Share of attention on the picture, mean of layers"),
+    ]
+    if has_boxes:
+        words = "Share of that in the true place, mean of layers"
+        charts.append(_curves(ladder, ladder.in_box.mean(-1), words))
+    rows = "".join(frame(i, _rung(ladder, i)) for i in range(len(lengths)))
+    names = [f"{length} tokens of text" for length in lengths]
+    return (
+        f"{slider('Text before the question', names, can_play=True)}{rows}"
+        f'<div class="vl-charts">{"".join(charts)}</div>'
+    )
+
+
+def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
+    curves = [
+        Curve(method_label(name), line, _TONES.get(name, "vl-other-0"))
+        for name, line in zip(ladder.methods, values, strict=True)
+    ]
+    told = "; ".join(
+        f"{curve.label}: {', '.join(f'{v:.2f}' for v in curve.values)}" for curve in curves
+    )
+    ticks = [str(length) for length in ladder.lengths]
+    return chart(ticks, curves, "tokens of text", title, f"{title} by length. {told}")
+
+
+def _rung(ladder: Ladder, i: int) -> str:
+    cells = []
+    for m, name in enumerate(ladder.methods):
+        said = ladder.said[m][i]
+        is_right = said == ladder.answer
+        verdict = "right" if is_right else "wrong"
+        cells.append(
+            f'<tr class="{_TONES.get(name, "vl-other-0")}"><th scope="row">'
+            f"{escape(method_label(name))}</th><td><b>{escape(said)}</b> "
+            f'<span class="vl-is-{verdict}">{verdict}</span></td>'
+            f"<td>{ladder.probability[m, i]:.2f}</td><td>{ladder.share[m, i].mean():.2f}</td></tr>"
+        )
+    return (
+        '<table class="vl-table vl-rung"><thead><tr><th scope="col">Method</th>'
+        '<th scope="col">Says</th>'
+        f'<th scope="col">P({escape(ladder.answer)})</th><th scope="col">On the picture</th></tr>'
+        f"</thead><tbody>{''.join(cells)}</tbody></table>"
+    )

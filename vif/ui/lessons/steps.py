@@ -1,0 +1,225 @@
+"""What is said in the lessons: data, and the sheet that is printed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MINUTES = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: predict, reveal, question.
+
+    Attributes:
+        number: From 1.
+        title: The idea in a few words.
+        example: Label of the example it is about.
+        predict: What the class is asked before anything is shown.
+        control: The one control, and what it does.
+        notice: What to see once it is shown.
+        question: What to discuss.
+        notes: For the teacher.
+    """
+
+    number: int
+    title: str
+    example: str
+    predict: str
+    control: str
+    notice: tuple[str, ...]
+    question: str
+    notes: tuple[str, ...]
+
+
+STEPS = (
+    Step(
+        1,
+        "Where would you look?",
+        "Fixed by VIF",
+        "Read the question and draw a box on the picture where you would look for the answer. No "
+        "answer is shown yet.",
+        "Drag on the picture to draw a box.",
+        (
+            "The place to look at is not the object that the question names: the name only says "
+            "where to start.",
+            "You found it in two steps: find the named object, then go on from there.",
+        ),
+        "Which words of the question did you use to find the object that is named, and which to "
+        "go on from it?",
+        (
+            "Collect boxes from several students before you reveal the place; draw the one that "
+            "most agree on.",
+            "The box is kept for step 2.",
+        ),
+    ),
+    Step(
+        2,
+        "What the model says, and where it looked",
+        "Fixed by VIF",
+        "Will the model, left alone, answer rightly? Where will it look?",
+        "Reveal: the model's answer, and its attention over the picture.",
+        (
+            "The model is wrong, and sure of it: read its probability.",
+            "Compare how much of its look lies in the true place with how much an even look over "
+            "the whole picture would put there.",
+        ),
+        "If you could tell the model one thing about the picture, what would it be?",
+        (
+            "Attention is a share: what the model reads for its answer adds up to 100 % over "
+            "picture and text.",
+            "Attention shows what was read, not yet why the answer came out as it did; step 8 "
+            "returns to this.",
+        ),
+    ),
+    Step(
+        3,
+        "Layer by layer: sharp, then blurred",
+        "Not needed",
+        "The model has several layers. In which of them does it look at the right place: the "
+        "first, the middle, or the last?",
+        "Slide through the layers, or press Play.",
+        (
+            "One of the first layers looks sharply at the right place.",
+            "In the deep layers the look at the picture is still there, but it is spread over all "
+            "of it: the place is lost.",
+        ),
+        "The last layer speaks. Why might it matter that it no longer looks at the place?",
+        (
+            "Two things fall with depth and must be told apart: how much is looked at the picture "
+            "at all, and how much of that lies in the right place.",
+            "This example is answered rightly all the same: what an early layer read travels on.",
+        ),
+    ),
+    Step(
+        4,
+        "More text, less picture",
+        "Lost in text",
+        "Unrelated text is put between picture and question. What will happen to the share of "
+        "attention that the picture gets? And to the answer?",
+        "Slide the length of the text from 0 to 384 tokens.",
+        (
+            "The picture's share falls with every piece of text.",
+            "At some length the plain model's answer turns wrong; with VIF it holds out longer.",
+        ),
+        "The text says nothing about the picture. Why does it matter to the model nevertheless?",
+        (
+            "This is visual attenuation, the problem that VIF was made for.",
+            "All lengths were asked at once when you pressed Reveal, with the same text cut to "
+            "length.",
+        ),
+    ),
+    Step(
+        5,
+        "Prior and posterior",
+        "Fixed by VIF",
+        "VIF guesses where to look from picture and question. If someone told it the answer, "
+        "would it look elsewhere?",
+        "Choose an answer: the map on the right is what VIF would look at if it knew it.",
+        (
+            "Left, the prior: a guess before the answer. Thin rings are other guesses drawn from "
+            "it.",
+            "Right, the posterior: the right answer draws the map to the true place, a wrong one "
+            "draws it away.",
+        ),
+        "Why can VIF not use the posterior when it answers?",
+        (
+            "While it is trained VIF is shown the answers, and the prior learns to guess what the "
+            "posterior knows. KL is the distance between the two.",
+            "Overlap is the part of the two maps that is the same.",
+        ),
+    ),
+    Step(
+        6,
+        "VIF on, and taken apart",
+        "Fixed by VIF",
+        "VIF adds its map to the deep layers' attention. The map is a sum of round blobs. What "
+        "happens to the answer when the strongest blobs are taken away?",
+        "Slide the number of blobs that are muted, the strongest first.",
+        (
+            "With all blobs the answer is right; with none it is the plain model's again.",
+            "In between the probability of the right word goes down: the map is what changes the "
+            "answer.",
+        ),
+        "Is this a better proof that the map matters than a picture of the map? Why?",
+        (
+            "An intervention changes one thing and watches the answer; a picture alone shows no "
+            "cause.",
+            "In the page's tab of components every blob can be dragged as well.",
+        ),
+    ),
+    Step(
+        7,
+        "Where it hurts",
+        "Broken by VIF",
+        "Can looking harder make an answer worse?",
+        "Switch between the plain model and VIF.",
+        (
+            "The plain model was right here, and VIF makes it wrong.",
+            "Over the whole benchmark VIF mends more answers than it breaks; a map that is even "
+            "or random, of the same strength, only hurts.",
+        ),
+        "Which of the numbers in the table would you want to see before you believe that a method "
+        "helps?",
+        (
+            "The controls answer two objections: that any disturbance would help, and that more "
+            "picture would help wherever it is put.",
+            "The true place is the upper bound: what a perfect map would reach.",
+        ),
+    ),
+    Step(
+        8,
+        "What attention is not",
+        "Not needed",
+        "A layer gives most of its attention to the picture. Does the answer need what this "
+        "layer reads there?",
+        "Slide the share of the picture that is hidden.",
+        (
+            "Hiding the few places that got most attention destroys the answer; hiding as many "
+            "random ones does not.",
+            "But cut the deep layers off from the picture, and nothing happens, though their "
+            "attention to it is as high as before.",
+        ),
+        "What does high attention tell you, and what does it not tell you?",
+        (
+            "Hidden means that no layer can read these places behind the picture; nothing is "
+            "painted over.",
+            "Attention is where a model may read from. Only taking it away shows what it needed.",
+        ),
+    ),
+)
+
+
+def sheet() -> str:
+    """The printable sheet, in Markdown."""
+    parts = [
+        "# Lessons: where a model looks",
+        "",
+        f"Eight steps, about {MINUTES} minutes. Start the page and open `?lesson=1` behind its "
+        "address; `&projector=1` makes everything larger. Every step asks for a prediction before "
+        "anything is shown. Nothing is prepared: the model answers while the class watches.",
+    ]
+    for step in STEPS:
+        parts += [
+            "",
+            f"## {step.number}. {step.title}",
+            "",
+            f"Open `?lesson={step.number}`. Example: *{step.example}*.",
+            "",
+            f"**Predict.** {step.predict}",
+            "",
+            "Our prediction: " + 30 * ".",
+            "",
+            f"**Reveal.** {step.control}",
+            "",
+            "**What to notice**",
+            "",
+            *(f"- {line}" for line in step.notice),
+            "",
+            f"**Question.** {step.question}",
+            "",
+            "**Teacher's notes**",
+            "",
+            *(f"- {line}" for line in step.notes),
+        ]
+    return "\n".join(parts) + "\n"
