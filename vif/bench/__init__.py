@@ -3,7 +3,7 @@
 from vif.bench.outcomes import by_group, interval
 from vif.bench.questions import ALL, HARD, Item, items
 from vif.bench.running import BASELINE, BATCH_SIZE, run, run_controls, supported
-from vif.bench.search import Change, Rate, Search, find_change, kind_of, read_rate
+from vif.bench.search import Change, Rate, Search, find_change, kind_of, read_rate, text_free
 from vif.bench.tables import table
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "run_controls",
     "supported",
     "table",
+    "text_free",
 ]

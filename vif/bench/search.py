@@ -156,6 +156,20 @@ class Rate:
     relational_gain: int
 
 
+def text_free(path: str | Path) -> dict[str, Any] | None:
+    """The part of a file of ``vif bench --json`` that has no text before its questions.
+
+    Returns:
+        None if there is no such file or no such part.
+    """
+    try:
+        entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        (entry,) = [e for e in entries if e["text"] == 0 and e["methods"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return entry
+
+
 def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
     """The rate in a file that ``vif bench --json`` wrote, without text before the questions.
 
@@ -166,9 +180,8 @@ def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
     Returns:
         None if there is no such file or it says nothing about the method.
     """
+    entry = text_free(path)
     try:
-        entries: list[dict[str, Any]] = json.loads(Path(path).read_text(encoding="utf-8"))
-        (entry,) = [e for e in entries if e["text"] == 0]
         found = entry["methods"][method]
         number = {name: int(found["family_n"].get(name, 0)) for name in RELATIONAL}
         gain = sum(found["family_difference"][name] * n for name, n in number.items() if n)

@@ -15,7 +15,11 @@ from vif.ui.actions.tools import add_tools
 from vif.ui.guard import Page, Turns
 from vif.ui.panels.answers import build_answers
 from vif.ui.panels.controls import build_controls, header
+from vif.ui.panels.find import build_find, connect_find
+from vif.ui.panels.ladder import build_ladder, connect_ladder
+from vif.ui.panels.lessons import build_lessons, connect_lessons
 from vif.ui.panels.model_box import build_model_box, connect_model_box
+from vif.ui.panels.posterior import build_posterior, connect_posterior
 from vif.ui.panels.probing import connect_probes
 from vif.ui.panels.save import connect_save
 from vif.ui.panels.training import build_scrubber, connect_scrubber
@@ -63,7 +67,14 @@ def build_demo(
                 box = build_model_box() if model_box or models else None
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
                 answers = build_answers(examples, opened)
+                find = build_find()
+                with answers.tabs:
+                    with gr.Tab("More text", id="ladder"):
+                        ladder = build_ladder()
+                    with gr.Tab("Prior and posterior", id="posterior"):
+                        posterior = build_posterior()
                 scrubber = build_scrubber(traces, model_box)
+        lessons = build_lessons()
         wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, opened)
         wiring.shelf = Shelf(
             session,
@@ -72,6 +83,10 @@ def build_demo(
         )
         wiring.connect(demo)
         connect_save(wiring)
+        connect_find(find, Path(assets), wiring)
+        connect_ladder(ladder, wiring)
+        connect_posterior(posterior, wiring)
+        connect_lessons(lessons, demo, Path(assets), wiring)
         connect_probes(answers.probes, wiring)
         if scrubber is not None:
             connect_scrubber(scrubber, traces, model_box, STATE_SECONDS)

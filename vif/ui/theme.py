@@ -13,7 +13,7 @@ from vif.ui.guard.origin import request_guard
 STATIC = Path(__file__).with_name("static")
 # In this order: each uses what stands before it.
 _SHARED = ("maps.js", "canvas.js", "store.js", "modes.js")
-_SHEETS = ("page.css", "form.css", "answers.css", "tabs.css")
+_SHEETS = ("page.css", "form.css", "answers.css", "tabs.css", "frames.css")
 
 _SLATE = gr.themes.Color(
     c50="#f7f8fa",

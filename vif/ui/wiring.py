@@ -115,6 +115,12 @@ class Wiring:
         return [c.run, c.stop, c.message, self.cancel, *self.shown]
 
     @property
+    def filled(self) -> list[gr.components.Component]:
+        """What a new picture with its question changes on the left."""
+        fields = map(self.field, ("image", "question", "context"))
+        return [*fields, self.truths, self.controls.suggestions]
+
+    @property
     def shown(self) -> list[gr.components.Component]:
         """Everything that a new result changes."""
         a = self.answers
@@ -132,8 +138,7 @@ class Wiring:
     def _connect_form(self) -> None:
         """Scenes, suggestions, methods, text before the question, layer ranges."""
         c = self.controls
-        filled = [*map(self.field, ("image", "question", "context")), self.truths, c.suggestions]
-        filled += [c.text_length, c.message]
+        filled = [*self.filled, c.text_length, c.message]
         c.draw.click(self.draw_scene, None, filled, **QUICK)
         c.suggestions.select(self.take_suggestion, {self.truths}, [self.field("question")], **QUICK)
         image, context = self.field("image"), self.field("context")
@@ -171,18 +176,15 @@ class Wiring:
         every = [*clicks, c.look.ask.click, a.components.submit]
         self._watch_form(demo, [*clicks, c.look.ask.click])
         gr.on(every, None, None, [c.run, c.message], **WAITING)
-        self._settle(gr.on(clicks, self.run, self.asked, self.told, **slow))
-        filled = [*map(self.field, ("image", "question", "context")), self.truths, c.suggestions]
-        filled += [c.text_length, c.run, c.message, self.example]
+        self.settle(gr.on(clicks, self.run, self.asked, self.told, **slow))
+        filled = [*self.filled, c.text_length, c.run, c.message, self.example]
         taken = a.examples.select(self.take_example, None, filled, **QUICK)
-        self._note_form(taken.success)
-        self._settle(
-            taken.success(self.run_example, {self.example, *self.asked}, self.told, **SLOW)
-        )
+        self.note_form(taken.success)
+        self.settle(taken.success(self.run_example, {self.example, *self.asked}, self.told, **SLOW))
         placed = [*self.told, self.field("chosen"), c.look.note]
-        self._settle(c.look.ask.click(self.run_with_place, self.asked, placed, **slow))
+        self.settle(c.look.ask.click(self.run_with_place, self.asked, placed, **slow))
         again = a.components.submit(self.ask_again, [self.key, self.result], self.told, **slow)
-        self._settle(again)
+        self.settle(again)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **QUICK)
         c.stop.click(None, None, [c.message], **STOPPING)
@@ -195,9 +197,9 @@ class Wiring:
         js = "(...values) => { window.vifStore.fill(values); return []; }"
         gr.on([demo.load, *changes], None, watched, None, js=js, **QUICK)
         for click in clicks:
-            self._note_form(click)
+            self.note_form(click)
 
-    def _note_form(self, event: Any) -> None:
+    def note_form(self, event: Any) -> None:
         """Before a run: the answers that come belong to what is filled in now."""
         js = "(...values) => { window.vifStore.ask(values); return []; }"
         event(None, self._watched, None, js=js, **QUICK)
@@ -215,7 +217,7 @@ class Wiring:
             self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
         )
 
-    def _settle(self, event: gr.events.Dependency) -> None:
+    def settle(self, event: gr.events.Dependency) -> None:
         """The buttons when something that ran has ended."""
         c = self.controls
         settle(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
@@ -224,9 +226,9 @@ class Wiring:
 
     def draw_scene(self) -> dict[Any, Any]:
         """A new scene with its first question, without the text that an example brought."""
-        return self._fill_in(fill.new_scene())
+        return self.fill_in(fill.new_scene())
 
-    def _fill_in(
+    def fill_in(
         self, filled: fill.SceneFill, question: str | None = None, text: int = 0
     ) -> dict[Any, Any]:
         """A picture, a question and a text of some length before it."""
@@ -247,7 +249,7 @@ class Wiring:
         if index is None:
             raise gr.Error("This example does not exist: reload the page.", print_exception=False)
         one, c = self.examples[index], self.controls
-        filled = self._fill_in(fill.SceneFill(one.image, one.truths), one.question, one.text)
+        filled = self.fill_in(fill.SceneFill(one.image, one.truths), one.question, one.text)
         return {**filled, c.run: gr.Button(interactive=False), self.example: index}
 
     def take_suggestion(self, data: Data, event: gr.EventData) -> Any:

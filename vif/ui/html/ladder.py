@@ -13,8 +13,13 @@ from vif.ui.html.stage import Curve, chart, frame, slider
 _TONES = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
 
 
-def ladder_figure(ladder: Ladder) -> str:
-    """Probability of the right answer and share on the picture by length, and a slider."""
+def ladder_figure(ladder: Ladder, at: int = 0) -> str:
+    """Probability of the right answer and share on the picture by length, and a slider.
+
+    Args:
+        ladder: The ladder.
+        at: Index of the length that is shown first.
+    """
     lengths = [str(length) for length in ladder.lengths]
     share = ladder.share.mean(-1)
     has_boxes = bool(np.isfinite(ladder.in_box).all())
@@ -28,7 +33,7 @@ def ladder_figure(ladder: Ladder) -> str:
     rows = "".join(frame(i, _rung(ladder, i)) for i in range(len(lengths)))
     names = [f"{length} tokens of text" for length in lengths]
     return (
-        f"{slider('Text before the question', names, can_play=True)}{rows}"
+        f"{slider('Text before the question', names, can_play=True, at=at)}{rows}"
         f'<div class="vl-charts">{"".join(charts)}</div>'
     )
 

@@ -223,7 +223,7 @@ def frame(number: int, content: str) -> str:
     return f'<div class="vl-frame" data-frame="{number}"{hidden}>{content}</div>'
 
 
-def slider(label: str, names: Sequence[str], can_play: bool = False) -> str:
+def slider(label: str, names: Sequence[str], can_play: bool = False, at: int = 0) -> str:
     """A slider over frames; `names` are read out."""
     play = (
         '<button type="button" class="vl-button" data-act="play" aria-pressed="false">Play</button>'
@@ -232,7 +232,7 @@ def slider(label: str, names: Sequence[str], can_play: bool = False) -> str:
                     for i, name in enumerate(names))  # fmt: skip
     return (
         f'<div class="vl-steps">{play if can_play else ""}<label>{escape(label)} '
-        f'<input type="range" min="0" max="{len(names) - 1}" step="1" value="0" data-frames '
+        f'<input type="range" min="0" max="{len(names) - 1}" step="1" value="{at}" data-frames '
         f'aria-label="{escape(label)}"></label><output aria-live="polite">{words}</output></div>'
     )
 

@@ -45,6 +45,7 @@ class Answers:
     answers: gr.HTML
     examples: gr.HTML
     body: gr.Column
+    tabs: gr.Tabs
     components: gr.HTML
     ruler: gr.HTML
     probes: ProbeBox
@@ -75,7 +76,8 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
         visible=bool(examples),
         elem_id="examples",
     )
-    with gr.Column(visible=result is not None, elem_id="body") as body, gr.Tabs(elem_id="more"):
+    column = gr.Column(visible=result is not None, elem_id="body")
+    with column as body, gr.Tabs(elem_id="more") as tabs:
         with gr.Tab("Curves", id="curves"):
             html_block(fill("curves"), js_on_load=script("curves.js"), elem_id="curves")
         with gr.Tab("All layers", id="layers"):
@@ -90,7 +92,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
         with gr.Tab("Save", id="save"):
             prepare, files, program = _save()
-    return Answers(answers, strip, body, components, ruler, probes, prepare, files, program)
+    return Answers(answers, strip, body, tabs, components, ruler, probes, prepare, files, program)
 
 
 def answers_block(result: Result | None) -> dict[str, object]:

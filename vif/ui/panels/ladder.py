@@ -1,0 +1,90 @@
+"""The attenuation ladder: the question behind more and more text, all lengths asked at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from vif.model.generation import Cancelled
+from vif.posterior import likeliest_answers
+from vif.probes import Ladder, attenuation_ladder
+from vif.probes.ladder import LENGTHS
+from vif.question import Question
+from vif.ui.actions.ask import Session, steering_method
+from vif.ui.actions.events import SLOW
+from vif.ui.actions.problems import attempt
+from vif.ui.html.ladder import ladder_figure
+from vif.ui.html.templates import notice
+from vif.ui.state.form import Form, Truth
+from vif.ui.theme import html_block, script
+from vif.ui.wiring import Data, Wiring
+
+_NOTE = (
+    '<p class="vl-note">Release the slider of unrelated text: the question on the left is asked at '
+    "every length at once, with and without VIF.</p>"
+)
+
+
+def build_ladder() -> gr.HTML:
+    """Builds the place of the ladder."""
+    return html_block(_NOTE, js_on_load=script("frames.js"), elem_id="ladder")
+
+
+def connect_ladder(place: gr.HTML, wiring: Wiring) -> None:
+    """Releasing the text slider asks all lengths."""
+    c = wiring.controls
+
+    def climb(data: Data) -> Iterator[dict[Any, Any]]:
+        cancel = threading.Event()
+        yield {wiring.cancel: cancel, place: notice("All lengths are being asked.")}
+        try:
+            found, problem = attempt(
+                lambda: ladder_of(
+                    wiring.shelf.get(data[wiring.key]),
+                    wiring.read_form(data),
+                    data[wiring.truths] or [],
+                    cancel,
+                )
+            )
+        except Cancelled:
+            found, problem = None, notice("Stopped.")
+        if found is None:
+            yield {place: problem}
+            return
+        at = int(np.abs(found.lengths - int(data[c.text_length])).argmin())
+        yield {place: ladder_figure(found, at)}
+
+    c.text_length.release(climb, {*wiring.asked, c.text_length}, [wiring.cancel, place], **SLOW)
+
+
+def question_of(form: Form, truths: list[Truth]) -> Question:
+    """What is filled in, with its answer and place if they are known."""
+    form.check()
+    truth = form.truth_in(truths)
+    known = {"answer": truth.answer, "boxes": truth.boxes or None} if truth else {}
+    return Question(form.image, form.question, form.context or "", **known)
+
+
+def ladder_of(session: Session, form: Form, truths: list[Truth], cancel: threading.Event) -> Ladder:
+    """The ladder of what is filled in; of the model's own answer where the right one is unknown.
+
+    Raises:
+        InputError: What was given cannot be used.
+        Cancelled: If it was stopped.
+    """
+    question = question_of(form, truths).opened()
+    if not question.answer:
+        (own,) = likeliest_answers(session, replace(question, context=""), 1, cancel=cancel)
+        question = replace(question, answer=own)
+    given = form.shown(session.defaults).settings()
+    given.pop("context")
+    settings = replace(session.defaults, **given)
+    methods = ("plain", steering_method(session).name)
+    return attenuation_ladder(
+        session, question, methods, lengths=LENGTHS, settings=settings, cancel=cancel
+    )

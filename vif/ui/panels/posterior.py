@@ -1,0 +1,104 @@
+"""Prior and posterior of the question: what VIF would look at if it knew the answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from vif.model.generation import Cancelled
+from vif.posterior import beliefs, likeliest_answers
+from vif.ui.actions.ask import Session
+from vif.ui.actions.events import SLOW
+from vif.ui.actions.problems import attempt
+from vif.ui.html.beliefs import belief_figure
+from vif.ui.html.templates import notice
+from vif.ui.panels.ladder import question_of
+from vif.ui.state.form import Form, Truth
+from vif.ui.theme import html_block, script
+from vif.ui.wiring import Data, Wiring
+
+_NOTE = (
+    '<p class="vl-note">The prior is where VIF looks before it knows the answer; the posterior is '
+    "where it would look if it knew. Without a typed answer the right one is taken, where it is "
+    "known, beside the model's own likeliest.</p>"
+)
+MOST = 4
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The components of the panel."""
+
+    answer: gr.Textbox
+    show: gr.Button
+    place: gr.HTML
+
+
+def build_posterior() -> Posterior:
+    """Builds the panel."""
+    html_block(_NOTE)
+    with gr.Row(elem_classes="vl-run"):
+        answer = gr.Textbox(
+            "", label="What if the answer were", placeholder="for example: red", max_lines=1,
+            scale=2, elem_id="belief-answer",
+        )  # fmt: skip
+        show = gr.Button(
+            "Show prior and posterior", size="sm", min_width=160, elem_id="belief-show"
+        )
+    place = html_block(js_on_load=script("frames.js"), elem_id="beliefs")
+    return Posterior(answer, show, place)
+
+
+def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
+    """A click, or an answer that was typed."""
+
+    def show(data: Data) -> Iterator[dict[Any, Any]]:
+        cancel = threading.Event()
+        yield {wiring.cancel: cancel, panel.place: notice("The model is reading.")}
+        try:
+            found, problem = attempt(
+                lambda: figure_of(
+                    wiring.shelf.get(data[wiring.key]),
+                    wiring.read_form(data),
+                    data[wiring.truths] or [],
+                    data[panel.answer],
+                    cancel,
+                )
+            )
+        except Cancelled:
+            found, problem = None, notice("Stopped.")
+        yield {panel.place: found or problem}
+
+    inputs = {*wiring.asked, panel.answer}
+    for trigger in (panel.show.click, panel.answer.submit):
+        trigger(show, inputs, [wiring.cancel, panel.place], **SLOW)
+
+
+def figure_of(
+    session: Session, form: Form, truths: list[Truth], typed: str | None, cancel: threading.Event
+) -> str:
+    """Prior and posteriors of what is filled in, as HTML.
+
+    Args:
+        session: The model that is asked.
+        form: What is filled in.
+        truths: Known answers about the picture.
+        typed: An answer to suppose; blank for the right one and the model's own.
+        cancel: Set by another thread to stop.
+
+    Raises:
+        InputError: What was given cannot be used.
+        Cancelled: If it was stopped.
+    """
+    question = question_of(form, truths).opened()
+    if (typed or "").strip():
+        answers = [typed.strip(), *filter(None, [question.answer])]
+    else:
+        own = likeliest_answers(session, question, cancel=cancel)
+        answers = [*filter(None, [question.answer]), *own]
+    found = beliefs(session, question, list(dict.fromkeys(answers))[:MOST], cancel=cancel)
+    return belief_figure(found, question.picture, question.boxes or (), question.answer or None)
