@@ -13,11 +13,12 @@ from vif.ui.html.stage import Curve, chart, frame, slider
 _TONES = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
 
 
-def ladder_figure(ladder: Ladder, at: int = 0) -> str:
+def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0) -> str:
     """Probability of the right answer and share on the picture by length, and a slider.
 
     Args:
         ladder: The ladder.
+        shown: The picture, as HTML.
         at: Index of the length that is shown first.
     """
     lengths = [str(length) for length in ladder.lengths]
@@ -33,7 +34,8 @@ def ladder_figure(ladder: Ladder, at: int = 0) -> str:
     rows = "".join(frame(i, _rung(ladder, i)) for i in range(len(lengths)))
     names = [f"{length} tokens of text" for length in lengths]
     return (
-        f"{slider('Text before the question', names, can_play=True, at=at)}{rows}"
+        f"{slider('Text before the question', names, can_play=True, at=at)}"
+        f'<div class="vl-rung-row">{shown}<div>{rows}</div></div>'
         f'<div class="vl-charts">{"".join(charts)}</div>'
     )
 

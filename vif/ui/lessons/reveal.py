@@ -111,10 +111,7 @@ def reveal(step: Step, room: Classroom) -> Reveal:
 
 
 def _question(example: Example) -> str:
-    text = f' <span class="vl-tag">{example.text} tokens of text before it</span>'
-    return (
-        f'<p class="vl-asked-here">“{escape(example.question)}”{text if example.text else ""}</p>'
-    )
+    return f'<p class="vl-asked-here">“{escape(example.question)}”</p>'
 
 
 def asked(example: Example) -> Question:
@@ -235,7 +232,8 @@ def _ladder(room: Classroom, example: Example) -> Reveal:
         f"It is right at {len(turns) - sum(turns)} of {len(turns)} lengths, VIF at {sum(kept)}."
     )
     holds = found.falls(BASELINE) and sum(kept) > len(turns) - sum(turns)
-    return Reveal(ladder_figure(found), saw, holds)
+    shown = picture(example.image, "The picture, and the true place", boxes=truth.boxes)
+    return Reveal(ladder_figure(found, shown), saw, holds)
 
 
 def _beliefs(room: Classroom, example: Example) -> Reveal:

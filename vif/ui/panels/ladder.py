@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from vif.inputs.images import open_image
 from vif.model.generation import Cancelled
 from vif.posterior import likeliest_answers
 from vif.probes import Ladder, attenuation_ladder
@@ -19,6 +20,7 @@ from vif.ui.actions.ask import Session, steering_method
 from vif.ui.actions.events import SLOW
 from vif.ui.actions.problems import attempt
 from vif.ui.html.ladder import ladder_figure
+from vif.ui.html.stage import picture
 from vif.ui.html.templates import notice
 from vif.ui.state.form import Form, Truth
 from vif.ui.theme import html_block, script
@@ -57,7 +59,10 @@ def connect_ladder(place: gr.HTML, wiring: Wiring) -> None:
             yield {place: problem}
             return
         at = int(np.abs(found.lengths - int(data[c.text_length])).argmin())
-        yield {place: ladder_figure(found, at)}
+        image = open_image(data[wiring.field("image")])
+        boxes = question_of(wiring.read_form(data), data[wiring.truths] or []).boxes or ()
+        shown = picture(image, "The picture that is asked about", boxes=boxes)
+        yield {place: ladder_figure(found, shown, at)}
 
     c.text_length.release(climb, {*wiring.asked, c.text_length}, [wiring.cancel, place], **SLOW)
 
