@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def add(commands: Any) -> None:
         "attention without",
     )
     one.add_argument("--draws", type=int, default=8, help="random orders")
+
+    text = "which words the states of every layer stand for (logit lens)"
+    one = _kind(kinds, "lens", lens, text, takes_boxes=False)
+    one.add_argument("--top", type=int, default=probes.lens.TOP, help="words per layer")
 
     text = "compare head outputs with and without the image"
     one = _kind(kinds, "heads", heads, text, takes_boxes=False)
@@ -120,6 +125,24 @@ def leave(
             f"the answer stays the same from an exit {first}",
         ]
     )
+
+
+def lens(
+    session: Session, question: Question, args: argparse.Namespace
+) -> tuple[probes.LogitLens, str]:
+    """Words of the last row, and the words that most image tokens stand for, by layer."""
+    if args.top < 1:
+        raise InputError(f"--top is {args.top}, expected at least 1.")
+    found = probes.logit_lens(session, question, top=args.top)
+    lines = [f"first word of the answer: {found.answer!r}", "layer  rank  last row"]
+    for layer, (words, shares) in enumerate(zip(found.words, found.probabilities, strict=True)):
+        shown = ", ".join(f"{w!r} {p:.2f}" for w, p in zip(words, shares, strict=True))
+        lines.append(f"{layer:>5}  {found.rank[layer]:>4}  {shown}")
+    lines.append("layer  most frequent words of the image tokens, how many")
+    for layer, words in enumerate(found.image_words):
+        shown = ", ".join(f"{w!r} {n}" for w, n in Counter(words).most_common(args.top))
+        lines.append(f"{layer:>5}  {shown}")
+    return found, "\n".join(lines)
 
 
 def deletion(

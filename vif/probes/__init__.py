@@ -13,6 +13,7 @@ from vif.probes.heads import HeadDivergence, head_divergence
 from vif.probes.inside import Inside, look_inside
 from vif.probes.knockout import BOX_FLOWS, FLOWS, Knockout, knockout
 from vif.probes.ladder import Ladder, attenuation_ladder
+from vif.probes.lens import LogitLens, logit_lens
 
 __all__ = [
     "BOX_FLOWS",
@@ -23,11 +24,13 @@ __all__ = [
     "Inside",
     "Knockout",
     "Ladder",
+    "LogitLens",
     "attenuation_ladder",
     "deletion_curve",
     "exit_sweep",
     "head_divergence",
     "knockout",
+    "logit_lens",
     "look_inside",
     "map_of",
 ]

@@ -1,0 +1,95 @@
+"""Logit lens: which words the states of a pass stand for, before the model says any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from vif.model.attention import Tap
+from vif.model.generation import open_stream
+from vif.model.vocabulary import read_words
+from vif.probes.base import Result, open_reading
+from vif.question import Question
+from vif.session import Session
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class LogitLens(Result):
+    """What states would say if the model ended there. K words, likeliest first; L layers.
+
+    Attributes:
+        answer: The first word of the model's answer.
+        words: Of the last row after every layer, (L, K) words.
+        probabilities: Theirs, (L, K).
+        rank: Of the answer's first word there, (L,); 0 is the likeliest.
+        image_words: The likeliest word of every image token after every layer but the last,
+            (L - 1, N) words.
+        image_probabilities: Theirs, (L - 1, N).
+        image_answer: Probability of the answer's first word at every image token, (L - 1, N).
+    """
+
+    answer: str
+    words: list[list[str]]
+    probabilities: np.ndarray
+    rank: np.ndarray
+    image_words: list[list[str]]
+    image_probabilities: np.ndarray
+    image_answer: np.ndarray
+
+
+class _States(Tap):
+    """Keeps the last row and the image tokens of every layer that reports."""
+
+    def __init__(self, columns: torch.Tensor) -> None:
+        self.columns = columns
+        self.last: list[torch.Tensor] = []
+        self.image: list[torch.Tensor] = []
+
+    @override
+    def layer_output(self, layer: int, states: torch.Tensor) -> None:
+        self.last.append(states[0, -1])
+        self.image.append(states[0, self.columns.to(states.device)])
+
+
+def logit_lens(session: Session, question: Question, *, top: int = TOP) -> LogitLens:
+    """Reads every layer's states as words, in one plain pass.
+
+    The final norm and the output matrix on the state of any layer (nostalgebraist 2020); on image
+    tokens as in arXiv 2410.07149. Early layers do not write in the output's terms, so that their
+    words mean little.
+
+    Args:
+        session: The model.
+        question: What is asked about which image.
+        top: How many words of the last row, K >= 1.
+
+    Raises:
+        InputError: If the model's final norm is not known.
+    """
+    model = session.backbone.model
+    reading = open_reading(session, question)
+    tap = _States(reading.batch.columns[0])
+    final = open_stream(model, dict(reading.batch.inputs)).advance(tap).log_softmax(-1)[0]
+    first = int(final.argmax())
+    rows = torch.stack([*(read_words(model, state).to(final) for state in tap.last), final])
+    best = rows.topk(min(top, rows.shape[-1]), -1)
+    scores = [read_words(model, states).to(final) for states in tap.image]
+    strongest = [layer.max(-1) for layer in scores]
+
+    def words(ids: torch.Tensor) -> list[str]:
+        return [session.backbone.processor.tokenizer.decode([i]) for i in ids.tolist()]
+
+    return LogitLens(
+        answer=words(final.argmax(-1, keepdim=True))[0],
+        words=[words(ids) for ids in best.indices],
+        probabilities=best.values.exp().cpu().numpy(),
+        rank=(rows > rows[:, first : first + 1]).sum(-1).cpu().numpy(),
+        image_words=[words(layer.indices) for layer in strongest],
+        image_probabilities=torch.stack([layer.values for layer in strongest]).exp().cpu().numpy(),
+        image_answer=torch.stack([layer[:, first] for layer in scores]).exp().cpu().numpy(),
+    )
