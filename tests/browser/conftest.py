@@ -18,7 +18,7 @@ from vif.ui import build_demo, launch_options
 
 ASSETS = Path(__file__).parents[2] / "assets"
 HAS_MODEL = (ASSETS / "demo-vlm").is_dir() and (ASSETS / "demo-vif").is_dir()
-TIMEOUT_MS = 15_000
+TIMEOUT_MS = 60_000
 SHOTS = os.environ.get("SCREENSHOTS")
 expect.set_options(timeout=TIMEOUT_MS)
 
@@ -82,6 +82,14 @@ def url(session, examples):
 
 
 @pytest.fixture(scope="session")
+def shipped_url(session):
+    """The page as it ships, with recorded examples."""
+    demo, url = serve(session, ASSETS)
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
 def slow_url(tmp_path_factory):
     """A model without an adapter that takes so long that it has to be stopped."""
     demo, url = serve(FakeSession(adapter=False, delay=30), tmp_path_factory.mktemp("none"))
@@ -114,14 +122,14 @@ def watched(context):
         if message.type == "error":
             problems.append(message.text)
 
-    def opener(address, width=1440, height=900, theme="light"):
+    def opener(address, width=1440, height=900, theme="light", query=""):
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(TIMEOUT_MS)
         page.on("console", report)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
-        page.goto(f"{address}?__theme={theme}")
+        page.goto(f"{address}?__theme={theme}{query}")
         page.locator("#run").wait_for()
         opened.append(page)
         return page
@@ -139,21 +147,20 @@ def open_page(browser):
         yield opener
 
 
-@pytest.fixture(scope="module")
-def answered(browser, url):
-    """One page with answers, shared by tests that do not care which."""
-    with watched(browser) as opener:
-        page = opener(url)
-        run(page)
-        yield page
-
-
 def run(page):
-    """Asks, and waits until the page is ready again."""
+    """Asks, and waits until the answers are drawn and the page is ready again."""
+    before = page.evaluate("window.vifStore.result?.id ?? 0")
     page.locator("#run").click()
-    expect(page.locator("#stop")).to_be_enabled()
+    page.wait_for_function("before => (window.vifStore.result?.id ?? 0) > before", arg=before)
     expect(page.locator("#run")).to_be_enabled()
-    expect(page.locator("#cards .vl-card").first).to_be_visible()
+    expect(page.locator("#answers .vl-card canvas").first).to_be_visible()
+    page.wait_for_function("document.querySelector('.vl-where').textContent !== ''")
+
+
+def open_research(page):
+    """Opens the settings of methods, layers and strength."""
+    page.locator("#research > button").first.click()
+    page.locator("#methods").wait_for()
 
 
 def shoot(page, name):

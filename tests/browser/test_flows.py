@@ -1,27 +1,24 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, choose, drag, leave_out, run, shoot
+from tests.browser.conftest import HAS_MODEL, choose, drag, leave_out, open_research, run, shoot
 
 
 def test_four_methods_stand_side_by_side_and_five_are_refused(open_page, url):
     page = open_page(url)
+    open_research(page)
     choose(page, "PAI")
     choose(page, "Uniform map")
     expect(page.locator("#own-pai")).to_be_visible()
     expect(page.locator("#method-lines li")).to_have_count(4)
     run(page)
-    expect(page.locator("#cards .vl-card")).to_have_count(5)
-    expect(page.locator("#maps figure")).to_have_count(4)
+    expect(page.locator("#answers .vl-card canvas")).to_have_count(4)
     shoot(page, "four")
-    page.get_by_label("Show", exact=True).click()
-    page.get_by_role("option", name="Differences from plain").click()
-    expect(page.locator('#maps [data-method="difference"]')).to_have_count(3)
     choose(page, "VCD")
     expect(page.get_by_role("alert")).to_contain_text("5 methods are chosen")
     page.locator("#run").click()
     expect(page.locator("#message")).to_contain_text("at most 4")
-    expect(page.locator("#cards .vl-card")).to_have_count(5)
+    expect(page.locator("#answers .vl-card")).to_have_count(4)
     leave_out(page, "VCD")
     leave_out(page, "PAI")
     expect(page.locator("#own-pai")).to_be_hidden()
@@ -51,8 +48,7 @@ def test_a_marked_place_is_scored_and_asked_with(open_page, url):
     expect(page.locator("#look-note")).to_contain_text("overlap (IoU)")
     expect(page.locator(".vl-draw-area .vl-box").first).to_be_attached()
     page.locator("#look-ask").click()
-    expect(page.locator('#cards [data-method="look"]')).to_be_visible()
-    expect(page.locator("#methods .token")).to_have_count(3)
+    expect(page.locator('#answers [data-answer="look"]')).to_be_visible()
     expect(page.locator(".vl-drawn")).to_have_count(1)
     shoot(page, "look")
 
@@ -60,33 +56,43 @@ def test_a_marked_place_is_scored_and_asked_with(open_page, url):
 def test_a_changed_mixture_is_asked_beside_the_others(open_page, url):
     page = open_page(url)
     run(page)
-    page.get_by_role("tab", name="Mixture").click()
-    page.locator("#change button").first.click()
-    expect(page.get_by_label("sigma")).to_be_disabled()
-    page.locator('#mixture [data-kind="mute"]').first.click()
-    expect(page.locator("#mixture .vl-muted-component")).to_have_count(1)
-    before = page.get_by_label("x", exact=True).input_value()
-    drag(page, '#mixture [data-drag="0"] ellipse.vl-inner', (0.5, 0.5), (2.5, 0.5))
-    expect(page.get_by_label("x", exact=True)).not_to_have_value(before)
-    page.get_by_label("sigma").fill("0.2")
-    expect(page.locator("#mixture")).to_contain_text("1 muted, 1 changed")
+    page.get_by_role("tab", name="Components").click()
+    expect(page.locator("#ask-again")).to_be_disabled()
+    page.locator('#components [data-kind="mute"]').first.click()
+    expect(page.locator("#components .vl-muted-component")).to_have_count(1)
+    expect(page.locator(".vl-changed")).to_have_text("Changed by you: 1 muted.")
+    x = page.get_by_label("x of component 2", exact=True)
+    before = x.input_value()
+    y = page.get_by_label("y of component 2", exact=True).input_value()
+    drag(page, "canvas.vl-rings", (float(before), float(y)), (0.5, 0.5))
+    expect(page.locator(".vl-changed")).to_have_text("Changed by you: 1 muted, 1 changed.")
+    page.get_by_label("sigma of component 1", exact=True).fill("0.2")
     page.locator("#ask-again").click()
-    expect(page.locator('#cards [data-method="changed"]')).to_contain_text("1 muted")
-    expect(page.locator("#cards .vl-card")).to_have_count(4)
-    expect(page.locator("#mixture .vl-muted-component")).to_have_count(1)
+    changed = page.locator('#answers [data-answer="changed"]')
+    expect(changed).to_contain_text("1 muted")
+    expect(page.locator("#answers .vl-card")).to_have_count(3)
+    expect(page.locator("#answers .vl-stale")).to_be_hidden()
     shoot(page, "changed")
+
+
+def test_undo_brings_the_own_mixture_back(open_page, url):
+    page = open_page(url)
+    run(page)
+    page.get_by_role("tab", name="Components").click()
+    page.locator('#components [data-kind="solo"]').first.click()
+    expect(page.locator(".vl-changed")).to_contain_text("one component alone")
     page.locator("#undo-changes").click()
-    expect(page.locator("#mixture .vl-muted-component")).to_have_count(0)
+    expect(page.locator(".vl-changed")).to_be_empty()
 
 
-def test_sinks_are_marked_without_the_model(answered):
-    page = answered
-    page.get_by_label("Show", exact=True).click()
-    page.get_by_role("option", name="Sinks taken out").click()
-    expect(page.locator("#maps")).to_contain_text("attention-column test")
-    page.get_by_label("Show", exact=True).click()
-    page.get_by_role("option", name="Attention as it is").click()
-    expect(page.locator("#maps")).not_to_contain_text("attention-column test")
+def test_sinks_are_marked_without_the_model(open_page, url):
+    page = open_page(url)
+    run(page)
+    page.locator(".vl-options summary").click()
+    page.get_by_label("Show").select_option("removed")
+    expect(page.locator(".vl-amounts").first).to_contain_text("sink")
+    page.get_by_label("Show").select_option("raw")
+    expect(page.locator(".vl-amounts").first).not_to_contain_text("sink")
 
 
 @pytest.mark.skipif(not HAS_MODEL, reason="probes need a model")
@@ -94,7 +100,7 @@ def test_probes_stay_until_they_are_removed_and_a_range_can_be_taken(open_page, 
     page = open_page(url)
     run(page)
     page.get_by_role("tab", name="Probes").click()
-    results = page.locator("#probe-results h4")
+    results = page.locator("#probe-results h3")
     for count, name in enumerate(("Head divergence", "Layer ranges"), start=1):
         page.locator("#probe-kind label", has_text=name).click()
         page.locator("#probe-run").click()
@@ -102,6 +108,7 @@ def test_probes_stay_until_they_are_removed_and_a_range_can_be_taken(open_page, 
     expect(page.locator("#probe-results .js-plotly-plot")).to_be_visible()
     cell = page.locator("#probe-results .vl-range-cell:enabled").last
     cell.click()
+    open_research(page)
     expect(page.get_by_label("Injection layers from")).to_have_value("7")
     expect(page.locator("#probe-message")).to_contain_text("stand in the settings")
     run(page)
@@ -122,5 +129,5 @@ def test_a_training_is_watched_step_by_step(open_page, url, traces, tmp_path):
     expect(page.locator("#training-view")).to_contain_text("Step 80")
     page.locator("#training-strip button").first.click()
     expect(page.locator("#training-view")).to_contain_text("Step 0")
-    expect(page.locator("#training-view figure")).to_have_count(2)
+    expect(page.locator("#training-figures canvas")).to_have_count(2)
     shoot(page, "training")
