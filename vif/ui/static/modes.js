@@ -36,6 +36,17 @@
     history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
     show();
   });
+  // Arrow keys move along tabs, as everywhere else.
+  document.addEventListener('keydown', (event) => {
+    const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    const tab = event.target.closest?.('[role="tab"]');
+    if (!step || !tab) return;
+    const tabs = [...tab.closest('[role="tablist"]').querySelectorAll('[role="tab"]')];
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    event.preventDefault();
+    next.click();
+    next.focus();
+  });
   // The page is built by scripts, piece by piece.
   new MutationObserver((changes) => {
     if (changes.some((one) => [...one.addedNodes].some((node) =>

@@ -55,10 +55,15 @@ window.vifStore = (() => {
 
   // -- whether the answers belong to what is filled in now --------------------------------
   const print = (values) => JSON.stringify(values, (key, value) => value?.path ?? value);
+  // The page arrives with the answers to what it is filled in with, piece by piece: nothing is
+  // stale before a person has done something.
+  let isTouched = false;
+  for (const name of ['pointerdown', 'keydown', 'input', 'drop', 'paste']) {
+    document.addEventListener(name, (event) => { isTouched ||= event.isTrusted; }, true);
+  }
   function fill(values) {
     form.now = print(values);
-    // The page arrives with the answers to what it is filled in with.
-    if (result) form.asked ??= form.now;
+    if (result && !isTouched) form.asked = form.now;
     later();
   }
   function ask(values) { isAsked = true; form.pending = form.now = print(values); later(); }
