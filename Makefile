@@ -41,6 +41,7 @@ help:
 	@echo 'make clean     remove .venv and every cache'
 	@echo
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
+	@echo 'MODEL=HuggingFaceTB/SmolVLM-256M-Instruct  the model of the page; vif models lists some'
 	@echo 'HOST=0.0.0.0 PORT=8000       where the page is served'
 	@echo 'SMOKE=1                      reproduce at toy size, touching nothing that is shipped'
 	@echo 'WORKERS=8                    how many processes run the tests'
@@ -48,7 +49,7 @@ help:
 	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
 
 demo: $(INSTALLED)
-	$(BIN)/python app.py --host $(HOST) --port $(PORT)
+	$(BIN)/python app.py --host $(HOST) --port $(PORT) $(if $(MODEL),--model-path $(MODEL))
 
 reproduce: browser
 	$(BIN)/python -m training.reproduce $(if $(SMOKE),--smoke)

@@ -129,6 +129,37 @@ def _qwen(
     )
 
 
+def _glm(config: str, text: str, vision: str) -> Tiny:
+    factor = (2 * PATCH) ** 2
+    folder, name = config.removesuffix("Config").lower(), config.removesuffix("Config")
+    return Tiny(
+        config,
+        {},
+        {"model_type": text, "rope_parameters": _ROPE | {"mrope_section": [2, 1, 1]}},
+        {
+            "model_type": vision,
+            "depth": 2,
+            "hidden_size": HIDDEN,
+            "num_heads": 4,
+            "image_size": IMAGE,
+            "patch_size": PATCH,
+            "intermediate_size": 64,
+            "out_hidden_size": HIDDEN,
+        },
+        (folder, f"{name}ImageProcessorPil"),
+        {"size": {"shortest_edge": 8 * factor, "longest_edge": 48 * factor}},
+        image_token="<|image|>",
+        placeholder="<|begin_of_image|><|image|><|end_of_image|>",
+        tokens={
+            "video_token": "<|video|>",
+            "image_start_token": "<|begin_of_image|>",
+            "image_end_token": "<|end_of_image|>",
+            "video_start_token": "<|begin_of_video|>",
+            "video_end_token": "<|end_of_video|>",
+        },
+    )
+
+
 def _split(name: str, edge: int) -> Tiny:
     """SmolVLM and Idefics 3: tiles of 32 pixels, 4 x 4 tokens each."""
     folder = name.lower()
@@ -148,6 +179,15 @@ TINY = {
     "llava": Tiny(
         "LlavaConfig",
         {"image_seq_length": _TOKENS_PER_IMAGE},
+        {"model_type": "llama"},
+        _CLIP,
+        ("clip", "CLIPImageProcessorPil"),
+        _CROPPED,
+        processor_options=_CLIP_PARTS | {"num_additional_image_tokens": 1},
+    ),
+    "vipllava": Tiny(
+        "VipLlavaConfig",
+        {"vision_feature_layers": [-1, -2]},
         {"model_type": "llama"},
         _CLIP,
         ("clip", "CLIPImageProcessorPil"),
@@ -220,6 +260,8 @@ TINY = {
         more=_LINEAR | _EXPERTS | {"shared_expert_intermediate_size": 32},
         **_QWEN3_5_ROPE,
     ),
+    "glm4v": _glm("Glm4vConfig", "glm4v_text", "glm4v_vision"),
+    "glm46v": _glm("Glm46VConfig", "glm4v_text", "glm4v_vision"),
     "smolvlm": _split("SmolVLM", 96),
     # 80 is no multiple of 32: the sizes are rounded twice, as with many real images.
     "idefics3": _split("Idefics3", 80),
@@ -239,6 +281,25 @@ TINY = {
             "video_token": "<video>",
         },
         processor_options={"image_seq_length": 4},
+    ),
+    "aya_vision": Tiny(
+        "AyaVisionConfig",
+        {"downsample_factor": 2, "vision_feature_layer": -1},
+        {"model_type": "cohere2", "sliding_window": 16},
+        _SIGLIP,
+        ("got_ocr2", "GotOcr2ImageProcessorPil"),
+        {"size": _SQUARE, "crop_to_patches": True, "min_patches": 1, "max_patches": 6},
+        image_token="<|IMG_PATCH|>",
+        placeholder="<image>",
+        tokens={
+            "whole_image": "<image>",
+            "start": "<|START_OF_IMG|>",
+            "end": "<|END_OF_IMG|>",
+            "line": "<|IMG_LINE_BREAK|>",
+            "global": "TILE_GLOBAL",
+            **{f"tile_{i}": f"TILE_{i}" for i in range(1, 8)},
+        },
+        processor_options={"patch_size": PATCH, "downsample_factor": 2, "img_size": IMAGE},
     ),
     "gemma3": Tiny(
         "Gemma3Config",

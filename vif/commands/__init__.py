@@ -14,6 +14,7 @@ from vif.commands import (
     check,
     convert,
     forms,
+    models,
     probe,
     push,
     scenes,
@@ -22,5 +23,6 @@ from vif.commands import (
 )
 
 COMMANDS = (
-    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, push,
+    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, models,
+    push,
 )  # fmt: skip

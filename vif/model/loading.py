@@ -9,14 +9,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import DryRunError, GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.file_download import DryRunFileInfo
 from torch import nn
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from vif.errors import InputError
 from vif.model.aspect import set_aspect_ratio
+from vif.model.kinds import usable_config
 from vif.model.processors import load_processor
 
 QUANTIZATIONS = ("8bit", "4bit")
@@ -42,20 +45,76 @@ def download_size(name_or_folder: str | Path) -> int:
     name = str(name_or_folder)
     if Path(name).is_dir():
         return 0
+    return sum(file.file_size or 0 for file in _needed(name) if file.will_download)
+
+
+def _needed(name: str) -> list[DryRunFileInfo]:
+    """The files of a model on the Hub that are read; none of one that is here and cannot be asked.
+
+    Raises:
+        InputError: As `download_size`.
+    """
     try:
         files = snapshot_download(name, dry_run=True)
     except (DryRunError, GatedRepoError, RepositoryNotFoundError) as error:
         if _is_cached(name):
-            return 0
+            return []
         raise InputError(_why_unreachable(name, error)) from error
     except ValueError as error:
         raise InputError(
             f"{name!r} is neither a folder nor a Hub name: expected for example "
             "'llava-hf/llava-1.5-7b-hf'."
         ) from error
-    weights = [file for file in files if _WEIGHTS.fullmatch(file.filename)]
-    small = [file for file in files if _SMALL.fullmatch(file.filename)]
-    return sum(file.file_size or 0 for file in [*weights, *small] if file.will_download)
+    wanted = (_WEIGHTS, _SMALL)
+    return [file for file in files if any(kind.fullmatch(file.filename) for kind in wanted)]
+
+
+def refuse_too_large(
+    name: str, options: dict[str, Any], quantization: str | None = None, stored_bytes: int = 2
+) -> None:
+    """Refuses a model whose weights alone are larger than the memory that is free.
+
+    Args:
+        name: Folder or Hub name.
+        options: Where it goes, see `_placement`.
+        quantization: As in `load_checkpoint`.
+        stored_bytes: Of one number in the files.
+
+    Raises:
+        InputError: If it does not fit.
+    """
+    stored = _weight_bytes(name)
+    if not stored:
+        return
+    loaded_bytes = {"auto": stored_bytes, "float32": 4}.get(options["dtype"], 2)
+    if quantization is not None:
+        loaded_bytes = {"8bit": 1.0, "4bit": 0.6}[quantization]
+    needed = int(stored / stored_bytes * loaded_bytes)
+    free = _free_memory(options.get("device_map"))
+    if needed > free:
+        raise InputError(
+            f"{name!r} does not fit: its weights take {readable_size(needed)} and "
+            f"{readable_size(free)} of memory are free. Choose a smaller model ('vif models' lists "
+            "some), half precision (--dtype bfloat16) or, on a GPU, --quantization 4bit."
+        )
+
+
+def _weight_bytes(name: str) -> int:
+    """Size of the weights of a model as they are stored."""
+    if Path(name).is_dir():
+        files = Path(name).glob("*.safetensors")
+        return sum(file.stat().st_size for file in files if _WEIGHTS.fullmatch(file.name))
+    needed = (file for file in _needed(name) if _WEIGHTS.fullmatch(file.filename))
+    return sum(file.file_size or 0 for file in needed)
+
+
+def _free_memory(device_map: str | None) -> int:
+    """Bytes that are free where a model goes; what does not fit on GPUs goes to the CPU."""
+    free = psutil.virtual_memory().available
+    if device_map == "auto":
+        gpus = range(torch.cuda.device_count())
+        return free + sum(torch.cuda.mem_get_info(gpu)[0] for gpu in gpus)
+    return free if device_map is None else torch.cuda.mem_get_info(device_map)[0]
 
 
 def readable_size(size: int) -> str:
@@ -91,10 +150,16 @@ def load_checkpoint(
     name, lora = str(name_or_folder), None
     if (updates := Path(name) / _LORA).is_file():
         name, lora = _base_of(updates), name
-    if size := download_size(name):
-        _log.warning("Downloading %s: %s.", name, readable_size(size))
+    size = download_size(name)
+    config = usable_config(name, local_files_only=size == 0)
     options = _placement(device, dtype) | _quantized(quantization)
+    is_full = "float32" in (config.get("dtype"), config.get("torch_dtype"))
+    refuse_too_large(name, options, quantization, 4 if is_full else 2)
     options |= {"local_files_only": size == 0, "trust_remote_code": False, "use_safetensors": True}
+    if size:
+        _log.warning("Downloading %s: %s.", name, readable_size(size))
+        # One bar over all files, with bytes and time left.
+        snapshot_download(name, allow_patterns=[file.filename for file in _needed(name)])
     try:
         processor = load_processor(name, options["local_files_only"])
         model = AutoModelForImageTextToText.from_pretrained(name, **options)

@@ -42,6 +42,7 @@ class Family:
 # paligemma too: its language model is Gemma 2.
 FAMILIES = (
     Family("llava", whole.fixed_grid, refuses=whole.llava_refuses),
+    Family("vipllava", whole.fixed_grid, refuses=whole.llava_refuses),
     Family("llava_next", tiled.anyres),
     Family("llava_onevision", tiled.anyres_max),
     Family("qwen2_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
@@ -50,9 +51,12 @@ FAMILIES = (
     Family("qwen3_vl_moe", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("qwen3_5", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("qwen3_5_moe", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("glm4v", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("glm46v", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("smolvlm", tiled.split_image),
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
+    Family("aya_vision", tiled.canvas_tiles),
     Family("gemma3", whole.pan_and_scan),
     Family("gemma4", whole.pooled_grid),
     Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),

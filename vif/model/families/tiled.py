@@ -124,10 +124,11 @@ def _split(picture: Picture) -> tuple[int, int]:
 
 
 def canvas_tiles(picture: Picture) -> Layout:
-    """InternVL: tiles row by row, a thumbnail of the whole image last."""
+    """InternVL, Aya Vision: tiles row by row, a thumbnail of the whole image last."""
     vision = picture.config.vision_config
     patches = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
-    side = round(patches * picture.config.downsample_ratio)
+    factor = getattr(picture.config, "downsample_factor", 1)
+    side = round(patches * getattr(picture.config, "downsample_ratio", 1 / factor))
     if picture.number == side * side:
         return _tiles_then_whole(picture, 1, 1, side)
     image_processor = picture.processor.image_processor

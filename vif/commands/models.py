@@ -1,0 +1,50 @@
+"""Lists models to begin with."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from vif.model.catalogue import CATALOGUE, Listed
+
+# Where a model may run: a machine with so many gigabytes of memory, and GPUs of two sizes.
+_PLACES = (("CPU 16 GB", 16, True), ("GPU 8 GB", 8, False), ("GPU 24 GB", 24, False))
+
+_NOTE = """
+GPU in half precision, CPU in full. 'gated': accept its terms on the Hub, then 'hf login'.
+'not': methods and probes it cannot be asked by. Any other model may be tried: 'vif check NAME'
+proves it, or says why not."""
+
+
+def add(commands: Any) -> None:
+    """Flags of ``models``."""
+    parser = commands.add_parser("models", help="list models to begin with, and what they run on")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prints the list, the smallest model first."""
+    if args.json:
+        print(json.dumps([asdict(model) | _facts(model) for model in CATALOGUE]))
+        return
+    heads = ("model", "family", "billion", "download", *(place for place, *_ in _PLACES))
+    rows = [(*heads, "licence", "not")]
+    for model in CATALOGUE:
+        facts = _facts(model)
+        runs = ("yes" if facts["runs"][place] else "-" for place, *_ in _PLACES)
+        licence = f"{model.licence}, gated" if model.gated else model.licence
+        size = (f"{model.billions:.1f}", f"{model.download:.1f} GB")
+        rows.append((model.name, model.family, *size, *runs, licence, ", ".join(model.lacks)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    print(_NOTE)
+
+
+def _facts(model: Listed) -> dict[str, Any]:
+    runs = {place: model.fits(size, on_cpu) for place, size, on_cpu in _PLACES}
+    return {"download_gigabytes": model.download, "runs": runs, "lacks": list(model.lacks)}

@@ -1,0 +1,67 @@
+"""Models to begin with: what they are, how large, under which licence, and what they run on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Bytes of one number as a GPU and as a CPU reads it.
+_HALF, _FULL = 2, 4
+# Keys, values and what a pass needs besides the weights, as a share of them.
+_OVERHEAD = 1.25
+# Families whose vision tower has a CLS token, which PAINT reads.
+_WITH_CLS = ("llava", "llava_next", "vipllava")
+# Families some of whose layers have no attention: cutting attention does not hide their image.
+_HYBRID = ("qwen3_5", "qwen3_5_moe")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One model of the list.
+
+    Attributes:
+        name: On the Hub.
+        family: Its ``model_type``.
+        billions: Parameters, in billions, rounded; before a download its exact size is told.
+        licence: As its card names it.
+        gated: Whether its terms have to be accepted on the Hub first.
+    """
+
+    name: str
+    family: str
+    billions: float
+    licence: str
+    gated: bool = False
+
+    @property
+    def download(self) -> float:
+        """Gigabytes to download, in half precision."""
+        return self.billions * _HALF
+
+    def fits(self, gigabytes: float, on_cpu: bool = False) -> bool:
+        """Whether it runs in so much memory, in half precision or, on a CPU, in full."""
+        return self.billions * (_FULL if on_cpu else _HALF) * _OVERHEAD <= gigabytes
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """Methods and probes that it cannot be asked by."""
+        lacking = () if self.family in _WITH_CLS else ("paint",)
+        return (*lacking, "exits", "deletion") if self.family in _HYBRID else lacking
+
+
+CATALOGUE = (
+    Listed("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", 0.26, "apache-2.0"),
+    Listed("HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3", 0.51, "apache-2.0"),
+    Listed("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava_onevision", 0.9, "apache-2.0"),
+    Listed("Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, "apache-2.0"),
+    Listed("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl", 2.2, "apache-2.0"),
+    Listed("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", 2.2, "apache-2.0"),
+    Listed("google/paligemma2-3b-mix-224", "paligemma", 3.0, "gemma", gated=True),
+    Listed("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.8, "qwen-research"),
+    Listed("google/gemma-3-4b-it", "gemma3", 4.3, "gemma", gated=True),
+    Listed("Qwen/Qwen3.5-4B", "qwen3_5", 4.7, "apache-2.0"),
+    Listed("llava-hf/llava-1.5-7b-hf", "llava", 7.1, "llama2"),
+    Listed("llava-hf/llava-v1.6-mistral-7b-hf", "llava_next", 7.6, "apache-2.0"),
+    Listed("google/gemma-4-E4B-it", "gemma4", 8.0, "apache-2.0"),
+    Listed("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.3, "apache-2.0"),
+    Listed("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral3", 24.0, "apache-2.0"),
+)

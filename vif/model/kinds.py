@@ -1,0 +1,89 @@
+"""What a checkpoint is by its configuration alone, before anything large is downloaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+
+from vif.errors import InputError
+
+_RESAMPLED = "it hands the image on as a few tokens that each stand for all of it"
+_CROSS = "its text looks at the image beside the prompt, through cross-attention"
+# Image-text-to-text models that no layout can be found for, and why.
+_WITHOUT_PLACES = {
+    "blip": _CROSS,
+    "blip-2": _RESAMPLED,
+    "idefics": _RESAMPLED,
+    "idefics2": _RESAMPLED,
+    "instructblip": _RESAMPLED,
+    "instructblipvideo": _RESAMPLED,
+    "kosmos-2": _RESAMPLED,
+    "mllama": _CROSS,
+}
+_ENCODER_DECODERS = ("florence2", "pix2struct", "t5gemma2", "udop", "vision-encoder-decoder")
+
+
+def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
+    """A checkpoint's ``config.json``, unless it shows that the checkpoint is of no use here.
+
+    Args:
+        name: Folder or Hub name.
+        local_files_only: Whether nothing is to be downloaded, not even that file.
+
+    Returns:
+        The configuration as it is written; empty if there is none to read.
+
+    Raises:
+        InputError: If it reads text only, has an encoder and a decoder, needs code of its own, or
+            gives the image no tokens with a place.
+    """
+    config = _read_config(name, local_files_only)
+    model_type = config.get("model_type")
+    if not isinstance(model_type, str):
+        return config  # Loading it tells what is missing.
+    if model_type not in CONFIG_MAPPING_NAMES and config.get("auto_map"):
+        raise InputError(
+            f"{name!r} cannot be used: it needs code of its own (models of type {model_type!r} are "
+            "not part of transformers), and code of a model is never run here. Choose a checkpoint "
+            "in transformers' own format; their names often end in '-hf'."
+        )
+    if config.get("is_encoder_decoder") or model_type in _ENCODER_DECODERS:
+        raise InputError(
+            f"{name!r} cannot be used: it has an encoder and a decoder (type {model_type!r}), and "
+            "what is shown here is how a decoder reads image and text in one sequence."
+        )
+    if model_type in _WITHOUT_PLACES:
+        raise InputError(
+            f"{name!r} cannot be used: in models of type {model_type!r} no token stands for a "
+            f"place on the image, since {_WITHOUT_PLACES[model_type]}."
+        )
+    is_text_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if is_text_only and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise InputError(
+            f"{name!r} cannot be used: models of type {model_type!r} read text only. Choose an "
+            "image-text-to-text model; 'vif models' lists some."
+        )
+    return config
+
+
+def _read_config(name: str, local_files_only: bool) -> dict[str, Any]:
+    """The configuration as it is written; empty if there is none to read."""
+    try:
+        path = (
+            Path(name) / "config.json"
+            if Path(name).is_dir()
+            else hf_hub_download(name, "config.json", local_files_only=local_files_only)
+        )
+        config = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError):
+        return {}
+    return config if isinstance(config, dict) else {}
