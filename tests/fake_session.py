@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from vif.errors import InputError
 from vif.model.families import Layout, grid_cells
 from vif.model.families.layout import Block, make_layout
 from vif.model.generation import Cancelled
+from vif.question import Question
 from vif.settings import Settings
 from vif.trace import Mixture, Trace
 
@@ -86,37 +87,28 @@ class FakeSession:
 
     def ask(
         self,
-        image,
-        question: str,
+        question,
+        text: str = "",
         methods=("plain", "vif"),
         *,
         context: str = "",
         boxes=None,
         look=None,
-        learning=None,
-        injection=None,
-        stride=None,
-        alpha=None,
-        samples=None,
-        seed=None,
-        max_new_tokens=None,
-        phase=None,
-        options=None,
+        settings: Settings | None = None,
         cancel: threading.Event | None = None,
+        **changes,
     ) -> dict[str, Trace]:
-        call = {"options": options or {}, "boxes": boxes, "look": look}
-        self.calls.append(
-            {"question": question, "context": context, "methods": list(methods)} | call
-        )
-        if question == BREAKING:
+        if not isinstance(question, Question):
+            question = Question(question, text, context, boxes, look)
+        text, context = question.text, question.context
+        settings = (settings or self.defaults).changed(**changes)
+        place = {"boxes": question.boxes, "look": question.look}
+        call = {"question": text, "context": context, "methods": list(methods)}
+        self.calls.append(call | place | {"options": settings.options})
+        if text == BREAKING:
             raise RuntimeError("The fake model was asked to break.")
-        if not question.strip():
+        if not text.strip():
             raise InputError("Type a question first.")
-        given = {
-            "learning": learning, "injection": injection, "stride": stride, "alpha": alpha,
-            "samples": samples, "seed": seed, "max_new_tokens": max_new_tokens, "phase": phase,
-        }  # fmt: skip
-        settings = replace(self.defaults, **{k: v for k, v in given.items() if v is not None})
         settings.check(LAYERS)
         if "vif" in methods and self.adapter is None:
             raise InputError("No VIF adapter is loaded.")
@@ -128,7 +120,7 @@ class FakeSession:
         meta = {
             "model": self.name,
             "dtype": "float32",
-            "question": question,
+            "question": text,
             "context": context,
             "learning": list(settings.learning),
             "injection": list(settings.injection),
@@ -140,7 +132,7 @@ class FakeSession:
             "max_new_tokens": settings.max_new_tokens,
             "layout": self.layout.describe(),
         }
-        return {m: self._trace(m, question, context, settings.samples, dict(meta)) for m in methods}
+        return {m: self._trace(m, text, context, settings.samples, dict(meta)) for m in methods}
 
     def _trace(self, method, question, context, samples, meta) -> Trace:
         # crc32, not hash(): the latter changes from one process to the next.

@@ -107,7 +107,7 @@ def test_ranges_count_layers_with_attention(session, image):
     ):
         session.checked(replace(settings, injection=(3, 4)))
     with pytest.raises(InputError, match="learning range 0 to 1 holds no layer with attention"):
-        session.ask(image, QUESTION, ["vif-free"], learning=(0, 1))
+        session.ask(image, QUESTION, ["relative+mix"], learning=(0, 1))
     # Hidden states are there in every layer, and VIF reads those.
     found = session.ask(image, QUESTION, ["vif"], learning=(0, 1), max_new_tokens=1)["vif"]
     assert [(mixture.source, mixture.layer) for mixture in found.mixtures] == [(0, 5)]

@@ -94,7 +94,7 @@ def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
     found = app.parse_arguments([])
     assert (found.host, found.port, found.model_box) == ("127.0.0.1", 7860, True)
     assert not app.parse_arguments(["--no-model-box"]).model_box
-    assert found.model_path == str(app.DEFAULT_MODEL)
+    assert Path(found.model_path) == Path(app.DEFAULT_MODEL)
 
 
 def test_a_space_and_the_environment_are_heard(monkeypatch):
