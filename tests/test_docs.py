@@ -22,7 +22,9 @@ PAGES = [
     ROOT / "training" / "README.md",
 ]
 # Programs of others, whose flags are not ours to check.
-OTHERS = ("accelerate", "cd", "git", "jupyter", "lmms-eval", "torchrun")
+OTHERS = (
+    "accelerate", "cd", "curl", "git", "jupyter", "lmms-eval", "pre-commit", "torchrun"
+)  # fmt: skip
 
 
 def text_of(path):
@@ -46,8 +48,8 @@ def commands(markdown):
     for line in lines:
         words = shlex.split(line.replace("\n", " "), comments=True)
         words = [word for word in words if word != "--help"]
-        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-            words = words[1:]
+        while words and (given := re.fullmatch(r"[A-Z_]+=(\$\()?(.*)", words[0])):
+            words = [*filter(None, [given[1] and given[2]]), *words[1:]]
         if words and "..." not in words and not {"COMMAND", "X"} & set(words):
             yield words
 
