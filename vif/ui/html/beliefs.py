@@ -17,7 +17,11 @@ _SAID = "The adapter does not say what it was trained on."
 
 
 def belief_figure(
-    found: Beliefs, image: Image.Image, boxes: Sequence[Box] = (), truth: str | None = None
+    found: Beliefs,
+    image: Image.Image,
+    boxes: Sequence[Box] = (),
+    truth: str | None = None,
+    place: str = "tab",
 ) -> str:
     """Both maps at the last learning layer on one scale, with numbers and the adapter's origin.
 
@@ -26,6 +30,7 @@ def belief_figure(
         image: The picture.
         boxes: True places.
         truth: The right answer, if it is known.
+        place: Where on the page it stands; no two figures may stand at one place.
     """
     layer = max(found.prior)
     prior, posteriors = found.prior[layer], [by_layer[layer] for by_layer in found.posteriors]
@@ -56,7 +61,7 @@ def belief_figure(
     names = [f"{b.answer}{' (right)' if b.answer == truth else ''}" for b in posteriors]
     origin = f"The adapter: {found.trained_on}" if found.trained_on else _SAID
     return (
-        f"{choices('What if the answer were', names, 'belief')}"
+        f"{choices('What if the answer were', names, f'belief-{place}')}"
         f'<div class="vl-pair">{left}<section><h4>Posterior: knowing the answer</h4>'
         f"{after}{right}</section></div>"
         f'<p class="vl-small">Read at layer {layer}; both maps share one scale, 0 to {top:.3f}. '

@@ -251,7 +251,7 @@ def _beliefs(room: Classroom, example: Example) -> Reveal:
         f"{truth.answer}, {100 * after[0]:.0f} %"
         + (f"; told that it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
     )
-    html = belief_figure(found, example.image, truth.boxes, truth.answer)
+    html = belief_figure(found, example.image, truth.boxes, truth.answer, "lesson")
     return Reveal(html, saw, len(after) > 1 and after[0] > max(before, after[1]))
 
 
