@@ -26,12 +26,11 @@ Find = tuple[gr.Button, gr.HTML]
 
 def build_find() -> Find:
     """Builds the button and the line that says what was tried."""
-    with gr.Row(elem_classes="vl-find"):
-        button = gr.Button(
-            "Find a scene where VIF changes the answer", size="sm", scale=0, min_width=300,
-            elem_id="find",
-        )  # fmt: skip
-        told = html_block(elem_id="find-told", elem_classes="vl-message")
+    button = gr.Button(
+        "Find a scene where VIF changes the answer", size="sm", scale=0, min_width=300,
+        elem_id="find",
+    )  # fmt: skip
+    told = html_block(elem_id="find-told", elem_classes="vl-message")
     return button, told
 
 

@@ -32,14 +32,16 @@ _NOTE = (
 )
 
 
-def build_ladder() -> gr.HTML:
-    """Builds the place of the ladder."""
-    return html_block(_NOTE, js_on_load=script("frames.js"), elem_id="ladder")
+def build_ladder() -> tuple[gr.Button, gr.HTML]:
+    """Builds the button and the place of the ladder."""
+    html_block(_NOTE)
+    button = gr.Button("Ask at all lengths", size="sm", scale=0, elem_id="ladder-ask")
+    return button, html_block(js_on_load=script("frames.js"), elem_id="ladder-place")
 
 
-def connect_ladder(place: gr.HTML, wiring: Wiring) -> None:
-    """Releasing the text slider asks all lengths."""
-    c = wiring.controls
+def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
+    """Releasing the text slider, or the button, asks all lengths."""
+    (button, place), c = ladder, wiring.controls
 
     def climb(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
@@ -64,7 +66,9 @@ def connect_ladder(place: gr.HTML, wiring: Wiring) -> None:
         shown = picture(image, "The picture that is asked about", boxes=boxes)
         yield {place: ladder_figure(found, shown, at)}
 
-    c.text_length.release(climb, {*wiring.asked, c.text_length}, [wiring.cancel, place], **SLOW)
+    # Keys move the slider without releasing it; hence the button.
+    for trigger in (c.text_length.release, button.click):
+        trigger(climb, {*wiring.asked, c.text_length}, [wiring.cancel, place], **SLOW)
 
 
 def question_of(form: Form, truths: list[Truth]) -> Question:
