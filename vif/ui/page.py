@@ -67,7 +67,8 @@ def build_demo(
                 box = build_model_box() if model_box or models else None
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
                 answers = build_answers(examples, opened)
-                find = build_find()
+                with answers.beside:
+                    find = build_find()
                 with answers.tabs:
                     with gr.Tab("More text", id="ladder"):
                         ladder = build_ladder()

@@ -44,6 +44,7 @@ class Answers:
 
     answers: gr.HTML
     examples: gr.HTML
+    beside: gr.Row
     body: gr.Column
     tabs: gr.Tabs
     components: gr.HTML
@@ -76,6 +77,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
         visible=bool(examples),
         elem_id="examples",
     )
+    beside = gr.Row(elem_classes="vl-find")
     column = gr.Column(visible=result is not None, elem_id="body")
     with column as body, gr.Tabs(elem_id="more") as tabs:
         with gr.Tab("Curves", id="curves"):
@@ -92,7 +94,9 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
         with gr.Tab("Save", id="save"):
             prepare, files, program = _save()
-    return Answers(answers, strip, body, tabs, components, ruler, probes, prepare, files, program)
+    return Answers(
+        answers, strip, beside, body, tabs, components, ruler, probes, prepare, files, program
+    )
 
 
 def answers_block(result: Result | None) -> dict[str, object]:
