@@ -18,13 +18,35 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgro
   --no-loadscope-reorder
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
+# Tools that make the locks and look at what is installed; they stay out of .venv.
+TOOLS := build/tools
+TOOLS_INSTALLED := $(TOOLS)/stamp-1
+# torch comes from another index with hashes of its own, and PyPI's brings CUDA with it.
+UNLOCKED := torch triton nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc nvidia-cuda-runtime \
+  nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+  nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx \
+  cuda-bindings cuda-pathfinder cuda-toolkit
+COMPILE := $(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+  --generate-hashes --no-header --upgrade --default-index https://pypi.org/simple \
+  $(addprefix --no-emit-package ,$(UNLOCKED))
+# auto: what is locked if it can be had here, then what requirements*.txt still asks for;
+# only: fail where the lock does not hold; none: requirements*.txt alone.
+LOCK ?= auto
+define install_locked
+	@[ '$(LOCK)' = none ] || $(PIP) --quiet --require-hashes --no-deps -r $(1) || { \
+	  [ '$(LOCK)' != only ] || exit 1; \
+	  echo '$(1) cannot be installed here: taking the releases that $(2) admits.'; }
+	$(PIP) --quiet -r $(2)
+endef
+
 # The stamps' names hold a checksum of what they stand for, so a changed file asks for a new stamp.
 CREATED := $(VENV)/stamp-created
-INSTALLED := $(VENV)/stamp-app-$(shell cksum < requirements.txt | cut -d ' ' -f 1)
-TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/stamp-app-$(shell cat requirements.txt requirements.lock | cksum | cut -d ' ' -f 1)
+TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt requirements-test.lock | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest docs screenshots lint format browser clean reproduce reproduce-all
+.PHONY: help demo test test-fast test-newest docs screenshots lint format browser soak lock audit \
+  sbom clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
@@ -38,12 +60,17 @@ help:
 	@echo 'make reproduce-all  the same, then seeds, controls and ablations'
 	@echo 'make docs      build the site of docs/ into build/site'
 	@echo 'make screenshots  take the picture of the page for the README'
+	@echo 'make soak      1,000 calls of 200 browser sessions: how memory grows'
+	@echo 'make lock      pin every dependency with its hashes: requirements.lock'
+	@echo 'make audit     look for known weaknesses of what is pinned'
+	@echo 'make sbom      list what is installed: build/sbom.json (CycloneDX)'
 	@echo 'make clean     remove .venv and every cache'
 	@echo
 	@echo 'PYTHON=python3.12            which Python makes .venv (3.11 or newer)'
 	@echo 'MODEL=HuggingFaceTB/SmolVLM-256M-Instruct  the model of the page; vif models lists some'
 	@echo 'HOST=0.0.0.0 PORT=8000       where the page is served'
 	@echo 'SMOKE=1                      reproduce at toy size, touching nothing that is shipped'
+	@echo 'LOCK=only                    install what is locked or nothing; none: do not use the lock'
 	@echo 'WORKERS=8                    how many processes run the tests'
 	@echo 'TORCH_INDEX=URL              where torch comes from besides PyPI; empty: PyPI alone;'
 	@echo '                             auto: CPU-only wheels on Linux without an NVIDIA driver'
@@ -91,6 +118,24 @@ docs: $(TEST_INSTALLED)
 	$(PIP) --quiet -r requirements-docs.txt
 	$(BIN)/python -m mkdocs build
 
+soak: $(TEST_INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
+
+lock: $(TOOLS_INSTALLED)
+	$(COMPILE) requirements-test.txt -o requirements-test.lock
+	$(COMPILE) -c requirements-test.lock requirements.txt -o requirements.lock
+
+audit: $(TOOLS_INSTALLED)
+	$(TOOLS)/bin/pip-audit --require-hashes --disable-pip -r requirements-test.lock
+
+sbom: $(TOOLS_INSTALLED) $(INSTALLED)
+	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
+
+$(TOOLS_INSTALLED): | $(CREATED)
+	$(BIN)/python -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet 'uv>=0.13,<0.14' 'cyclonedx-bom>=7.5,<8' 'pip-audit>=2.10,<3'
+	@touch $@
+
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .gradio build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -117,13 +162,13 @@ $(INSTALLED): | $(CREATED)
 	    'from urllib.request import urlopen; urlopen("$(TORCH_CPU_INDEX)/torch/", timeout=5)' \
 	    2> /dev/null; then index='$(TORCH_CPU_INDEX)'; fi; \
 	fi; \
-	echo "Installing torch from $${index:+$$index and }PyPI"; \
-	$(PIP) $${index:+--extra-index-url "$$index"} "$$(grep '^torch[<>=]' requirements.txt)"
-	$(PIP) -r requirements.txt
+	echo "Installing torch from $${index:-PyPI}"; \
+	$(PIP) $${index:+--no-deps --index-url "$$index"} "$$(grep '^torch[<>=]' requirements.txt)"
+	$(call install_locked,requirements.lock,requirements.txt)
 	@touch $@
 
 $(TEST_INSTALLED): $(INSTALLED)
-	$(PIP) --quiet -r requirements-test.txt
+	$(call install_locked,requirements-test.lock,requirements-test.txt)
 	@touch $@
 
 define find_chromium

@@ -6,8 +6,12 @@ import argparse
 import contextlib
 import importlib.util
 import logging
+import math
 import os
+import socket
+import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +68,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "model=adapter",
     )
     parser.add_argument("--host", default=os.environ.get("HOST", default_host))
-    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "7860")))
+    parser.add_argument("--port", type=_port, default=os.environ.get("PORT", "7860"))
     parser.add_argument(
         "--model-box",
         action=argparse.BooleanOptionalAction,
@@ -74,7 +78,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--request-seconds",
-        type=float,
+        type=_seconds,
         default=REQUEST_SECONDS,
         help="how long the model may work for one request (default: %(default)g)",
     )
@@ -99,14 +103,37 @@ def load_session(arguments: argparse.Namespace) -> vif.Session:
     return on_gpu(session, arguments.request_seconds)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Loads the model once and serves the page until it is interrupted."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Loads the model once and serves the page until it is interrupted.
+
+    Returns:
+        The exit status: 2 if it cannot start, with one sentence on why; 130 after Ctrl-C.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    arguments = parse_arguments(argv)
     try:
-        session = load_session(arguments)
-    except vif.InputError as error:
-        raise SystemExit(f"VIF Lens cannot start. {error}") from error
+        serve(parse_arguments(argv))
+    except (vif.InputError, OSError) as error:
+        words = str(error).splitlines()[0]
+        sys.stderr.write(f"VIF Lens cannot start. {words}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped.\n")
+    return 130
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serves the page until it is interrupted.
+
+    Raises:
+        InputError: If the model cannot be loaded or the page cannot be served there.
+    """
+    check_free(arguments.host, arguments.port)
+    if str(arguments.model_path) == str(DEFAULT_MODEL) and not Path(DEFAULT_MODEL).is_dir():
+        raise vif.InputError(
+            f"The bundled model is missing: there is no folder {DEFAULT_MODEL}. Clone the "
+            "repository again, or name another model with --model-path."
+        )
+    session = load_session(arguments)
     # Uploads of this process alone: other Gradio apps share one folder, and each could be asked for
     # what was uploaded to any of them.
     with tempfile.TemporaryDirectory(prefix="vif-lens-", ignore_cleanup_errors=True) as uploads:
@@ -118,14 +145,56 @@ def main(argv: Sequence[str] | None = None) -> None:
             models=arguments.models,
             turns=Turns(arguments.request_seconds),
         )
-        demo.launch(
-            server_port=arguments.port,
-            max_file_size=MAX_UPLOAD,
-            # Where `pip install vif-lens[mcp]` has put it; a Space has it.
-            mcp_server=importlib.util.find_spec("mcp") is not None,
-            **launch_options(arguments.host),
-        )
+        try:
+            demo.launch(
+                server_port=arguments.port,
+                max_file_size=MAX_UPLOAD,
+                prevent_thread_lock=True,
+                # Where `pip install vif-lens[mcp]` has put it; a Space has it.
+                mcp_server=importlib.util.find_spec("mcp") is not None,
+                **launch_options(arguments.host),
+            )
+            threading.Event().wait()
+        finally:
+            demo.close()
+
+
+def check_free(host: str, port: int) -> None:
+    """Makes sure that the page can be served somewhere, before a model is loaded.
+
+    Raises:
+        InputError: If it cannot.
+    """
+    try:
+        socket.create_server((host, port), family=_family(host)).close()
+    except OSError as error:
+        raise vif.InputError(
+            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose another "
+            "place with --host and --port."
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _port(value: str) -> int:
+    """A number from the command line or the environment as a port."""
+    if not value.isdecimal() or not 1 <= int(value) <= 65535:
+        raise argparse.ArgumentTypeError(f"{value[:20]!r} is no port: use 1 to 65535")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    """A number from the command line as a time."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{value[:20]!r} is no time: use seconds, more than 0")
+    return seconds
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,7 +21,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; a person's mistake is one line on stderr and exit status 2."""
+    """Runs a command; a person's mistake is one line on stderr and exit status 2.
+
+    Ctrl-C gives exit status 130.
+    """
     arguments = sys.argv[1:] if argv is None else argv
     # Underscores are what the published project's users type.
     args = build_parser().parse_args([_with_hyphens(argument) for argument in arguments])
@@ -30,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 def _with_hyphens(argument: str) -> str:

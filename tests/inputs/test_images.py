@@ -2,6 +2,8 @@
 
 import io
 import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -401,3 +403,40 @@ def test_threads_open_images_independently(picture):
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+LARGE = (8400, 6000)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_large_picture_is_never_held_twice(form, tmp_path):
+    """50 megapixels are 151 MB as RGB; a JPEG is decoded smaller, a PNG once."""
+    path = tmp_path / f"large.{form.lower()}"
+    Image.new("RGB", LARGE, (200, 40, 40)).save(path, form)
+    program = (
+        "import resource, sys; from vif.inputs.images import open_image; "
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
+        "before = peak(); image = open_image(sys.argv[1]); "
+        "print(peak() - before, *image.size, *image.getpixel((0, 0)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True
+    )
+    grown, *rest = map(int, found.stdout.split())
+    unit = 1024 if sys.platform == "darwin" else 1
+    assert grown / unit < {"JPEG": 140_000, "PNG": 290_000}[form]
+    assert rest[:2] == [4096, 2926]
+    np.testing.assert_allclose(rest[2:], (200, 40, 40), atol=4)
+
+
+def test_a_large_photograph_is_upright(tmp_path):
+    path = tmp_path / "turned.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (8400, 2800), "red")
+    picture.paste("blue", (0, 0, 4200, 2800))
+    picture.save(path, exif=exif)
+    found = open_image(path)
+    assert found.size == (1365, 4096)
+    assert found.getpixel((600, 100))[2] > 200
+    assert found.getpixel((600, 4000))[0] > 200

@@ -6,7 +6,7 @@ from tests.fake_session import FakeSession
 from vif.errors import InputError
 from vif.inputs.boxes import box_shares, mask_shares
 from vif.ui.panels import look
-from vif.ui.state.drawing import Drawing, Stroke, read_boxes, region, score
+from vif.ui.state.drawing import Drawing, Stroke, region, score
 from vif.ui.state.form import Truth
 
 BOX = (0.25, 0.25, 0.5, 0.5)
@@ -128,9 +128,3 @@ def test_another_picture_takes_the_drawing_away(tmp_path):
     assert drawing.is_empty
     assert note == ""
     assert "no picture" in canvas.value
-
-
-def test_boxes_of_a_program_are_checked():
-    assert read_boxes([[0, 0, 0.5, 0.5]]) == [(0, 0, 0.5, 0.5)]
-    with pytest.raises(InputError, match="expected boxes"):
-        read_boxes([[1, 2, 3]])

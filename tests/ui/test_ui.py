@@ -1,6 +1,8 @@
 import json
 import re
 import runpy
+import shutil
+import socket
 import threading
 from pathlib import Path
 
@@ -110,9 +112,49 @@ def test_the_bundled_adapter_is_for_the_bundled_model_only():
     assert app.parse_arguments(["--model-path", "other", "--adapter", "x"]).adapter == "x"
 
 
-def test_a_model_that_cannot_be_loaded_is_one_sentence(tmp_path):
-    with pytest.raises(SystemExit, match="VIF Lens cannot start"):
-        app.main(["--model-path", str(tmp_path / "nothing")])
+def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeypatch, capsys):
+    def start(*flags):
+        status = app.main(["--port", str(free), *flags])
+        words = capsys.readouterr().err
+        assert (status, words.count("\n")) == (2, 1)
+        return words.removeprefix("VIF Lens cannot start. ")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        free = taken.getsockname()[1]
+        assert start().startswith(f"The page cannot be served at 127.0.0.1, port {free}")
+    assert "neither a folder nor a Hub name" in start("--model-path", str(tmp_path / "nothing"))
+    cut = tmp_path / "cut"
+    shutil.copytree(app.DEFAULT_MODEL, cut)
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert "damaged or cut off" in start("--model-path", str(cut))
+    monkeypatch.setattr(app, "DEFAULT_MODEL", tmp_path / "nowhere")
+    assert "The bundled model is missing" in start()
+    monkeypatch.setattr(app.vif, "load", lambda *_, **__: FakeSession())
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "examples.json").write_text('[{"image":')
+    monkeypatch.setattr(app, "ASSETS", tmp_path)
+    assert "examples.json is damaged" in start("--model-path", "x")
+
+
+def test_ctrl_c_is_no_error_of_the_program(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "serve", interrupt)
+    assert app.main([]) == 130
+    assert "Stopped." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--port", "99999999"], ["--port", "x"], ["--request-seconds", "nan"], ["--port", "0"]],
+)
+def test_a_flag_that_makes_no_sense_is_refused(flags, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        app.parse_arguments(flags)
+    assert stopped.value.code == 2
+    assert "use " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("typed", "heard"), [(None, 1), (9999, 8), (-3, 1), (2.5, 2.5)])
@@ -151,11 +193,11 @@ def test_one_method_alone_is_one_card():
     [
         ({"image": None}, "no picture"),
         ({"question": "  "}, "no question"),
-        ({"learning_start": None}, "'Learning layers from' is empty"),
-        ({"stride": 1.5}, "'Use every n-th layer' is 1.5"),
-        ({"learning_end": 2.5}, "'Learning layers to' is 2.5"),
-        ({"max_new_tokens": 513}, "this page makes 1 to 512"),
-        ({"max_new_tokens": 0}, "The longest answer is 0 tokens"),
+        ({"learning_start": None}, "Learning layers from (learning_start) is empty"),
+        ({"stride": 1.5}, "Use every n-th layer (stride) is 1.5, expected a whole number"),
+        ({"learning_end": 2.5}, "Learning layers to (learning_end) is 2.5"),
+        ({"max_new_tokens": 513}, "a whole number from 1 to 512"),
+        ({"max_new_tokens": 0}, "Longest answer (max_new_tokens) is 0"),
         ({"injection_start": 7, "injection_end": 5}, "injection range"),
         ({"learning_end": 99}, "layers 0 to 7"),
         ({"chosen": []}, "No method is chosen"),

@@ -13,6 +13,7 @@ from typing import Any
 from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
+from vif.inputs.schema import AskedSettings
 from vif.model.aspect import ASPECT_RATIOS
 from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
@@ -160,28 +161,25 @@ def load_session(args: argparse.Namespace) -> Session:
 
 
 def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
-    """The defaults with what was given by `add_setting_flags`."""
+    """The defaults with what was given by `add_setting_flags`.
 
-    def pick(value: Any, default: Any) -> Any:
-        return default if value is None else value
-
-    return replace(
-        defaults,
-        learning=(
-            pick(args.latent_learning_start, defaults.learning[0]),
-            pick(args.latent_learning_end, defaults.learning[1]),
-        ),
-        injection=(
-            pick(args.latent_apply_start, defaults.injection[0]),
-            pick(args.latent_apply_end, defaults.injection[1]),
-        ),
-        stride=pick(args.latent_layer_stride, defaults.stride),
-        alpha=pick(args.latent_bias_alpha, defaults.alpha),
-        samples=pick(args.samples, defaults.samples),
-        phase=pick(args.phase, defaults.phase),
-        seed=args.seed,
-        options=parse_options(args.options) or defaults.options,
-    )
+    Raises:
+        InputError: If anything given is out of range.
+    """
+    given = {
+        "learning_start": args.latent_learning_start,
+        "learning_end": args.latent_learning_end,
+        "injection_start": args.latent_apply_start,
+        "injection_end": args.latent_apply_end,
+        "stride": args.latent_layer_stride,
+        "alpha": args.latent_bias_alpha,
+        "samples": args.samples,
+        "phase": args.phase,
+        "seed": args.seed,
+        "options": parse_options(args.options) or None,
+    }
+    asked = AskedSettings.read({name: value for name, value in given.items() if value is not None})
+    return replace(defaults, **asked.settings(defaults))
 
 
 def parse_options(given: Sequence[str]) -> dict[str, dict[str, float]]:

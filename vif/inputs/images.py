@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,6 +28,12 @@ ImageSource = str | Path | bytes | Image.Image | np.ndarray
 # Named, because Pillow would otherwise also try formats that start other programs (EPS).
 _FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _SAVE_AS = "save it as PNG or JPEG and try again"
+
+_LANCZOS = Image.Resampling.LANCZOS
+# Formats that keep the way the camera was held where a smaller copy keeps it too.
+_SHRUNK_FIRST = ("JPEG", "PNG", "WEBP")
+# Images over 16 megapixels are decoded one after the other, whoever sent them.
+_LARGE = threading.Lock()
 
 # Pillow's decoders raise any of these on damaged data.
 _DECODE_ERRORS = (
@@ -125,7 +132,11 @@ def _quoted(name: str) -> str:
 
 def _from_stream(stream: BinaryIO, name: str) -> Image.Image:
     with _explained(name):
-        return _finish(Image.open(stream, formats=_FORMATS), name)
+        image = Image.open(stream, formats=_FORMATS)
+        # Of a large JPEG the decoder itself leaves out detail; the size is what matters here.
+        if image.width * image.height <= MAX_PIXELS:
+            image.draft(None, (MAX_SIDE, MAX_SIDE))
+        return _finish(image, name)
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -174,8 +185,11 @@ def _finish(image: Image.Image, name: str) -> Image.Image:
         raise InputError(f"{name} is empty ({width} x {height} pixels): give one with a pixel.")
     if width * height > MAX_PIXELS:
         raise _too_large(name, width, height)
-    with _explained(name):
+    with _explained(name), _LARGE if width * height > MAX_SIDE**2 else nullcontext():
         image.load()
+        if image.format in _SHRUNK_FIRST and image.mode in ("L", "RGB", "RGBA"):
+            # At once, so that no second copy is ever as large.
+            image = _small(image)
         image = _shrunk(_eight_bit(_upright(image)))
         if image.mode == "RGBA":
             canvas = Image.new("RGB", image.size, "white")
@@ -212,9 +226,15 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
     return array.astype(np.uint8 if high <= 255 else np.uint16)
 
 
+def _small(image: Image.Image) -> Image.Image:
+    """The image with no side over `MAX_SIDE`; it is not changed itself."""
+    is_large = max(image.size) > MAX_SIDE
+    return ImageOps.contain(image, (MAX_SIDE, MAX_SIDE), _LANCZOS) if is_large else image
+
+
 def _shrunk(image: Image.Image) -> Image.Image:
     if max(image.size) > MAX_SIDE:
-        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+        image.thumbnail((MAX_SIDE, MAX_SIDE), _LANCZOS)
     return image
 
 

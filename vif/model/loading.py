@@ -14,6 +14,7 @@ import torch
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import DryRunError, GatedRepoError, RepositoryNotFoundError
 from huggingface_hub.file_download import DryRunFileInfo
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
@@ -165,7 +166,12 @@ def load_checkpoint(
         model = AutoModelForImageTextToText.from_pretrained(name, **options)
         if lora is not None:
             model.load_adapter(lora)
-    except (ImportError, OSError, ValueError, KeyError) as error:
+    except SafetensorError as error:
+        raise InputError(
+            f"The weights of {name!r} are damaged or cut off ({_first_line(error)}): copy or "
+            "download them again."
+        ) from error
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(
             f"No vision-language model could be loaded from {name!r}: expected a folder or a "
             f"Hub name of an image-text-to-text model ({_first_line(error)})."

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from vif.ui.guard.memory import bounded
 from vif.ui.guard.origin import request_guard
 
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
@@ -102,6 +103,7 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
     """
     return {
         **request_guard(host),
+        **bounded(),
         "server_name": host,
         "theme": theme(),
         "css_paths": [STATIC / name for name in _SHEETS],

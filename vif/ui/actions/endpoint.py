@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
+from vif import methods
 from vif.errors import InputError
-from vif.methods import names
+from vif.inputs.boxes import check_boxes
+from vif.inputs.schema import PublicQuestion, shortened
 from vif.ui.actions.ask import Session, answer_as_json
 from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
-from vif.ui.state.drawing import read_boxes
+
+# The parameters besides the image, in the order of `_inputs`.
+_NAMES = (
+    "question",
+    "context",
+    "methods",
+    "learning_start",
+    "learning_end",
+    "injection_start",
+    "injection_end",
+    "stride",
+    "alpha",
+    "max_new_tokens",
+    "seed",
+    "options",
+    "look",
+)
 
 _NUMBER = {"type": "number"}
 _OPTIONS = {
@@ -32,7 +51,7 @@ def add_endpoint(session: Session) -> None:
         button = gr.Button("ask")
 
     def ask(
-        image: str,
+        image: str | None,
         question: str,
         context: str,
         methods: list[str],
@@ -68,26 +87,34 @@ def add_endpoint(session: Session) -> None:
         Returns:
             answers, attenuation and entropy by layer for each method, and injected mixtures.
         """
-        try:
-            return answer_as_json(
-                session,
-                image,
-                question,
-                context=context,
-                methods=methods,
-                learning=(learning_start, learning_end),
-                injection=(injection_start, injection_end),
-                stride=stride,
-                alpha=alpha,
-                max_new_tokens=max_new_tokens,
-                seed=seed,
-                options=options or {},
-                look=read_boxes(look) or None,
-            )
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        given = {name: value for name, value in locals().items() if name in _NAMES}
+        asked = PublicQuestion.read(given)
+        _check(asked, session)
+        return answer_as_json(
+            session,
+            image,
+            asked.question,
+            methods=asked.methods,
+            context=asked.context,
+            look=asked.boxes or None,
+            **asked.settings(),
+        )
 
     button.click(ask, asked, output, api_name="ask", concurrency_limit=None, concurrency_id=MODEL)
+
+
+def _check(asked: PublicQuestion, session: Session) -> None:
+    """Refuses what the model could not be asked with, before a picture is decoded."""
+    replace(session.defaults, **asked.settings()).check(session.num_layers)
+    check_boxes(asked.boxes)
+    for name in asked.methods:
+        methods.find(name).resolve(asked.options.get(name, {}))
+    for name in asked.options:
+        if name not in asked.methods:
+            raise InputError(
+                f"Settings were given for {shortened(name)}, which is not among the methods asked: "
+                f"{', '.join(asked.methods)}."
+            )
 
 
 def _inputs(session: Session) -> list[gr.components.Component]:
@@ -95,23 +122,23 @@ def _inputs(session: Session) -> list[gr.components.Component]:
     defaults = session.defaults
     return [
         inputs.Image(label="image", type="filepath"),
-        gr.Textbox(label="question"),
-        gr.Textbox("", label="context"),
-        gr.Dropdown(
-            names(),
+        inputs.Text(label="question"),
+        inputs.Text("", label="context"),
+        inputs.Dropdown(
+            methods.names(),
             value=["plain", "vif"] if session.adapter else ["plain"],
             multiselect=True,
             allow_custom_value=True,
             label="methods",
         ),
-        gr.Number(defaults.learning[0], precision=0, label="learning_start"),
-        gr.Number(defaults.learning[1], precision=0, label="learning_end"),
-        gr.Number(defaults.injection[0], precision=0, label="injection_start"),
-        gr.Number(defaults.injection[1], precision=0, label="injection_end"),
-        gr.Number(defaults.stride, precision=0, label="stride"),
-        gr.Number(defaults.alpha, label="alpha"),
-        gr.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
-        gr.Number(defaults.seed, precision=0, label="seed"),
+        inputs.Number(defaults.learning[0], precision=0, label="learning_start"),
+        inputs.Number(defaults.learning[1], precision=0, label="learning_end"),
+        inputs.Number(defaults.injection[0], precision=0, label="injection_start"),
+        inputs.Number(defaults.injection[1], precision=0, label="injection_end"),
+        inputs.Number(defaults.stride, precision=0, label="stride"),
+        inputs.Number(defaults.alpha, label="alpha"),
+        inputs.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
+        inputs.Number(defaults.seed, precision=0, label="seed"),
         inputs.Json({}, form=_OPTIONS, label="options"),
         inputs.Json([], form=_LOOK, label="look"),
     ]

@@ -13,12 +13,14 @@ import gradio as gr
 from gradio.blocks import BlockFunction
 from gradio.utils import get_upload_folder
 
+from vif.errors import InputError
+
 # One sentence for all, so that nobody learns what exists outside the upload cache.
 NOT_UPLOADED = "This is not a file that was uploaded here: upload it, then try again."
 
 
 def check_files(fn: BlockFunction, inputs: list[Any], event: gr.EventData | None = None) -> None:
-    """Raises `gr.Error` if anything that a request brings names a file that was not uploaded."""
+    """Raises `InputError` if anything that a request brings names a file that was not uploaded."""
     folder = Path(get_upload_folder()).resolve()
     for component, value in zip(fn.inputs, inputs, strict=False):
         takes_files = _takes_files(getattr(component, "data_model", None))
@@ -71,4 +73,4 @@ def _takes_files(model: Any) -> bool:
 
 
 def _refuse() -> None:
-    raise gr.Error(NOT_UPLOADED, print_exception=False)
+    raise InputError(NOT_UPLOADED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ from gradio.server_messages import EstimationMessage
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui.guard.files import check_files
+from vif.ui.guard.memory import Memory
 from vif.ui.guard.turns import REQUEST, Request, Turns
 
 # The `concurrency_id` of functions that run the model.
@@ -22,6 +24,7 @@ FAILED = "This went wrong, and the fault is the program's: its log has more. Try
 # Events that have not begun; requests that wait for the model have.
 MOST_IN_QUEUE = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
+_MOST_LOGGED = 300
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Page(gr.Blocks):
         super().__init__(*args, **options)
         self.turns = turns or Turns()
         self.queue(max_size=MOST_IN_QUEUE)
+        self.memory = Memory(self)
         # Of generators that are still running, by the event that started them.
         self._running: dict[str, Request] = {}
 
@@ -53,6 +57,7 @@ class Page(gr.Blocks):
             return await super().process_api(fn, inputs, *args, **options)
         event_id = options.get("event_id")
         request = self._running.pop(event_id, None)
+        self.memory.begin(options.get("state"))
         try:
             if request is None:
                 check_files(fn, inputs, options.get("event_data"))
@@ -65,14 +70,34 @@ class Page(gr.Blocks):
             finally:
                 REQUEST.reset(token)
         except BaseException as error:
-            if request is not None:
-                self.turns.leave(request)
+            self._end(request, options)
             raise _in_words(error, fn) from error
         if output["is_generating"] and event_id is not None:
             self._keep(event_id, request)
         else:
-            self.turns.leave(request)
+            self._end(request, options)
         return output
+
+    def _end(self, request: Request | None, options: dict[str, Any]) -> None:
+        """Lets go what was kept for a request."""
+        if request is not None:
+            self.turns.leave(request)
+        self.memory.end(options.get("session_hash"), options.get("event_id"))
+
+    async def preprocess_data(
+        self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **options: Any
+    ) -> list[Any]:
+        """Hands what a request brings to the components, which turn it into what functions take.
+
+        Raises:
+            InputError: If one of them cannot read it.
+        """
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **options)
+        except (gr.Error, InputError):
+            raise
+        except Exception as error:
+            raise InputError(_unread(block_fn, inputs)) from error
 
     def _request(self, options: dict[str, Any]) -> Request:
         """Who asks, and whether they still wait for the answer."""
@@ -110,13 +135,34 @@ class Page(gr.Blocks):
         return self._queue.event_ids_to_events.get(event_id) if event_id else None
 
 
+def _unread(fn: BlockFunction, inputs: Any) -> str:
+    """Why components could not read what a request brings."""
+    labels = [str(getattr(c, "label", None) or c.get_block_name()) for c in fn.inputs]
+    count = len(inputs) if isinstance(inputs, list) else 0
+    if count != len(labels):
+        return f"{count} values were sent, expected {len(labels)}: {', '.join(labels)}."
+    return (
+        f"A value that was sent is of the wrong kind, expected what the page itself sends for "
+        f"{', '.join(labels)}: see the description of this endpoint."
+    )
+
+
 def _in_words(error: BaseException, fn: BlockFunction) -> BaseException:
-    """The error to show instead of one that was raised."""
+    """The error to show instead of one that was raised, which is logged on one line."""
     if isinstance(error, gr.Error) or not isinstance(error, Exception):
         return error
     if isinstance(error, Cancelled):
         return gr.Error(STOPPED, print_exception=False)
     if isinstance(error, InputError):
+        _log.warning("%s refused: %s", fn.name, _one_line(error))
         return gr.Error(str(error), print_exception=False)
-    _log.error("%s failed.", fn.name, exc_info=error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where, kind = f"{place.filename}:{place.lineno}", type(error).__name__
+    _log.error("%s failed in %s: %s: %s", fn.name, where, kind, _one_line(error))
+    _log.debug("Where it failed:", exc_info=error)
     return gr.Error(FAILED, print_exception=False)
+
+
+def _one_line(error: Exception) -> str:
+    """The beginning of a message; nothing that a stranger sent begins a line of its own."""
+    return " ".join(str(error).split())[:_MOST_LOGGED]

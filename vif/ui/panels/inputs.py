@@ -52,3 +52,27 @@ class Json(gr.JSON, metaclass=_Stubless):
     def api_info(self) -> dict[str, Any]:
         """Returns the JSON schema."""
         return self.form
+
+
+class Number(gr.Number, metaclass=_Stubless):
+    """A number that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+
+    def preprocess(self, payload: Any) -> Any:
+        """Returns what was sent: `gr.Number` rounds it, and fails on what is none."""
+        return payload
+
+
+class Text(gr.Textbox, metaclass=_Stubless):
+    """A text that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+
+    def preprocess(self, payload: Any) -> Any:
+        """Returns what was sent: `gr.Textbox` makes a text of everything."""
+        return payload
+
+
+class Dropdown(gr.Dropdown, metaclass=_Stubless):
+    """A choice that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+
+    def preprocess(self, payload: Any) -> Any:
+        """Returns what was sent."""
+        return payload

@@ -13,10 +13,11 @@ from vif.draw import render
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.images import open_image
+from vif.inputs.schema import MOST_METHODS
 from vif.ui.html.templates import fill, notice
 from vif.ui.html.words import counted, percent
 from vif.ui.state.drawing import Drawing, score
-from vif.ui.state.form import MOST_METHODS, Truth
+from vif.ui.state.form import Truth
 from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
 

@@ -130,20 +130,6 @@ def region(boxes: Sequence[Box], ratio: float) -> np.ndarray:
     return mask
 
 
-def read_boxes(values: Any) -> list[Box]:
-    """Reads boxes that a program sent.
-
-    Raises:
-        InputError: If they are something else.
-    """
-    try:
-        return [_box(box) for box in values or ()]
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"look is {values!r}, expected boxes [[x0, y0, x1, y1], ...] in [0, 1]."
-        ) from error
-
-
 def _box(values: Any) -> Box:
     x0, y0, x1, y1 = (_share(value) for value in values)
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)

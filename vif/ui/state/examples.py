@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +60,39 @@ def read_examples(folder: Path) -> list[Example]:
 
     Args:
         folder: Folder with ``examples.json``; pictures are relative to it.
+
+    Raises:
+        InputError: If the list itself is damaged.
     """
     listing = folder / "examples.json"
     if not listing.is_file():
         return []
-    found = []
-    for entry in json.loads(listing.read_text(encoding="utf-8")):
-        try:
-            image = open_image(folder / entry["image"])
-        except InputError as error:
-            _log.warning("Example left out: %s", error)
-            continue
-        question, truth = entry["question"], None
-        if "truth" in entry:
-            boxes = tuple(tuple(box) for box in entry.get("boxes", ()))
-            truth = Truth(question, entry["truth"], boxes)
-        told = (entry.get("note", ""), entry.get("text", 0), truth)
-        label = entry.get("label") or _label(entry)
-        found.append(Example(image, question, *told, label, _recorded(folder, entry)))
-    return found
+    try:
+        return [e for e in map(partial(_read, folder), _entries(listing)) if e is not None]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{listing} is damaged, expected a list of examples with an image and a question each: "
+            "mend it, or remove it."
+        ) from error
+
+
+def _entries(listing: Path) -> list[dict[str, Any]]:
+    return list(json.loads(listing.read_text(encoding="utf-8")))
+
+
+def _read(folder: Path, entry: dict[str, Any]) -> Example | None:
+    """One example; None without its picture."""
+    try:
+        image = open_image(folder / entry["image"])
+    except InputError as error:
+        _log.warning("Example left out: %s", error)
+        return None
+    question, truth = entry["question"], None
+    if "truth" in entry:
+        boxes = tuple(tuple(box) for box in entry.get("boxes", ()))
+        truth = Truth(question, entry["truth"], boxes)
+    told = (entry.get("note", ""), entry.get("text", 0), truth, entry.get("label") or _label(entry))
+    return Example(image, question, *told, _recorded(folder, entry))
 
 
 def _label(entry: dict[str, Any]) -> str:

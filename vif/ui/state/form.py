@@ -10,25 +10,22 @@ from vif import methods
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
+from vif.inputs.schema import MOST_METHODS, PublicQuestion
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
 
-MOST_METHODS = 4
-# Of one answer on the page, where others wait for their turn; `vif.settings` allows more.
-MOST_TOKENS = 512
-# Whole numbers among the fields, under the names that a session knows.
-_WHOLE = ("stride", "samples", "seed", "max_new_tokens")
-# The fields as the page calls them.
-LABELS = {
-    "learning_start": "Learning layers from",
-    "learning_end": "Learning layers to",
-    "injection_start": "Injection layers from",
-    "injection_end": "Injection layers to",
-    "stride": "Use every n-th layer",
-    "samples": "Latent samples",
-    "seed": "Seed",
-    "max_new_tokens": "Longest answer",
-}
+# The fields that hold a number, under the names of the schema.
+_NUMBERS = (
+    "learning_start",
+    "learning_end",
+    "injection_start",
+    "injection_end",
+    "stride",
+    "alpha",
+    "samples",
+    "seed",
+    "max_new_tokens",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +106,17 @@ class Form:
         """Returns what all methods share, as keyword arguments of a session's ``ask``.
 
         Raises:
-            InputError: If a number is missing or not whole where it must be.
+            InputError: If anything is missing or out of range.
         """
-        ranges = ("learning_start", "learning_end", "injection_start", "injection_end")
-        whole = {name: _whole(getattr(self, name), name) for name in (*ranges, *_WHOLE)}
-        if not 1 <= whole["max_new_tokens"] <= MOST_TOKENS:
-            raise InputError(
-                f"The longest answer is {whole['max_new_tokens']} tokens, but this page makes 1 "
-                f"to {MOST_TOKENS}: type another number."
-            )
-        return {
-            "context": self.context or "",
-            "learning": (whole["learning_start"], whole["learning_end"]),
-            "injection": (whole["injection_start"], whole["injection_end"]),
-            "alpha": float(self.alpha),
-            **{name: whole[name] for name in _WHOLE},
-        }
+        asked = PublicQuestion.read(
+            {
+                "question": self.question,
+                "context": self.context or "",
+                "methods": list(self.chosen),
+                **{name: getattr(self, name) for name in _NUMBERS},
+            }
+        )
+        return {"context": asked.context, **asked.settings()}
 
     def asked(self, truth: Truth | None) -> dict[str, Any]:
         """Returns all keyword arguments of a session's ``ask``.
@@ -182,13 +174,3 @@ def check_methods(chosen: Sequence[str]) -> None:
             f"{len(chosen)} methods are chosen, but at most {MOST_METHODS} fit side by side: "
             "leave some out."
         )
-
-
-def _whole(value: float | None, name: str) -> int:
-    """Returns a whole number, or tells which field is empty or broken."""
-    words = LABELS[name]
-    if value is None:
-        raise InputError(f"'{words}' is empty: type a whole number.")
-    if value != int(value):
-        raise InputError(f"'{words}' is {value:g}: type a whole number.")
-    return int(value)
