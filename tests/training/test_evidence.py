@@ -173,3 +173,5 @@ def test_the_published_form_is_trained_by_flags(tmp_path):
     losses = [line for line in lines if "loss" in line]
     assert len(losses) == 3
     assert all("evidence" in line for line in losses)
+    assert losses[-1]["asked"] == 9
+    assert losses[-1]["without_evidence"] == 0

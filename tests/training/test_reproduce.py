@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from training.reproduce.chain import Chain, Size, Stage, run
 from training.reproduce.variants import ABLATIONS, CONTROLS
@@ -64,3 +65,21 @@ def test_every_variant_changes_something_and_has_a_name_of_its_own():
         *training, bench = chain.variants((variant,))
         assert all(flag in training[-1].command for flag in variant.flags)
         assert bench.name == f"variants/{variant.name}"
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_precision_is_what_the_cpu_has(monkeypatch, has):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    shipped = Chain(Path("w"), Path("a"), Path("r"), Size()).train("x", 3, 2)
+    for stage in shipped:
+        place = stage.command.index("--bf16")
+        assert (stage.command[place + 1] == "False") == (not has)
+
+
+def test_what_is_shipped_is_trained_without_boxes():
+    stages = Chain(Path("w"), Path("a"), Path("r"), Size()).main()
+    trained = [stage.command for stage in stages if "training.train_vif" in stage.command]
+    assert len(trained) == 2
+    for command in trained:
+        assert "--box_weight" not in command
+        assert command[command.index("--teacher_weight") + 1] == "0.5"

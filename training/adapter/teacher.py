@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import struct
+import time
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,6 +163,7 @@ class Teacher:
 
     Attributes:
         asked: Questions asked of the backbone by this process.
+        seconds: How long that took.
         skipped: Questions without evidence, by reason.
     """
 
@@ -175,7 +177,7 @@ class Teacher:
     ) -> None:
         self.store, self.layers, self.strength = store, layers, strength
         self.sharpness, self.full_gain = sharpness, full_gain
-        self.asked, self.skipped = 0, Counter()
+        self.asked, self.seconds, self.skipped = 0, 0.0, Counter()
 
     def teach(self, vlm: nn.Module, shard: dict[str, Any], whole: bool) -> dict[str, Any]:
         """The shard with ``evidence`` (Q, N) and ``taught`` (Q,) bool."""
@@ -200,6 +202,7 @@ class Teacher:
         }
 
     def _ask(self, vlm: nn.Module, shard: dict[str, Any], whole: bool) -> None:
+        started = time.monotonic()
         device = shard["ids"].device.type
         # A CPU's backward pass is slow in half precision.
         with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
@@ -215,6 +218,7 @@ class Teacher:
                 found[key] = self._judge(maps[q], float(values[q]), outside[q // each])
         self.asked += len(found)
         self.store.add(found)
+        self.seconds += time.monotonic() - started
 
     def _judge(self, gradient: np.ndarray, value: float, outside: np.ndarray) -> Found:
         inside = gradient[~outside]

@@ -139,6 +139,10 @@ class VIFTrainer(Trainer):
             seconds = time.monotonic() - self.since
             logs["tokens_per_second"] = round(float(self.seen[READ]) / seconds, 1)
             logs["samples_per_second"] = round(float(self.seen[ROWS]) / seconds, 2)
+            teacher = self.unwrapped.teacher
+            if teacher is not None:  # what evidence has cost so far, and what gave none
+                logs["asked"], logs["asking_seconds"] = teacher.asked, round(teacher.seconds, 1)
+                logs["without_evidence"] = sum(teacher.skipped.values())
             logs["peak_memory_gb"] = round(peak_memory() / 1e9, 2)
             self.sums.clear()
             self.seen, self.since = torch.zeros(5), time.monotonic()

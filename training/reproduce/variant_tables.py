@@ -13,18 +13,19 @@ from training.reproduce.variants import ABLATIONS, CONTROLS, Variant
 from vif.bench import ALL, BASELINE, HARD, Item, by_group, items
 from vif.bench.tables import percent, span
 
-NOTHING = "_Not run yet: `make reproduce-all` writes this table._"
+ABLATED = "Ablations at half of the steps, on validation; nothing was chosen on test:"
 
 
 def variant_sections(results: Path) -> dict[str, str]:
-    """Text of the sections ``controls`` and ``ablations``.
+    """Text of the sections ``controls`` and ``ablations``, empty where nothing has been run.
 
     Args:
         results: Folder that holds ``variants/<name>.json`` of those that have been run.
     """
+    ablations = variant_table(results, ABLATIONS)
     return {
         "controls": variant_table(results, CONTROLS),
-        "ablations": variant_table(results, ABLATIONS),
+        "ablations": f"{ABLATED}\n\n{ablations}" if ablations else "",
     }
 
 
@@ -47,7 +48,7 @@ def variant_table(results: Path, variants: tuple[Variant, ...]) -> str:
         if (path := results / "variants" / f"{variant.name}.json").is_file()
     }
     if not runs:
-        return NOTHING
+        return ""
     (asked, *others) = {(run["split"], run["n"], run["seed"], run["text"]) for run in runs.values()}
     if others:
         raise ValueError(f"Variants on questions {asked} and {others}: expected the same for all.")
