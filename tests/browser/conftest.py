@@ -159,7 +159,7 @@ def run(page):
 
 def open_research(page):
     """Opens the settings of methods, layers and strength."""
-    page.locator("#research > button").first.click()
+    page.locator("#research button").first.click()
     page.locator("#methods").wait_for()
 
 

@@ -89,9 +89,9 @@ def test_sinks_are_marked_without_the_model(open_page, url):
     page = open_page(url)
     run(page)
     page.locator(".vl-options summary").click()
-    page.get_by_label("Show").select_option("removed")
+    page.locator('[data-view="show"]').select_option("removed")
     expect(page.locator(".vl-amounts").first).to_contain_text("sink")
-    page.get_by_label("Show").select_option("raw")
+    page.locator('[data-view="show"]').select_option("raw")
     expect(page.locator(".vl-amounts").first).not_to_contain_text("sink")
 
 

@@ -79,18 +79,18 @@ def test_layer_head_and_token_are_drawn_in_the_browser_alone(open_page, url):
     run(page)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    where, scrubber = page.locator(".vl-where"), page.get_by_role("slider", name="Layer")
+    where, scrubber = page.locator(".vl-where"), page.locator('[data-view="layer"]')
     changes(page, lambda: page.locator('.vl-strip [data-layer="2"]').click())
     expect(where).to_contain_text("Layer 2")
     changes(page, lambda: scrubber.press("ArrowRight"))
     expect(where).to_contain_text("Layer 3")
     page.locator(".vl-options summary").click()
-    changes(page, lambda: page.get_by_label("Heads").select_option("1"))
-    changes(page, lambda: page.get_by_label("Opacity").fill("0.3"))
-    changes(page, lambda: page.get_by_label("Mean of all layers").check())
+    changes(page, lambda: page.locator('[data-view="head"]').select_option("1"))
+    changes(page, lambda: page.locator('[data-view="opacity"]').fill("0.3"))
+    changes(page, lambda: page.locator('[data-view="all"]').check())
     expect(where).to_have_text("Mean of all layers")
-    changes(page, lambda: page.get_by_label("Mean of all layers").uncheck())
-    changes(page, lambda: page.get_by_label("Show").select_option("difference"), "vif")
+    changes(page, lambda: page.locator('[data-view="all"]').uncheck())
+    changes(page, lambda: page.locator('[data-view="show"]').select_option("difference"), "vif")
     page.get_by_role("tab", name="All layers").click()
     page.locator('#layers [data-layer="4"]').first.click()
     expect(where).to_contain_text("Layer 4")
@@ -99,7 +99,7 @@ def test_layer_head_and_token_are_drawn_in_the_browser_alone(open_page, url):
     page.locator('#curves [data-layer="5"]').first.click()
     expect(where).to_contain_text("Layer 5")
     # The server hears of the view alone, when it rests.
-    assert not [url for url in asked if "queue" in url]
+    assert not [url for url in asked if "queue/join" in url]
 
 
 def test_the_browser_makes_the_maps_that_python_makes(open_page, url):
@@ -138,11 +138,12 @@ def test_attention_of_zero_leaves_the_picture_untouched(open_page, url):
 def test_play_goes_through_the_layers_and_a_hover_reads_a_value(open_page, url):
     page = open_page(url)
     run(page)
-    page.locator('[data-act="play"]').click()
-    expect(page.locator(".vl-where")).to_contain_text("Layer 0")
-    expect(page.locator(".vl-where")).to_contain_text("Layer 1")
-    page.locator('[data-act="play"]').click()
-    expect(page.locator('[data-act="play"]')).to_have_attribute("aria-pressed", "false")
+    play = page.locator('[data-act="play"]')
+    page.locator('.vl-strip [data-layer="3"]').click()
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "true")
+    expect(play).to_have_attribute("aria-pressed", "false")
+    expect(page.locator(".vl-where")).to_contain_text("Layer 7")
     card(page).locator("canvas").hover()
     for method in ("plain", "vif"):
         expect(card(page, method).locator(".vl-point")).to_contain_text("at the pointer")
@@ -330,7 +331,7 @@ def test_a_phone_shows_run_at_all_times_and_is_not_endless(open_page, shipped_ur
 def test_research_mode_and_projector_type_are_in_the_address(open_page, shipped_url):
     page = open_page(shipped_url, query="&mode=research&projector=1")
     expect(page.locator("#methods")).to_be_visible()
-    expect(page.get_by_label("Heads")).to_be_visible()
+    expect(page.locator('[data-view="head"]')).to_be_visible()
     expect(page.get_by_role("button", name="Projector")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Projector").click()
     assert "projector" not in page.url

@@ -21,17 +21,27 @@
     for (const details of document.querySelectorAll('.vl-options')) {
       if (isOn.research(query)) details.open = true;
     }
-    const folded = document.querySelector('#research > button[aria-expanded="false"], #research > .label-wrap:not(.open)');
-    if (isOn.research(query) && folded && !folded.dataset.opened) {
-      folded.dataset.opened = '1';
-      folded.click();
-    }
+    if (isOn.research(query)) unfold();
+  }
+
+  // Opens the settings once; a click that comes before the page listens counts for nothing.
+  let hasUnfolded = false;
+  function unfold() {
+    if (hasUnfolded) return;
+    const button = document.querySelector('#research > .label-wrap');
+    if (!button) return;
+    hasUnfolded = true;
+    const timer = setInterval(() => {
+      if (button.classList.contains('open') || !button.isConnected) clearInterval(timer);
+      else button.click();
+    }, 250);
   }
 
   document.addEventListener('click', (event) => {
     const button = event.target.closest('[data-mode]');
     if (!button) return;
     const query = new URLSearchParams(location.search);
+    hasUnfolded = false;
     put[button.dataset.mode](query, button.getAttribute('aria-pressed') !== 'true');
     history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
     show();
