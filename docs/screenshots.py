@@ -13,7 +13,7 @@ from vif.ui import build_demo, launch_options
 
 ROOT = Path(__file__).parents[1]
 SIZE = {"width": 1366, "height": 900}
-TIMEOUT_MS = 60_000
+TIMEOUT_MS = 300_000
 
 
 def main() -> None:

@@ -83,7 +83,8 @@ def attenuation(
     Returns:
         A figure with panels above each other that share the layer axis.
     """
-    panels = [panel for panel in zip(_PANELS, (share, entropy, asked), strict=True) if panel[1]]
+    given = zip(_PANELS, (share, entropy, asked), strict=True)
+    panels = [(panel, curves) for panel, curves in given if curves]
     figure = make_subplots(
         rows=len(panels),
         shared_xaxes=True,

@@ -209,8 +209,8 @@ def fit(image: Image.Image | np.ndarray, side: int) -> np.ndarray:
     """Returns the picture scaled so that its longer side has `side` pixels, (H, W, 3) uint8."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     scale = side / max(picture.size)
-    size = tuple(max(1, round(length * scale)) for length in picture.size)
-    return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    return np.asarray(picture.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
 
 
 def data_url(image: np.ndarray, quality: int = 88) -> str:

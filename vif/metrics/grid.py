@@ -23,6 +23,6 @@ def base_grid(trace: Trace) -> np.ndarray:
             "This trace does not say how its image tokens are laid out: record the question again."
         )
     grid = layout["grids"][0]
-    placed = ~np.isnan(trace.cells).any(1)
+    placed = np.asarray(~np.isnan(trace.cells).any(1))
     placed[layout["padding"]] = True
     return np.flatnonzero(placed & (trace.blocks == 0)).reshape(grid["rows"], grid["columns"])

@@ -64,9 +64,8 @@ def attention_sinks(columns: np.ndarray | Trace, even_shares: float = EVEN_SHARE
     Returns:
         (..., N) bool; (L, N) for a trace.
     """
-    if isinstance(columns, Trace):
-        columns = columns.rows.mean((0, 2))
-    return columns > even_shares * columns.mean(-1, keepdims=True)
+    means = columns.rows.mean((0, 2)) if isinstance(columns, Trace) else columns
+    return means > even_shares * means.mean(-1, keepdims=True)
 
 
 def cosine_sinks(states: np.ndarray, first: np.ndarray, threshold: float = COSINE) -> np.ndarray:

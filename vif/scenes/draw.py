@@ -106,7 +106,7 @@ def _to_tile(points: np.ndarray, origin: np.ndarray) -> list[tuple[float, float]
 
 
 @lru_cache(maxsize=64)
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
@@ -116,9 +116,12 @@ def _outline(item: SceneObject) -> tuple[np.ndarray, np.ndarray | None]:
     angle = np.deg2rad(item.angle)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     centre = np.array([item.x, item.y]) * IMAGE_SIZE
+
+    def placed(points: np.ndarray) -> np.ndarray:
+        return points @ turn.T * radius + centre
+
     outer, hole = _unit_outlines()[item.shape]
-    place = [None if p is None else p @ turn.T * radius + centre for p in (outer, hole)]
-    return place[0], place[1]
+    return placed(outer), None if hole is None else placed(hole)
 
 
 @lru_cache(maxsize=1)
