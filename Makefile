@@ -98,7 +98,7 @@ test-newest: $(TEST_INSTALLED)
 	if [ -e $(NEWEST)/transformers-$$($(BIN)/python -c \
 	  'import transformers; print(transformers.__version__)').dist-info ]; then \
 	  echo 'skipped: the tests ran with the newest transformers admitted'; exit 0; fi; \
-	export PYTHONPATH=$(NEWEST); \
+	export PYTHONPATH=$(NEWEST) OMP_NUM_THREADS=1; \
 	$(BIN)/python -c 'import transformers; print("transformers", transformers.__version__)' && \
 	$(BIN)/python -W ignore -m vif check --all --tiny && \
 	$(BIN)/python -W ignore -m vif ask --scene 3
