@@ -113,11 +113,6 @@ class Settings:
         """Layers the map is injected into: every stride-th of those with attention."""
         return self._with_attention(self.injection)[:: self.stride]
 
-    @property
-    def row_layers(self) -> list[int]:
-        """Learning layers whose attention can be read; a layer without any is left out."""
-        return self._with_attention(self.learning)[:: self.stride]
-
     def _with_attention(self, chosen: Range) -> list[int]:
         layers = range(chosen[0], chosen[1] + 1)
         return [n for n in layers if self.attention_layers is None or n in self.attention_layers]

@@ -100,14 +100,11 @@ def test_ranges_count_layers_with_attention(session, image):
         replace(session.defaults, learning=(0, 1), injection=(2, 5), stride=2)
     )
     assert settings.injection_layers == [2]
-    assert settings.row_layers == []
     assert session.checked(replace(settings, stride=1)).injection_layers == ATTEND
     with pytest.raises(
         InputError, match=r"3 to 4 holds no layer with attention, .* in layers 2, 5"
     ):
         session.checked(replace(settings, injection=(3, 4)))
-    with pytest.raises(InputError, match="learning range 0 to 1 holds no layer with attention"):
-        session.ask(image, QUESTION, ["relative+mix"], learning=(0, 1))
     # Hidden states are there in every layer, and VIF reads those.
     found = session.ask(image, QUESTION, ["vif"], learning=(0, 1), max_new_tokens=1)["vif"]
     assert [(mixture.source, mixture.layer) for mixture in found.mixtures] == [(0, 5)]

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from vif.errors import InputError
 from vif.methods.base import Request
 from vif.model.attention import Tap
 from vif.model.batch import Batch
@@ -34,23 +33,6 @@ class _Until(Recorder):
         super().record(layer, row, first_key)
         if layer == self.last:
             raise Enough
-
-
-def learning_rows(request: Request) -> list[int]:
-    """The learning layers whose attention can be read.
-
-    Raises:
-        InputError: If none of them has attention.
-    """
-    settings = request.settings
-    if not settings.row_layers:
-        first, last = settings.learning
-        raise InputError(
-            f"The learning range {first} to {last} holds no layer with attention, and this map is "
-            f"read from attention: choose a range with one of the layers "
-            f"{', '.join(map(str, request.backbone.attention_layers))}."
-        )
-    return settings.row_layers
 
 
 def last_rows(request: Request, batch: Batch, layers: Sequence[int]) -> np.ndarray:
