@@ -53,7 +53,7 @@ help:
 	@echo 'make test      check style and formatting, then run every test, in a real browser too'
 	@echo 'make test-fast  every test that needs no browser and trains nothing whole, 2 minutes'
 	@echo 'make test-newest  try the newest transformers that requirements.txt admits'
-	@echo 'make lint      check style and formatting only'
+	@echo 'make lint      check style, formatting and types only'
 	@echo 'make format    put the code into its standard format'
 	@echo 'make browser   make sure that the browser tests have a Chromium'
 	@echo 'make reproduce      from nothing to the tables of the docs, about 3 hours; resumable'
@@ -106,6 +106,7 @@ test-newest: $(TEST_INSTALLED)
 lint: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pyright
 
 format: $(TEST_INSTALLED)
 	$(BIN)/python -m ruff check --fix .
