@@ -7,10 +7,8 @@ from tests.fake_page import ask
 from tests.fake_session import FakeSession, tiled_layout
 from vif.draw import render
 from vif.trace import Trace
-from vif.ui.actions.save import redraw_script
 from vif.ui.html.ruler import ruler_panel
 from vif.ui.state.result import Result
-from vif.ui.state.view import View
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +86,3 @@ def test_scales_add_up_by_area():
     assert field.mean() == pytest.approx(0.8)
     with pytest.raises(ValueError, match="scale is 'both'"):
         render.paint_scale(values, cells, blocks, "both", (2, 4))
-
-
-def test_the_saved_program_draws_the_chosen_scale(tiled):
-    assert '"tiles", picture.shape[:2]' in redraw_script(tiled, View(scale="tiles"))

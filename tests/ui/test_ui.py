@@ -1,17 +1,14 @@
 import json
 import re
-import runpy
 import shutil
 import socket
 import threading
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from PIL import Image
 
 import app
 from tests.fake_page import (
@@ -26,17 +23,16 @@ from tests.fake_page import (
     wired,
 )
 from tests.fake_session import BREAKING, LAYERS, FakeSession
+from vif import bundle
 from vif.errors import InputError
 from vif.scenes import RELATIONAL, ask_scene, draw_scene
-from vif.trace import Trace
 from vif.ui import build_demo, launch_options
 from vif.ui import wiring as events
 from vif.ui.actions import fill
 from vif.ui.actions.ask import answer
-from vif.ui.actions.save import save_files
 from vif.ui.html.strips import example_strip
 from vif.ui.panels import inputs
-from vif.ui.panels.save import save
+from vif.ui.panels.share import save
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
 from vif.ui.state.saved import to_zip
@@ -342,40 +338,21 @@ def test_a_broken_mixture_from_the_browser_is_one_sentence(wiring, result):
 # --- files ------------------------------------------------------------------------------------
 
 
-def test_the_saved_files_draw_the_map_again(result, monkeypatch, tmp_path):
-    saved = save_files(result, View(layer=5), tmp_path)
-    paths = {Path(p).name: Path(p) for p in saved}
-    assert set(paths) == {"plain.npz", "vif.npz", "answers.json", "picture.png", "redraw.py"}
-    again = Trace.load(paths["vif.npz"])
-    np.testing.assert_array_equal(again.rows, result.traces["vif"].rows)
-    assert set(json.loads(paths["answers.json"].read_text())["answers"]) == {"plain", "vif"}
-    monkeypatch.chdir(paths["redraw.py"].parent)
-    runpy.run_path("redraw.py")
-    assert Image.open(paths["redraw.py"].with_name("map.png")).size == (420, 315)
-
-
-def test_saved_files_go_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
+def test_the_zip_goes_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     steps = save(result, View())
     next(steps)
-    assert len(list(tmp_path.glob("vif-lens-*/*"))) == 5
+    (path,) = tmp_path.glob("vif-lens-*/*")
+    assert set(bundle.read(path).traces) == {"plain", "vif"}
     assert list(steps) == []
     assert not list(tmp_path.glob("vif-lens-*"))
 
 
-def test_the_saved_program_has_the_scale_of_the_page(result, tmp_path):
-    save_files(result, View(layer=6), tmp_path)
-    top = float(re.search(r"^top = (\S+)", (tmp_path / "redraw.py").read_text(), re.M).group(1))
-    rows = [trace.rows[0, 6].mean(0).max() for trace in result.traces.values()]
-    assert top == pytest.approx(max(rows), rel=1e-4)
-
-
-def test_a_new_result_takes_old_files_away(wiring):
+def test_a_new_result_takes_the_old_zip_away(wiring):
     a = wiring.answers
     *_, done = run_of(wiring)
-    assert {a.files, a.script} <= set(wiring.shown)
+    assert a.files in wiring.shown
     assert not done[a.files].visible
-    assert not done[a.script].visible
 
 
 def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):

@@ -15,6 +15,7 @@ from vif.commands import (
     convert,
     forms,
     models,
+    open,
     probe,
     push,
     scenes,
@@ -24,5 +25,6 @@ from vif.commands import (
 
 COMMANDS = (
     ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, models,
+    open,
     push,
 )  # fmt: skip

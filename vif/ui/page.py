@@ -21,9 +21,10 @@ from vif.ui.panels.lessons import build_lessons, connect_lessons
 from vif.ui.panels.model_box import build_model_box, connect_model_box
 from vif.ui.panels.posterior import build_posterior, connect_posterior
 from vif.ui.panels.probing import connect_probes
-from vif.ui.panels.save import connect_save
+from vif.ui.panels.share import connect_share
 from vif.ui.panels.training import build_scrubber, connect_scrubber
 from vif.ui.state.examples import Example, read_examples
+from vif.ui.state.result import Result
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
@@ -37,6 +38,7 @@ def build_demo(
     model_box: bool = False,
     turns: Turns | None = None,
     models: Sequence[tuple[str, str]] = (),
+    opened: Result | None = None,
 ) -> gr.Blocks:
     """Builds the page around a loaded model.
 
@@ -48,12 +50,13 @@ def build_demo(
             open folders of this machine.
         turns: Shares the model out among visitors.
         models: Models, with their adapters, that visitors may load where `model_box` is off.
+        opened: Answers to show as the page loads, instead of the first example's.
     """
     turns = turns or Turns()
     turns.share(session)
     examples: Sequence[Example] = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
-    opened = first_result(examples)
+    opened = opened or first_result(examples)
     with Page(
         title="VIF Lens",
         analytics_enabled=False,
@@ -83,7 +86,7 @@ def build_demo(
             allowed=None if model_box else models,
         )
         wiring.connect(demo)
-        connect_save(wiring)
+        connect_share(wiring)
         connect_find(find, Path(assets), wiring)
         connect_ladder(ladder, wiring)
         connect_posterior(posterior, wiring)

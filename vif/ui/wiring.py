@@ -124,7 +124,7 @@ class Wiring:
     def shown(self) -> list[gr.components.Component]:
         """Everything that a new result changes."""
         a = self.answers
-        return [self.result, a.answers, a.body, a.ruler, a.files, a.script]
+        return [self.result, a.answers, a.body, a.ruler, a.files]
 
     # -- connecting ---------------------------------------------------------------------------
 
@@ -370,8 +370,7 @@ class Wiring:
 
     def no_files(self) -> dict[Any, Any]:
         """Updates that take away the files of an earlier result."""
-        a = self.answers
-        return {a.files: gr.Files(None, visible=False), a.script: gr.Code(None, visible=False)}
+        return {self.answers.files: gr.Files(None, visible=False)}
 
     def fetch_slice(self, result: Result | None, event: gr.EventData) -> Any:
         """More of a large model's numbers, for one token and head."""

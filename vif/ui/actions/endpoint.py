@@ -139,6 +139,6 @@ def _inputs(session: Session) -> list[gr.components.Component]:
         inputs.Number(defaults.alpha, label="alpha"),
         inputs.Number(defaults.max_new_tokens, precision=0, label="max_new_tokens"),
         inputs.Number(defaults.seed, precision=0, label="seed"),
-        inputs.Json({}, form=_OPTIONS, label="options"),
-        inputs.Json([], form=_LOOK, label="look"),
+        inputs.JSON({}, form=_OPTIONS, label="options"),
+        inputs.JSON([], form=_LOOK, label="look"),
     ]

@@ -29,11 +29,15 @@ class SceneFill:
     truths: list[Truth]
 
 
-def scene(seed: int) -> SceneFill:
+def scene(seed: int, asked: str = "") -> SceneFill:
     """Draws a scene of the test split with a few questions, half of them relational.
 
     What a relation leads to has to be searched for: there VIF changes answers, and hardly anywhere
     else. Where a scene has too few of one kind the other fills up.
+
+    Args:
+        seed: Of the scene.
+        asked: A question that has to be among them, if the scene has it.
     """
     drawn = draw_scene(seed)
     width, height = drawn.image.size
@@ -45,10 +49,12 @@ def scene(seed: int) -> SceneFill:
             (x0 / width, y0 / height, x1 / width, y1 / height) for x0, y0, x1, y1 in question.boxes
         )
         kind = relational if question.family in RELATIONAL else others
-        kind.append(Truth(question.text, question.answer, boxes))
+        kind.append(Truth(question.text, question.answer, boxes, seed))
     count = max(SUGGESTIONS // 2, SUGGESTIONS - len(others))
     truths = relational[:count]
-    return SceneFill(drawn.image, truths + others[: SUGGESTIONS - len(truths)])
+    truths += others[: SUGGESTIONS - len(truths)]
+    known = [t for t in (*relational, *others) if t.question == asked and t not in truths]
+    return SceneFill(drawn.image, [*known, *truths][:SUGGESTIONS])
 
 
 def new_scene() -> SceneFill:

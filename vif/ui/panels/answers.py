@@ -50,8 +50,11 @@ class Answers:
     components: gr.HTML
     ruler: gr.HTML
     probes: ProbeBox
+    share: gr.Tab
     prepare: gr.Button
     files: gr.Files
+    link: gr.Textbox
+    command: gr.Code
     script: gr.Code
 
 
@@ -92,11 +95,9 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
             probes = _probe_box()
         with gr.Tab("Pixel ruler", id="ruler"):
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
-        with gr.Tab("Save", id="save"):
-            prepare, files, program = _save()
-    return Answers(
-        answers, strip, beside, body, tabs, components, ruler, probes, prepare, files, program
-    )
+        with gr.Tab("Share", id="share") as tab:
+            shared = _share()
+    return Answers(answers, strip, beside, body, tabs, components, ruler, probes, tab, *shared)
 
 
 def answers_block(result: Result | None) -> dict[str, object]:
@@ -132,16 +133,12 @@ def _probe_box() -> ProbeBox:
     return ProbeBox(kind, note, whose, run, stop, message, place)
 
 
-def _save() -> tuple[gr.Button, gr.Files, gr.Code]:
-    """Everything to look at the result again without the model."""
-    html_block(
-        '<p class="vl-note">Traces hold every number on this page: open them with '
-        "<code>vif.trace.Trace.load</code>. <code>redraw.py</code> draws the heatmap above from "
-        "the saved files.</p>"
-    )
-    prepare = gr.Button("Prepare the files", size="sm", elem_id="prepare")
+def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Code, gr.Code]:
+    """Everything to look at the result again, or to ask again."""
+    html_block(fill("share"))
+    prepare = gr.Button("Prepare the zip", size="sm", elem_id="prepare")
     files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
-    program = gr.Code(
-        language="python", label="redraw.py", interactive=False, visible=False, elem_id="script"
-    )
-    return prepare, files, program
+    link = gr.Textbox(label="Link", interactive=False, buttons=["copy"], elem_id="link")
+    command = gr.Code(language="shell", label="Command", interactive=False, elem_id="command")
+    program = gr.Code(language="python", label="Python", interactive=False, elem_id="script")
+    return prepare, files, link, command, program

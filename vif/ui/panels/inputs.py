@@ -40,7 +40,7 @@ class Image(gr.Image, metaclass=_Stubless):
         return None if payload is None else payload.path
 
 
-class Json(gr.JSON, metaclass=_Stubless):
+class JSON(gr.JSON, metaclass=_Stubless):
     """JSON values that programs are told the form of; Gradio 6.31 tells them no valid schema."""
 
     def __init__(

@@ -36,11 +36,13 @@ class Truth:
         question: The question it belongs to.
         answer: The right answer.
         boxes: Where the asked objects are (x0, y0, x1, y1), in [0, 1] image coordinates.
+        scene: Seed of the drawn scene, if it is one that a seed draws again.
     """
 
     question: str
     answer: str
     boxes: tuple[Box, ...] = ()
+    scene: int | None = None
 
     def same_as(self, other: Truth) -> bool:
         """Whether both are the same question about the same place."""

@@ -135,6 +135,8 @@ def read(query: str, model: str, defaults: Settings, num_layers: int, num_exampl
             f"The link was made with the model {given['model'][:80]!r}, but this page shows "
             f"{model!r}: open it where that model is, or ask this one anew."
         )
+    if "example" in given and not num_examples:
+        raise InputError("The link names an example, but this page has no examples.")
     example = _number(given, "example", num_examples - 1) if "example" in given else None
     scene = _number(given, "scene", MOST_SCENE) if "scene" in given else None
     if (example is None) == (scene is None):
