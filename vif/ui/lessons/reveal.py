@@ -36,6 +36,7 @@ from vif.ui.state.examples import Example
 # Hidden shares whose difference a class can see, and how little a cut may change.
 HIDDEN, LITTLE = 0.05, 0.05
 LONGEST = 8  # tokens of an answer
+LEVEL = 0.02  # shares of a map that count as equal
 _TONE = {"plain": "vl-plain", "vif": "vl-vif"}
 
 
@@ -252,7 +253,7 @@ def _beliefs(room: Classroom, example: Example) -> Reveal:
         + (f"; told that it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
     )
     html = belief_figure(found, example.image, truth.boxes, truth.answer, "lesson")
-    return Reveal(html, saw, len(after) > 1 and after[0] > max(before, after[1]))
+    return Reveal(html, saw, after[0] > max(before, *after[1:]) - LEVEL)
 
 
 def _muted(room: Classroom, example: Example) -> Reveal:

@@ -100,7 +100,7 @@ STEPS = (
         "Slide the length of the text from 0 to 384 tokens.",
         (
             "The picture's share falls with every piece of text.",
-            "At some length the plain model's answer turns wrong; with VIF it holds out longer.",
+            "The plain model's answer is right at fewer lengths than with VIF.",
         ),
         "The text says nothing about the picture. Why does it matter to the model nevertheless?",
         (
@@ -119,8 +119,9 @@ STEPS = (
         (
             "Left, the prior: a guess before the answer. Thin rings are other guesses drawn from "
             "it.",
-            "Right, the posterior: the right answer draws the map to the true place, a wrong one "
-            "draws it away.",
+            "Right, the posterior: overlap and KL say how far an answer moves the map. Compare the "
+            "right answer with the wrong one.",
+            "Where hardly any answer moves it, the question alone has told VIF where to look.",
         ),
         "Why can VIF not use the posterior when it answers?",
         (
