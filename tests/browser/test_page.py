@@ -71,7 +71,7 @@ def test_plain_alone_and_vif_steered_elsewhere(open_page, url):
     expect(layers).to_have_text(["Layer 6", "Layer 7"])
     page.get_by_label("Injection layers from").fill("6.5")
     page.locator("#run").click()
-    expect(page.get_by_role("alert")).to_contain_text("'Injection layers from' is 6.5")
+    expect(page.get_by_role("alert")).to_contain_text("Injection layers from (injection_start) is 6.5")
 
 
 def test_layer_head_and_token_are_drawn_in_the_browser_alone(open_page, url):
@@ -308,7 +308,7 @@ def test_an_example_answers_on_click_and_a_new_scene_makes_it_stale(open_page, s
     page = open_page(shipped_url)
     page.get_by_role("button", name="Lost in text").click()
     expect(page.locator(".vl-asked")).to_contain_text("after 192 tokens of unrelated text")
-    expect(page.locator("#headline")).to_contain_text("pink")
+    expect(page.locator("#headline")).to_contain_text("Steered to look, it says")
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#answers .vl-stale")).to_be_hidden()
     page.locator("#draw").click()
