@@ -122,8 +122,8 @@ def _inputs(session: Session) -> list[gr.components.Component]:
     defaults = session.defaults
     return [
         inputs.Image(label="image", type="filepath"),
-        inputs.Text(label="question"),
-        inputs.Text("", label="context"),
+        inputs.Textbox(label="question"),
+        inputs.Textbox("", label="context"),
         inputs.Dropdown(
             methods.names(),
             value=["plain", "vif"] if session.adapter else ["plain"],

@@ -62,7 +62,7 @@ class Number(gr.Number, metaclass=_Stubless):
         return payload
 
 
-class Text(gr.Textbox, metaclass=_Stubless):
+class Textbox(gr.Textbox, metaclass=_Stubless):
     """A text that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
 
     def preprocess(self, payload: Any) -> Any:
