@@ -112,7 +112,9 @@ def _steadiest(
     best, most = fitting[0], None
     for item, answers in fitting:
         plain = attenuation_ladder(session, item.asked, ["plain"])
-        if not plain.falls("plain"):
+        # Where text is said to have lost the answer, it must be there without text.
+        was_there = plain.said[0][0] == item.question.answer
+        if not plain.falls("plain") or (item.context and not was_there):
             continue
         gain = attenuation_ladder(session, item.asked, ["vif"]).probability - plain.probability
         if most is None or gain.mean() > most:
