@@ -61,7 +61,7 @@ def test_a_scene_brings_its_question_and_boxes_and_metrics_can_be_had(run):
     [
         (["--methods", "vif", "--set", "pai.alpha=0.5"], "'pai', which is not among"),
         (["--methods", "vif", "--controls", "relative+cut"], "--controls names 'relative+cut'"),
-        (["--seed", "-1"], "seed is -1"),
+        (["--seed", "-1"], "(seed) is -1"),
         (["--json", "/dev/null/found.json"], "/dev/null/found.json cannot be written"),
     ],
 )
@@ -90,7 +90,7 @@ def test_underscores_and_published_names_work(files, run):
     [
         (["--query", " "], "Type a question"),
         (["--query", "x" * 10_000], "10,000 characters"),
-        (["--latent-bias-alpha", "2"], "Alpha is 2"),
+        (["--latent-bias-alpha", "2"], "(alpha) is 2"),
         (["--latent-apply-start", "1"], "before the injection range"),
         (["--latent-apply-end", "99"], "layers 0 to 5"),
         (["--methods", "magic"], "Unknown method 'magic'"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-MOST_SESSIONS = 200
+MOST_SESSIONS = 64
 IDLE = timedelta(hours=1)
 # Records of finished events, of which Gradio makes statistics after every one.
 _MOST_EVENTS = 100
