@@ -1,9 +1,11 @@
 """The page as a person uses it: asking, changing what is shown, problems, other models."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, choose, leave_out, open_research, run, shoot
+from tests.browser.conftest import ASSETS, HAS_MODEL, choose, leave_out, open_research, run, shoot
 from tests.fake_session import BREAKING
 
 
@@ -284,17 +286,20 @@ def test_nothing_overflows(open_page, url, width, theme):
 @pytest.mark.skipif(not HAS_MODEL, reason="the recordings are of the bundled model")
 def test_the_first_screen_shows_the_point_without_a_click_or_a_scroll(open_page, shipped_url):
     page = open_page(shipped_url, width=1366, height=768)
+    first = json.loads((ASSETS / "examples" / "examples.json").read_text())[0]
+    assert first["vif"] == first["truth"] != first["plain"]
     expect(page.locator("#headline")).to_have_text(
-        "Same model, same picture. Left alone it says purple. Steered to look, it says orange."
+        f"Same model, same picture. Left alone it says {first['plain']}. Steered to look, it "
+        f"says {first['vif']}."
     )
     for place in ("#headline", "#run", "#examples button >> nth=4", '[data-act="play"]'):
         expect(page.locator(place)).to_be_in_viewport(ratio=1)
     for method in ("plain", "vif"):
         expect(card(page, method).locator("canvas")).to_be_in_viewport(ratio=1)
-    expect(card(page, "plain")).to_contain_text("P(orange)")
-    expect(page.locator(".vl-where")).to_contain_text("Layer 6")
+    expect(card(page, "plain")).to_contain_text(f"P({first['truth']})")
+    expect(page.locator(".vl-where")).to_contain_text("steered")
     expect(page.locator("#spoken")).to_have_text(
-        "Plain says purple, which is wrong. VIF says orange, which is right."
+        f"Plain says {first['plain']}, which is wrong. VIF says {first['vif']}, which is right."
     )
     labels = page.locator("#examples button").all_inner_texts()
     assert {"Fixed by VIF", "Not needed", "Lost in text", "Still wrong", "Broken by VIF"} <= {
