@@ -73,7 +73,7 @@ def test_a_box_is_kept_for_the_next_step(browser, lessons_url):
     page.locator("#lesson-next").click()
     expect(page.locator(".vl-lesson-head")).to_contain_text("Lesson 2 of")
     expect(page.locator("#lesson-stage .vl-mark")).to_have_count(1)
-    assert "lesson=2" in page.url
+    page.wait_for_url("**lesson=2**")
     page.locator("#lesson-reveal").click()
     expect(page.locator(".vl-saw")).to_contain_text("lies in your box", timeout=60_000)
     page.close()

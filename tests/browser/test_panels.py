@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL
+from tests.browser.conftest import HAS_MODEL, run
 
 pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the bundled model is not there")
 SLOWLY = 60_000
@@ -27,6 +27,7 @@ def test_a_search_says_what_it_took_and_shows_what_it_found(open_page, url):
 
 def test_the_ladder_follows_its_slider(open_page, url):
     page = open_page(url)
+    run(page)
     page.get_by_role("tab", name="More text").click()
     page.locator("#ladder-ask").click()
     place = page.locator("#ladder-place")
@@ -40,6 +41,7 @@ def test_the_ladder_follows_its_slider(open_page, url):
 
 def test_prior_and_posterior_of_a_typed_answer_and_of_none(open_page, url):
     page = open_page(url)
+    run(page)
     page.get_by_role("tab", name="Prior and posterior").click()
     page.locator("#belief-show").click()
     place = page.locator("#beliefs")

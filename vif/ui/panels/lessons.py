@@ -21,12 +21,11 @@ from vif.ui.lessons import STEPS, Classroom, Reveal, Step, prepare, reveal
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
 
-_SHOW = """(number) => {
+# Of the head: what the server keeps never reaches the browser.
+_SHOW = """(head) => {
   const query = new URLSearchParams(location.search);
-  if (query.get('lesson') !== String(number)) {
-    query.set('lesson', number);
-    history.replaceState(null, '', `${location.pathname}?${query}`);
-  }
+  query.set('lesson', head.match(/data-lesson="([0-9]+)"/)[1]);
+  history.replaceState(null, '', `${location.pathname}?${query}`);
   return [];
 }"""
 
@@ -109,7 +108,7 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
     demo.load(by_address, None, shown, **QUICK)
     for button, by in ((lessons.back, -1), (lessons.onward, 1)):
         moved = button.click(partial(move, by), [number, mark], shown, **QUICK)
-        moved.then(None, [number], None, js=_SHOW, **QUICK)
+        moved.then(None, [lessons.head], None, js=_SHOW, **QUICK)
     lessons.stage.select(take_mark, None, [mark], **LATEST)
     told = [lessons.show, lessons.stop, lessons.message, cancel, lessons.stage, lessons.after]
     event = lessons.show.click(run, [number, mark], told, **SLOW)
