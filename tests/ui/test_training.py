@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from tests.fake_page import PICTURE, QUESTION, clicked
 from tests.fake_session import FakeSession
 from vif.errors import InputError
+from vif.scenes import is_correct
 from vif.ui import build_demo
 from vif.ui.panels import training
 from vif.ui.state.training_run import TrainingRun, highest_weight
@@ -128,3 +130,15 @@ def test_a_public_page_opens_only_its_own_folder(
     assert ("training" in named) is has_panel
     if has_panel:
         assert bool(named["training-folder"].visible) is can_type
+
+
+def test_the_bundled_training_makes_a_wrong_answer_right():
+    """What is shipped must show what training is for; record it again with ``--trace_steps``."""
+    recorded = TrainingRun.read(Path(__file__).parents[2] / "assets" / "training-traces")
+    learned = []
+    for index, question in enumerate(recorded.questions):
+        first, *_, last = recorded.frames(index)
+        before, after = (frame.traces["vif"].answer for frame in (first, last))
+        right = [is_correct(answer, question["answer"]) for answer in (before, after)]
+        learned.append(right == [False, True])
+    assert any(learned)
