@@ -154,10 +154,9 @@ def test_play_goes_through_the_layers_and_a_hover_reads_a_value(open_page, url):
 def test_everything_can_be_saved(open_page, url):
     page = open_page(url)
     run(page)
-    page.get_by_role("tab", name="Save").click()
+    page.get_by_role("tab", name="Share").click()
     page.locator("#prepare").click()
-    expect(page.locator("#files")).to_contain_text("answers")
-    expect(page.locator("#script")).to_contain_text("Trace")
+    expect(page.locator("#files")).to_contain_text("vif-lens")
     run(page)
     expect(page.locator("#files")).to_be_hidden()
 
