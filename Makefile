@@ -59,7 +59,7 @@ help:
 	@echo 'make reproduce      from nothing to the tables of the docs, about 3 hours; resumable'
 	@echo 'make reproduce-all  the same, then seeds, controls and ablations'
 	@echo 'make docs      build the site of docs/ into build/site'
-	@echo 'make screenshots  take the picture of the page for the README'
+	@echo 'make screenshots  take the pictures of the page for README and docs'
 	@echo 'make soak      1,000 calls of 200 browser sessions: how memory grows'
 	@echo 'make lock      pin every dependency with its hashes: requirements.lock'
 	@echo 'make audit     look for known weaknesses of what is pinned'

@@ -146,4 +146,4 @@ def test_a_wheel_answers_in_an_empty_environment_from_any_folder(tmp_path):
     assert Path(file).is_relative_to(home)
     assert version == vif.__version__
     assert (Path(file).parent / "py.typed").is_file()
-    assert (Path(file).parent / "ui/static/style.css").is_file()
+    assert (Path(file).parent / "ui/static/page.css").is_file()

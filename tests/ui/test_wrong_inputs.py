@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import gradio as gr
 import pytest
@@ -46,9 +47,11 @@ def ask(cache, tmp_path_factory):
 
     def call(values=None, **changes):
         values = [{**good, **changes}[name] for name in NAMES] if values is None else values
-        with asyncio.Runner() as runner:
+        # In a thread of its own: after a browser test Playwright keeps an event loop in this one.
+        with ThreadPoolExecutor(1) as pool:
+            asked = demo.process_api(fn, values, state=state)
             try:
-                return runner.run(demo.process_api(fn, values, state=state))["data"][0]
+                return pool.submit(asyncio.run, asked).result()["data"][0]
             except gr.Error as error:
                 return "" if error.print_exception else error.message
 

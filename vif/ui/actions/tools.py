@@ -15,6 +15,7 @@ import numpy as np
 from vif import methods as registry
 from vif.inputs.images import open_image
 from vif.probes.ladder import attenuation_ladder
+from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
 from vif.ui.guard import MODEL
 from vif.ui.guard.turns import REQUEST_SECONDS
@@ -47,7 +48,7 @@ def add_tools(session: Session) -> None:
         if not answer.strip():
             told = session.ask(picture, question, ["plain"], max_new_tokens=_WATCHED)
             answer = told["plain"].answer
-        found = ladder(picture, question, answer, ("plain", steering))
+        found = ladder(Question(picture, question, answer=answer), ("plain", steering))
         return {
             "model": session.name,
             "question": question,
