@@ -35,7 +35,7 @@ def clicked(index, **more):
 
 
 def sent(**data):
-    """An event with what a browser sent."""
+    """A Gradio event that carries the data of a browser."""
     return SimpleNamespace(_data=data)
 
 

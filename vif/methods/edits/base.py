@@ -244,6 +244,6 @@ def edited(
 
 
 def note(tap: Recorder, notes: Sequence[Mapping[str, Any]]) -> None:
-    """Adds to what a tap says of every prompt."""
+    """Adds entries to the notes that a tap keeps for each prompt."""
     for known, new in zip(tap.notes, notes, strict=True):
         known.update(new)

@@ -133,5 +133,5 @@ def head_html(step: Step) -> str:
 
 
 def after_html(step: Step, found: Reveal) -> str:
-    """What there was to see, the question, and the teacher's notes."""
+    """What to notice, the question for the class, and the teacher's notes; HTML."""
     return fill("lesson_after", step=step, found=found)

@@ -72,7 +72,7 @@ def slice_of(result: Result, token: int, head: int | str) -> dict[str, Any]:
 
 
 def roles_of(result: Result) -> dict[str, list[int]]:
-    """Returns the layers that are read and those that are steered, where any answer was."""
+    """Returns the learning and the injection layers of the first answer that was steered."""
     if not result.injecting:
         return {"learning": [], "injection": []}
     meta = next(result.traces[name].meta for name in result.injecting)
