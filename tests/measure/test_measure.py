@@ -278,7 +278,7 @@ def test_own_images_with_a_broken_one(run, tmp_path):
         (["--columns", "x=y"], "--columns 'x=y' cannot be read"),
         (["--text", "-1"], "--text at least 0"),
         (["--methods", "nothing"], "Unknown method"),
-        (["--compare", "lost.json"], "lost.json cannot be read"),
+        (["--compare", "lost.json"], "lost.json is not a result of 'vif attenuation'"),
     ],
 )
 def test_mistakes_are_one_sentence(run, tmp_path, flags, words):

@@ -54,40 +54,52 @@ def lines(
         tokens: ``"first"`` or ``"all"``.
         by_length: Whether questions are split by the number of text tokens before them.
     """
-    models = list(dict.fromkeys(result.model for result in results))
-    pairs = list(dict.fromkeys((r.model, e["method"]) for r in results for e in r.entries))
+    names = _names(results)
+    owners = list(dict.fromkeys(names))
+    pairs = list(dict.fromkeys((name, e["method"]) for name, r in zip(names, results, strict=True)
+                               for e in r.entries))  # fmt: skip
     found = [
-        (result, entry)
-        for result in results
+        (name, result, entry)
+        for name, result in zip(names, results, strict=True)
         for entry in result.entries
         if entry["metric"] == metric
         and entry["tokens"] == tokens
         and (entry["text_tokens"] != EVERY) == by_length
     ]
-    kinds = list(dict.fromkeys(_kind(entry) for _, entry in found))
+    kinds = list(dict.fromkeys(_kind(entry) for *_, entry in found))
     made = []
-    for result, entry in found:
-        several = len(models) > 1
+    for owner, result, entry in found:
         method, kind = entry["method"], _kind(entry)
-        place = pairs.index((result.model, method))
-        name = method_label(method)
-        colour = method_colour(method, place)
-        if several:
-            name = f"{result.model}: {name}"
+        place = pairs.index((owner, method))
+        label, colour = method_label(method), method_colour(method, place)
+        if len(owners) > 1:
+            label = f"{owner}: {label}"
             colour = _MODEL_COLOURS[place % len(_MODEL_COLOURS)]
         last = max(result.num_layers - 1, 1)
         scale = last if depths_differ(results) else 1
         made.append(
             Line(
-                f"{name}, {kind}" if len(kinds) > 1 else name,
+                f"{label}, {kind}" if len(kinds) > 1 else label,
                 colour,
                 DASHES[kinds.index(kind) % len(DASHES)],
-                MARKERS[models.index(result.model) % len(MARKERS)],
+                MARKERS[owners.index(owner) % len(MARKERS)],
                 [layer / scale for layer in range(len(entry["mean"]))],
                 entry,
             )
         )
     return made
+
+
+def _names(results: Sequence[Result]) -> list[str]:
+    """What every result is called: by its model, its data or its number, as far as it takes."""
+    plain = [result.model for result in results]
+    methods = [(r.model, name) for r in results for name in r.provenance["methods"]]
+    if len(set(methods)) == len(methods):
+        return plain
+    longer = [f"{r.model}, {r.provenance['data']['name']}" for r in results]
+    if len(set(longer)) == len(longer):
+        return longer
+    return [f"{name} ({i + 1})" for i, name in enumerate(longer)]
 
 
 def _kind(entry: dict[str, Any]) -> str:

@@ -1,19 +1,22 @@
-"""The interactive figure: every metric, a menu for which rows and which questions."""
+"""The interactive figures: one metric, or all of them with a menu of rows and questions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from html import escape
 
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
+from vif.draw.charts import axis_title, dress
 from vif.measure.curves import ALL, FIRST, METRICS
 from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result
 
 _COLUMNS, _PANEL_HEIGHT = 3, 250
 _SYMBOLS = {"triangle": "triangle-up"}
-_VIEWS = (
+# What the curves are of: words, rows of an answer, whether split by the text in the prompt.
+VIEWS = (
     ("First token", FIRST, False),
     ("All answer tokens", ALL, False),
     ("First token, by number of text tokens", FIRST, True),
@@ -36,7 +39,7 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
         vertical_spacing=0.3 / len(shown),
     )
     views, owners = [], []
-    for words, tokens, by_length in _VIEWS:
+    for words, tokens, by_length in VIEWS:
         before = len(owners)
         for i, metric in enumerate(shown):
             for line in lines(results, metric.name, tokens, by_length):
@@ -55,11 +58,46 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
     return figure
 
 
+def draw_metric(
+    results: Sequence[Result], metric: str, view: int = 0, methods: Collection[str] | None = None
+) -> go.Figure | None:
+    """One metric: a curve per model and method, its 95 % interval shaded.
+
+    Args:
+        results: One per model.
+        metric: Name of a metric.
+        view: Index into `VIEWS`.
+        methods: Which methods; all by default.
+
+    Returns:
+        A figure for a light or a dark page, None where no result knows the metric.
+    """
+    _, tokens, by_length = VIEWS[view]
+    found = [
+        line
+        for line in lines(results, metric, tokens, by_length)
+        if methods is None or line.entry["method"] in methods
+    ]
+    if not found:
+        return None
+    figure = go.Figure([trace for line in found for trace in _traces(line, is_first=True)])
+    dress(figure)
+    unit = next(one.unit for one in METRICS if one.name == metric)
+    words = "depth, share of the layers" if depths_differ(results) else "decoder layer"
+    figure.update_xaxes(title=axis_title(words))
+    figure.update_yaxes(title=axis_title(unit), rangemode="tozero")
+    if metric == "dominance":
+        # A ratio: twice and half are equally far from 1.
+        figure.update_yaxes(type="log", rangemode="normal")
+    figure.update_layout(height=380 + 22 * len(found), margin={"b": 84 + 22 * len(found)})
+    return figure
+
+
 def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
     """The interval as an area, and the curve."""
-    entry = line.entry
+    entry, name = line.entry, escape(line.label)
     symbol = _SYMBOLS.get(line.marker, line.marker)
-    group = {"legendgroup": line.label, "hoverinfo": "skip", "showlegend": False}
+    group = {"legendgroup": name, "hoverinfo": "skip", "showlegend": False}
     area = go.Scatter(
         x=[*line.depth, *line.depth[::-1]],
         y=[*entry["high"], *entry["low"][::-1]],
@@ -74,15 +112,15 @@ def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
         x=line.depth,
         y=entry["mean"],
         customdata=list(zip(entry["low"], entry["high"], entry["median"], strict=True)),
-        name=line.label,
-        legendgroup=line.label,
+        name=name,
+        legendgroup=name,
         showlegend=is_first,
         mode="lines+markers",
         line={"color": line.colour, "dash": line.dash},
         marker={"symbol": symbol, "size": 6},
         hovertemplate=(
             "%{x}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}], "
-            f"median %{{customdata[2]:.3f}}, n = {entry['n']}<extra>{line.label}</extra>"
+            f"median %{{customdata[2]:.3f}}, n = {entry['n']}<extra>{name}</extra>"
         ),
     )
     return area, curve

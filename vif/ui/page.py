@@ -14,6 +14,7 @@ from vif.ui.actions.recorded import first_result
 from vif.ui.actions.tools import add_tools
 from vif.ui.guard import Page, Turns
 from vif.ui.panels.answers import build_answers
+from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
 from vif.ui.panels.find import build_find, connect_find
 from vif.ui.panels.ladder import build_ladder, connect_ladder
@@ -56,6 +57,7 @@ def build_demo(
     turns.share(session)
     examples: Sequence[Example] = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
+    measured = Path(assets) / "results" / "attenuation" / "attenuation.json"
     opened = opened or first_result(examples)
     with Page(
         title="VIF Lens",
@@ -77,6 +79,7 @@ def build_demo(
                         ladder = build_ladder()
                     with gr.Tab("Prior and posterior", id="posterior"):
                         posterior = build_posterior()
+                    compare = build_compare(measured)
                 scrubber = build_scrubber(traces, model_box)
         lessons = build_lessons()
         wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, opened)
@@ -90,6 +93,7 @@ def build_demo(
         connect_find(find, Path(assets), wiring)
         connect_ladder(ladder, wiring)
         connect_posterior(posterior, wiring)
+        connect_compare(compare, measured)
         connect_lessons(lessons, demo, Path(assets), wiring)
         connect_probes(answers.probes, wiring)
         if scrubber is not None:

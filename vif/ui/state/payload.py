@@ -16,7 +16,7 @@ import numpy as np
 from vif import metrics
 from vif.draw import render
 from vif.draw.charts import method_label
-from vif.trace import Mixture
+from vif.trace import Mixture, Trace
 from vif.ui.html.words import tones
 from vif.ui.state.result import CHANGED, Result
 
@@ -129,8 +129,25 @@ def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str,
         "target": None
         if asked is None
         else [_numbers_of(metrics.in_box_mass(trace, asked, t)) for t in tokens],
+        **_economy(trace),
         "density": result.renderer_of(name) == "density",
         "mixtures": [_mixture(mixture) for mixture in trace.mixtures],
+    }
+
+
+def _economy(trace: Trace) -> dict[str, list[list[float | None]] | None]:
+    """How text and image share attention out, per token; None in a recording without counts."""
+    names = ("dominance", "economy_text", "economy_image")
+    if "prompt_tokens" not in trace.meta:
+        return dict.fromkeys(names)
+    found = [
+        (metrics.modality_dominance(trace, token), *metrics.economy(trace, token))
+        for token in range(len(trace.tokens))
+    ]
+    curves = zip(*found, strict=True)
+    return {
+        name: [_numbers_of(values) for values in by_token]
+        for name, by_token in zip(names, curves, strict=True)
     }
 
 

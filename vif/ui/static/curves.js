@@ -7,7 +7,14 @@ const PANELS = [
   ['share', 'How much: attention on the image', true],
   ['target', 'On target: share of that look', true],
   ['spread', 'How widely: 0 one spot, 1 everywhere', false],
+  ['dominance', 'MDI: text over image, per token', false],
+  ['economy_image', 'AEI of the image: 1 is its share of tokens', false],
+  ['economy_text', 'AEI of the text: 1 is its share of tokens', false],
 ];
+// Ratios, drawn on a logarithmic axis with a line at 1: twice and half are equally far from it.
+const RATIOS = new Set(['dominance', 'economy_image', 'economy_text']);
+const [LEAST, MOST] = [0.01, 100];
+const within = (value) => Math.min(MOST, Math.max(value, LEAST));
 let shown = '';
 
 function node(name, attributes, text) {
@@ -17,14 +24,23 @@ function node(name, attributes, text) {
   return made;
 }
 
+// How many powers of ten the axis reaches to both sides of 1.
+function reachOf(values) {
+  const known = values.filter((value) => value !== null).map(within);
+  return Math.max(0.3, ...known.map((value) => Math.abs(Math.log10(value)))) * 1.05;
+}
+
 function panel([key, title, isShare], result, view) {
   const answers = result.answers.filter((answer) => answer[key]);
   if (!answers.length) return null;
   const {width, height, left, right, top, bottom} = SIZE;
   const lines = answers.map((answer) => answer[key][maps.tokenOf(answer, view)]);
+  const isRatio = RATIOS.has(key);
   const most = key === 'target' ? Math.max(0.05, ...lines.flat()) * 1.08 : 1;
+  const reach = isRatio ? reachOf(lines.flat()) : 0;
   const x = (layer) => left + (width - left - right) * (result.layers > 1 ? layer / (result.layers - 1) : 0.5);
-  const y = (value) => height - bottom - (height - top - bottom) * value / most;
+  const rise = (value) => (isRatio ? (Math.log10(within(value)) / reach + 1) / 2 : value / most);
+  const y = (value) => height - bottom - (height - top - bottom) * rise(value);
   const svg = node('svg', {viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': title});
   svg.append(node('text', {x: left - 34, y: 15, class: 'vl-chart-title'}, title));
   for (const role of ['learning', 'injection']) {
@@ -39,10 +55,10 @@ function panel([key, title, isShare], result, view) {
     }
   }
   for (let i = 0; i <= 2; i++) {
-    const value = most * i / 2;
+    const value = isRatio ? 10 ** (reach * (i - 1)) : most * i / 2;
     svg.append(node('line', {x1: left, x2: width - right, y1: y(value), y2: y(value), class: 'vl-chart-grid'}));
     svg.append(node('text', {x: left - 6, y: y(value) + 4, class: 'vl-chart-tick', 'text-anchor': 'end'},
-      isShare ? `${(100 * value).toFixed(most < 0.2 ? 1 : 0)}%` : value.toFixed(1)));
+      isShare ? `${(100 * value).toFixed(most < 0.2 ? 1 : 0)}%` : isRatio ? maps.number(value) : value.toFixed(1)));
   }
   const every = Math.ceil(result.layers / 12);
   for (let layer = 0; layer < result.layers; layer += every) {

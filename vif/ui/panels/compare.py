@@ -1,0 +1,122 @@
+"""The tab that compares results of ``vif attenuation``: models, methods, one metric at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from vif.draw.charts import method_label
+from vif.errors import InputError
+from vif.measure import METRICS, Result
+from vif.measure.page import VIEWS, draw_metric
+from vif.ui.actions.events import QUICK
+from vif.ui.html.templates import fill, notice
+from vif.ui.theme import html_block
+
+MOST_FILES = 8
+_NOTE = (
+    '<p class="vl-note">One question says little about a model. <code>python -m vif attenuation '
+    "--model-path … --data …</code> asks many and writes <code>attenuation.json</code>: open such "
+    "files here, several at once, to see models and methods side by side. The files stay in this "
+    "browser tab's upload and are not kept.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """The components of the tab."""
+
+    tab: gr.Tab
+    files: gr.Files
+    bundled: gr.Checkbox
+    metric: gr.Dropdown
+    view: gr.Dropdown
+    methods: gr.CheckboxGroup
+    message: gr.HTML
+    plot: gr.Plot
+    table: gr.HTML
+
+
+def build_compare(bundled: Path) -> Compare:
+    """Builds the tab.
+
+    Args:
+        bundled: The shipped model's own result; may be absent.
+    """
+    has_bundled = bundled.is_file()
+    with gr.Tab("Compare models", id="compare") as tab:
+        html_block(_NOTE)
+        # Any file may be dropped: what is wrong with one is said in the words of the command.
+        files = gr.Files(label="Results of vif attenuation", height=120, elem_id="compare-files")
+        shown = gr.Checkbox(
+            has_bundled,
+            label="Beside them the shipped model's own result",
+            visible=has_bundled,
+            elem_id="compare-bundled",
+        )
+        with gr.Row():
+            metric = gr.Dropdown(
+                [(one.label, one.name) for one in METRICS], value="share", label="What is drawn",
+                elem_id="compare-metric",
+            )  # fmt: skip
+            view = gr.Dropdown(
+                [(words, i) for i, (words, *_) in enumerate(VIEWS)], value=0, label="Rows",
+                elem_id="compare-rows",
+            )  # fmt: skip
+        methods = gr.CheckboxGroup([], label="Methods", elem_id="compare-methods")
+        message = html_block(elem_id="compare-message", elem_classes="vl-message")
+        plot = gr.Plot(show_label=False, container=False, visible=False, elem_id="compare-plot")
+        table = html_block(elem_id="compare-table")
+    return Compare(tab, files, shown, metric, view, methods, message, plot, table)
+
+
+def connect_compare(c: Compare, bundled: Path) -> None:
+    """Opening the tab, opening files, and choosing what is drawn."""
+
+    def show(data: dict[Any, Any], is_new: bool) -> dict[Any, Any]:
+        try:
+            results = read(data[c.files] or (), bundled if data[c.bundled] else None)
+        except InputError as error:
+            return {c.message: notice(str(error), is_problem=True)}
+        known = list(dict.fromkeys(e["method"] for r in results for e in r.entries))
+        chosen = known if is_new else [name for name in data[c.methods] if name in known]
+        figure = draw_metric(results, data[c.metric], data[c.view], chosen) if results else None
+        choices = [(method_label(name), name) for name in known]
+        return {
+            c.methods: gr.CheckboxGroup(choices, value=chosen),
+            c.message: notice("" if figure else _nothing(results, known, chosen)),
+            c.plot: gr.Plot(figure, visible=figure is not None),
+            c.table: fill("compare", results=results) if results else "",
+        }
+
+    inputs = {c.files, c.bundled, c.metric, c.view, c.methods}
+    outputs = [c.methods, c.message, c.plot, c.table]
+    new = [c.tab.select, c.files.change, c.bundled.input]
+    gr.on(new, lambda data: show(data, True), inputs, outputs, **QUICK)
+    chosen = [one.input for one in (c.metric, c.view, c.methods)]
+    gr.on(chosen, lambda data: show(data, False), inputs, outputs, **QUICK)
+
+
+def read(files: Sequence[str], bundled: Path | None) -> list[Result]:
+    """The results of files that were uploaded, after the shipped one.
+
+    Raises:
+        InputError: If one of them is no result, or there are too many.
+    """
+    if len(files) > MOST_FILES:
+        raise InputError(f"{len(files)} files are open, expected {MOST_FILES} at most: close some.")
+    found = [] if bundled is None else [Result.load(bundled)]
+    return found + [Result.load(path, Path(path).name) for path in files]
+
+
+def _nothing(results: Sequence[Result], known: Sequence[str], chosen: Sequence[str]) -> str:
+    """Why there is nothing to draw."""
+    if not results:
+        return "Nothing is open."
+    if known and not chosen:
+        return "No method is chosen."
+    return "No open file knows this: boxes, or texts of several lengths, were not given."
