@@ -5,10 +5,13 @@ import importlib.metadata
 import json
 import os
 import re
+import signal
 import site
+import socket
 import subprocess
 import sys
 import tomllib
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -147,3 +150,28 @@ def test_a_wheel_answers_in_an_empty_environment_from_any_folder(tmp_path):
     assert version == vif.__version__
     assert (Path(file).parent / "py.typed").is_file()
     assert (Path(file).parent / "ui/static/page.css").is_file()
+    assert_page_opens(home / "bin" / "vif", elsewhere)
+
+
+def assert_page_opens(command, folder):
+    """The command that was installed serves the page, with its examples, until it is stopped."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    server = subprocess.Popen(
+        [str(command), "serve", "--port", str(port)], cwd=folder,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        # Gradio says where it serves as soon as it does.
+        said = b""
+        while b"Running on local URL" not in said:
+            line = server.stdout.readline()
+            assert line, said.decode()
+            said += line
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as answer:
+            page = answer.read().decode()
+        assert "scene-1.png" in page
+    finally:
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 130
+        server.stdout.close()

@@ -15,6 +15,7 @@ from tests.fake_page import PICTURE
 from tests.fake_session import FakeSession
 from vif.errors import InputError
 from vif.ui import build_demo
+from vif.ui import serve as serving
 from vif.ui.state.shelf import Shelf
 
 ROOT = Path(__file__).parents[2]
@@ -45,8 +46,8 @@ def test_a_space_with_a_gpu_shows_a_real_model(monkeypatch, space, gpu, is_real)
     monkeypatch.setenv("SPACE_ID", space)
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     found = app.parse_arguments([])
-    assert (str(found.model_path) == app.GPU_MODEL) == is_real
-    assert (found.adapter is None) == is_real
+    assert (found.model_path == app.GPU_MODEL) == is_real
+    assert found.adapter is None
 
 
 def test_visitors_load_what_is_allowed_and_nothing_else(tmp_path):
@@ -94,18 +95,18 @@ def decorating(monkeypatch):
     spaces.GPU = gpu
     monkeypatch.setitem(sys.modules, "spaces", spaces)
     zero = importlib.reload(importlib.import_module("vif.ui.zero"))
-    yield importlib.reload(app), spaces
+    yield importlib.reload(serving), spaces
     sys.modules.pop("spaces")
     importlib.reload(zero)
-    importlib.reload(app)
+    importlib.reload(serving)
 
 
 def test_events_call_decorated_functions(decorating, monkeypatch, tmp_path):
-    page, spaces = decorating
+    starting, spaces = decorating
     fake = FakeSession()
     fake.ask_batch = fake.ask
-    monkeypatch.setattr("vif.load", lambda *_, **__: fake)
-    session = page.load_session(page.parse_arguments(["--request-seconds", "45"]))
+    monkeypatch.setattr(starting, "load", lambda *_, **__: fake)
+    session = starting.load_session(app.parse_arguments(["--request-seconds", "45"]))
     demo = build_demo(session, assets=tmp_path)
     ask = next(fn for fn in demo.fns.values() if fn.api_name == "ask")
     given = [component.value for component in ask.inputs]

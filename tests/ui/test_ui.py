@@ -23,16 +23,19 @@ from tests.fake_page import (
     wired,
 )
 from tests.fake_session import BREAKING, LAYERS, FakeSession
-from vif import bundle
+from vif import bundle, bundled
+from vif.__main__ import build_parser, main
 from vif.errors import InputError
 from vif.scenes import RELATIONAL, ask_scene, draw_scene
 from vif.ui import build_demo, launch_options
+from vif.ui import serve as serving
 from vif.ui import wiring as events
 from vif.ui.actions import fill
 from vif.ui.actions.ask import answer
 from vif.ui.html.strips import example_strip
 from vif.ui.panels import inputs
 from vif.ui.panels.share import save
+from vif.ui.serve import has_model_box
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
 from vif.ui.state.saved import to_zip
@@ -90,9 +93,9 @@ def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
     for name in ("HOST", "PORT", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
     found = app.parse_arguments([])
-    assert (found.host, found.port, found.model_box) == ("127.0.0.1", 7860, True)
-    assert not app.parse_arguments(["--no-model-box"]).model_box
-    assert Path(found.model_path) == Path(app.DEFAULT_MODEL)
+    assert (found.host, found.port, has_model_box(found)) == ("127.0.0.1", 7860, True)
+    assert not has_model_box(app.parse_arguments(["--no-model-box"]))
+    assert found.model_path is None
 
 
 def test_a_space_and_the_environment_are_heard(monkeypatch):
@@ -100,12 +103,36 @@ def test_a_space_and_the_environment_are_heard(monkeypatch):
     monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
     monkeypatch.setenv("PORT", "8000")
     found = app.parse_arguments([])
-    assert (found.host, found.port, found.model_box) == ("0.0.0.0", 8000, False)
+    assert (found.host, found.port, has_model_box(found)) == ("0.0.0.0", 8000, False)
 
 
-def test_the_bundled_adapter_is_for_the_bundled_model_only():
-    assert app.parse_arguments(["--model-path", "other"]).adapter is None
-    assert app.parse_arguments(["--model-path", "other", "--adapter", "x"]).adapter == "x"
+@pytest.mark.parametrize(
+    ("flags", "loaded"),
+    [
+        ([], (None, None)),
+        (["--model-path", str(bundled.path(bundled.MODEL))], (None, None)),
+        (["--model-path", "other"], ("other", None)),
+        (["--model-path", "other", "--adapter", "x"], ("other", "x")),
+        (["--adapter", "x"], (None, "x")),
+    ],
+)
+def test_the_bundled_adapter_is_for_the_bundled_model_only(flags, loaded, monkeypatch):
+    monkeypatch.setattr(serving, "load", lambda name, adapter: (name, adapter))
+    monkeypatch.setattr(serving, "on_gpu", lambda session, seconds: session)
+    assert serving.load_session(app.parse_arguments(flags)) == loaded
+
+
+def test_the_command_and_the_entry_take_the_same_flags():
+    given = ["--port", "8000", "--models", "a/b=c", "--request-seconds", "9"]
+    command = vars(build_parser().parse_args(["serve", *given]))
+    assert command.items() >= vars(app.parse_arguments(given)).items()
+
+
+def test_the_command_serves_what_the_entry_serves(monkeypatch):
+    seen = []
+    monkeypatch.setattr(serving, "serve", seen.append)
+    assert main(["serve", "--port", "8000"]) == 0
+    assert [args.port for args in seen] == [8000]
 
 
 def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeypatch, capsys):
@@ -120,16 +147,17 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
         assert start().startswith(f"The page cannot be served at 127.0.0.1, port {free}")
     assert "neither a folder nor a Hub name" in start("--model-path", str(tmp_path / "nothing"))
     cut = tmp_path / "cut"
-    shutil.copytree(app.DEFAULT_MODEL, cut)
+    shutil.copytree(bundled.path(bundled.MODEL), cut)
     weights = cut / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     assert "damaged or cut off" in start("--model-path", str(cut))
-    monkeypatch.setattr(app, "DEFAULT_MODEL", tmp_path / "nowhere")
-    assert "The bundled model is missing" in start()
-    monkeypatch.setattr(app.vif, "load", lambda *_, **__: FakeSession())
+    with monkeypatch.context() as patch:
+        patch.setattr(bundled, "MODEL", "nowhere")
+        assert "The bundled nowhere is missing" in start()
+    monkeypatch.setattr(serving, "load", lambda *_, **__: FakeSession())
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "examples.json").write_text('[{"image":')
-    monkeypatch.setattr(app, "ASSETS", tmp_path)
+    monkeypatch.setattr(serving, "assets", lambda: tmp_path)
     assert "examples.json is damaged" in start("--model-path", "x")
 
 

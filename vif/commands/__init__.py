@@ -19,12 +19,12 @@ from vif.commands import (
     probe,
     push,
     scenes,
+    serve,
     speed,
     sweep,
 )
 
 COMMANDS = (
     ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, models,
-    open,
-    push,
+    open, push, serve,
 )  # fmt: skip

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vif import bundle
-from vif.errors import InputError
+from vif.extras import need
 from vif.metrics import image_share
 
 
@@ -25,7 +24,7 @@ def run(args: argparse.Namespace) -> None:
     """Prints question, answers and attention on the image; or serves the page."""
     saved = bundle.read(args.zip)
     if args.page:
-        _page().serve(args.zip, port=args.port)
+        need("vif.ui.replay", "app").serve(args.zip, port=args.port)
         return
     print(f"{saved.question}  ({saved.model})")
     if saved.answer is not None:
@@ -36,17 +35,3 @@ def run(args: argparse.Namespace) -> None:
         print(f"{'':<10} share on the image by layer: {shares}")
     for key, value in saved.provenance.items():
         print(f"{key:<10} {value}")
-
-
-def _page() -> Any:
-    """The page's own module; by name, because it is an extra that the package does without.
-
-    Raises:
-        InputError: If the extra is not installed.
-    """
-    try:
-        return import_module("vif.ui.replay")
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"The page needs {error.name}: pip install 'vif-lens[app]', or leave --page out."
-        ) from error

@@ -18,6 +18,7 @@ from vif.settings import MOST_NEW_TOKENS, MOST_SEED, Settings
 
 # On the page and its endpoint, where others wait for their turn.
 MOST_METHODS, MOST_TOKENS = 4, 512
+REQUEST_SECONDS = 60.0
 MOST_LAYER, MOST_SAMPLES, MOST_BOXES = 999, 64, 200
 _MOST_NAMED = 64
 _SHOWN_CHARACTERS = 60

@@ -14,11 +14,11 @@ import numpy as np
 
 from vif import methods as registry
 from vif.inputs.images import open_image
+from vif.inputs.schema import REQUEST_SECONDS
 from vif.probes.ladder import attenuation_ladder
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
 from vif.ui.guard import MODEL
-from vif.ui.guard.turns import REQUEST_SECONDS
 from vif.ui.panels import inputs
 from vif.ui.zero import gpu
 

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 
 from vif.errors import InputError
+from vif.inputs.schema import REQUEST_SECONDS
 from vif.model.generation import Cancelled
 
 # Answers in progress at once; each keeps its cache in memory.
 MOST_AT_ONCE = 8
 # Unfinished requests of one browser session, of one address, and of all.
 MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 32
-REQUEST_SECONDS = 60.0
 
 # What was used within one step of the ladder counts alike, and the first who came goes first; every
 # step is twice as long as the one before it. What was used is forgotten by halves.
