@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -67,6 +68,8 @@ class FakeSession:
 
     name = "fake-vlm"
     num_layers = LAYERS
+    # A vision tower without a CLS token, as the bundled model's.
+    backbone = SimpleNamespace(name="fake-vlm", model=None)
 
     def __init__(
         self,

@@ -170,13 +170,15 @@ def shoot(page, name):
 
 
 def choose(page, label):
-    page.locator("#methods input").click()
-    page.get_by_role("option", name=label, exact=True).click()
-    page.locator("#methods input").press("Tab")
+    if page.locator("#methods .vl-menu").get_attribute("open") is None:
+        page.locator("#methods summary").click()
+    page.locator("#methods label", has=page.locator(f'b:text-is("{label}")')).click()
+    page.locator(f'#methods .vl-methods b:text-is("{label}")').wait_for()
 
 
 def leave_out(page, label):
-    page.locator("#methods .token", has_text=label).locator(".token-remove").click()
+    page.get_by_role("button", name=f"Leave out {label}", exact=True).click()
+    page.locator(f'#methods .vl-methods b:text-is("{label}")').wait_for(state="detached")
 
 
 def drag(page, selector, start, end):

@@ -12,7 +12,7 @@ def words(figure):
 
 def test_each_answer_has_a_curve_in_both_panels():
     figure = charts.attenuation(SHARE, ENTROPY, (3, 4), (5, 7))
-    assert [trace.name for trace in figure.data] == ["Plain", "With VIF"] * 2
+    assert [trace.name for trace in figure.data] == ["Plain", "VIF"] * 2
     np.testing.assert_allclose(figure.data[1].y, SHARE["vif"], rtol=1e-5)
     np.testing.assert_allclose(figure.data[2].y, ENTROPY["plain"], rtol=1e-5)
     assert [trace.showlegend for trace in figure.data] == [True, True, False, False]

@@ -128,8 +128,8 @@ def test_answers_of_unequal_length_differ_at_the_end(result):
 def test_training_free_vif_is_told_from_vif():
     result = ask(FakeSession(adapter=False), chosen=["plain", "vif-free"])
     html = shown(result)
-    assert "With training-free VIF" in html
-    assert html.count('class="vl-card vl-free"') == 1
+    assert "Training-free VIF" in html
+    assert html.count('class="vl-card vl-vif-free"') == 1
 
 
 def test_a_small_model_is_warned_about_at_the_answer_of_a_strange_picture():

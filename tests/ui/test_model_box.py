@@ -113,7 +113,7 @@ def test_everything_follows_the_loaded_model(page):
     assert "32 layers" in last[title]
     names = ("learning_start", "learning_end", "injection_start", "injection_end")
     assert [last[wiring.field(name)] for name in names] == [11, 17, 25, 31]
-    assert last[wiring.field("chosen")] == ["vif-free", "plain", "pai"]
+    assert last[wiring.field("chosen")].value == ["vif-free", "plain", "pai"]
     assert last[wiring.controls.plan].count('<i class="vl-cell') == 32
     assert last[wiring.result] is None
     assert last[wiring.answers.body].visible is False
@@ -125,7 +125,7 @@ def test_the_first_model_comes_back_without_a_reload(page):
     assert load(page)[-1][box.back].visible
     back = model_box.followed(wiring, title, wiring.session, ["plain", "vif-free"])
     assert "fake-vlm" in back[title]
-    assert back[wiring.field("chosen")] == ["plain", "vif"]
+    assert back[wiring.field("chosen")].value == ["plain", "vif"]
     assert back[wiring.result] is None
 
 

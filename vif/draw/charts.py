@@ -1,8 +1,8 @@
 """Plotly figures: arrays in, figures out.
 
-Knows nothing about traces, models or pages. Layers are counted from 0. Text and lines use tones
-that stay readable on a white and on a near-black page, because a figure does not know on which
-it lies.
+Knows nothing about traces, models or pages; methods bring their labels and colours. Layers are
+counted from 0. Text and lines use tones that stay readable on a white and on a near-black page,
+because a figure does not know on which it lies.
 """
 
 from __future__ import annotations
@@ -13,26 +13,15 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-_ACRONYMS = (
-    "act", "aif", "carve", "cmai", "inter", "pai", "paint", "sparc", "tame", "vaf", "var", "vcd",
-    "vhr",
-)  # fmt: skip
-# One colour per answer, the same as in the cards; other methods take the remaining ones.
-METHOD_COLOURS = {"plain": "#64748b", "vif": "#e2661d", "vif-free": "#c08a12"}
-OTHER_COLOURS = ("#7b6bb2", "#2f9e8f", "#b0567e", "#6f8f2a")
-METHOD_LABELS = {
-    "plain": "Plain",
-    "vif": "With VIF",
-    "vif-free": "With training-free VIF",
-    "look": "Look here",
-    "changed": "Changed mixture",
-    "oracle": "True place",
-    "random": "Random place",
-    "uniform": "Uniform map",
-    "vicrop": "ViCrop",
-} | {name: name.upper() for name in _ACRONYMS}
+from vif import methods
+
+# One colour per answer, the same on the page; methods without their own take these in turn.
+OTHER_COLOURS = ("#7d66d9", "#0d8f7e", "#d0488a", "#64911a")
+PLAIN_COLOUR = "#4a66d9"
 LEARNING_COLOUR = "#2f7fc1"
-INJECTION_COLOUR = "#e2661d"
+INJECTION_COLOUR = "#e4550a"
+# Answers that no method gives by its name.
+_OTHER_LABELS = {"changed": "Changed mixture"}
 TEXT_COLOUR = "#7a8698"
 _GRID = "rgba(122, 134, 152, 0.22)"
 _PANEL_HEIGHT = 205
@@ -48,7 +37,7 @@ _FONT = "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif"
 
 def method_label(method: str) -> str:
     """Returns the name of a method for people."""
-    return METHOD_LABELS.get(method) or method.replace("_", " ").replace("+", " + ").capitalize()
+    return _OTHER_LABELS.get(method) or methods.label(method)
 
 
 def method_colour(method: str, position: int = 0) -> str:
@@ -58,7 +47,7 @@ def method_colour(method: str, position: int = 0) -> str:
         method: Name of the method.
         position: Its place among the answers; decides the colour of methods without their own.
     """
-    return METHOD_COLOURS.get(method, OTHER_COLOURS[position % len(OTHER_COLOURS)])
+    return methods.colour(method) or OTHER_COLOURS[position % len(OTHER_COLOURS)]
 
 
 def attenuation(

@@ -18,7 +18,7 @@ from PIL import Image
 
 from vif import metrics
 from vif.draw import render
-from vif.draw.charts import METHOD_COLOURS, method_colour, method_label
+from vif.draw.charts import INJECTION_COLOUR, method_colour, method_label
 from vif.inputs.boxes import Box
 from vif.trace import Mixture, Trace
 
@@ -139,7 +139,7 @@ def _rings(axes: Axes, mixture: Mixture) -> None:
         weight = float(mixture.weights[index]) / heaviest
         for sigmas in (2, 4):
             side = sigmas * float(mixture.sigmas[index])
-            for colour, line in (("black", 2.2), (METHOD_COLOURS["vif"], 1.2)):
+            for colour, line in (("black", 2.2), (INJECTION_COLOUR, 1.2)):
                 shape = Ellipse(tuple(mixture.means[index]), side, side, fill=False, color=colour)
                 shape.set_linewidth(line)
                 shape.set_alpha(0.25 + 0.75 * weight)

@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 from vif.draw.charts import (
     INJECTION_COLOUR,
     LEARNING_COLOUR,
-    METHOD_COLOURS,
     OTHER_COLOURS,
+    PLAIN_COLOUR,
     TEXT_COLOUR,
     axis_title,
     dress,
@@ -81,7 +81,7 @@ def exit_sweep(
     figure = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.14, subplot_titles=titles)
     symbols = ["circle" if stays else "circle-open" for stays in same]
     panels = (
-        (probability, METHOD_COLOURS["plain"], "%{y:.3f}"),
+        (probability, PLAIN_COLOUR, "%{y:.3f}"),
         (kl, OTHER_COLOURS[0], "%{y:.3g}"),
     )
     for row, (values, colour, form) in enumerate(panels, start=1):
@@ -125,7 +125,7 @@ def deletion(
         random: With random tokens hidden, (D, K); drawn as a band from lowest to highest.
         name: What the map is called.
     """
-    x, grey = (100 * shares).tolist(), METHOD_COLOURS["plain"]
+    x, grey = (100 * shares).tolist(), PLAIN_COLOUR
     figure = go.Figure()
     edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     figure.add_trace(go.Scatter(x=x, y=random.max(0).tolist(), **edge))
@@ -257,7 +257,7 @@ def _step(number: int) -> int:
 
 
 def _colours() -> tuple[str, ...]:
-    return (METHOD_COLOURS["plain"], INJECTION_COLOUR, LEARNING_COLOUR, *OTHER_COLOURS)
+    return (PLAIN_COLOUR, INJECTION_COLOUR, LEARNING_COLOUR, *OTHER_COLOURS)
 
 
 def _span(first: int, last: int) -> str:

@@ -3,10 +3,20 @@
 import importlib
 import pkgutil
 
-from vif.methods.base import Method, Option, Request
-from vif.methods.registry import find, names
+from vif.methods.base import Group, Method, Option, Request
+from vif.methods.registry import colour, find, grouped, label, names
 
 for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
     importlib.import_module(_module.name)
 
-__all__ = ["Method", "Option", "Request", "find", "names"]
+__all__ = [
+    "Group",
+    "Method",
+    "Option",
+    "Request",
+    "colour",
+    "find",
+    "grouped",
+    "label",
+    "names",
+]

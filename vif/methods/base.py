@@ -7,6 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -100,28 +101,49 @@ class Option:
     text: str
 
 
+class Group(StrEnum):
+    """Where menus list a method; in the order of the menu."""
+
+    MODEL = "The model, and VIF"
+    PLACE = "A place that is given"
+    ATTENTION = "Attention changed in other ways"
+    SECOND_LOOK = "A second look at the picture"
+    DECODING = "Contrastive decoding"
+    COMPOSITE = "Any map with any edit"
+
+
 class Method(ABC):
     """One way to answer.
 
     Attributes:
         name: How it is called on the command line and in results.
+        label: Its name for people: in menus, on cards, in figures.
+        group: Where menus list it.
+        colour: ``"#rrggbb"``, its own in figures and on the page; None takes the next one that is
+            free among the answers compared.
         summary: One line for a person.
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
         adapter_saves: Whether an adapter makes these passes needless.
         branches: Further forward passes per generated token.
         uses_ranges: Whether the layer ranges, the stride or the strength of the settings change
             what it does.
+        place: Which place has to be given: ``"look"`` (marked by a person), ``"truth"`` (the true
+            box) or "".
         options: Settings of the method's own.
         identity: Values of `options` under which a method must equal plain; None where there are
             none.
     """
 
     name: str
+    label: str
+    group: Group
+    colour: str | None = None
     summary: str
     extra_passes: int = 0
     adapter_saves: bool = False
     branches: int = 0
     uses_ranges: bool = False
+    place: str = ""
     options: tuple[Option, ...] = ()
     identity: Mapping[str, float] | None = None
 
@@ -146,6 +168,13 @@ class Method(ABC):
     def passes(self, has_adapter: bool) -> int:
         """Passes over the prompt besides the answer's own."""
         return 0 if has_adapter and self.adapter_saves else self.extra_passes
+
+    def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG002
+        """Why the method cannot work with a model, as one sentence; "" if it can.
+
+        Menus grey a method out with this sentence, and `tap` refuses it with the same one.
+        """
+        return ""
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing_extensions import override
 
+from vif.adapter import VIFAdapter
 from vif.errors import InputError
-from vif.methods.base import Method, Request
+from vif.methods.base import Group, Method, Request
 from vif.methods.edits.base import EDITS, How
 from vif.methods.maps.base import MAPS, Map
+from vif.model.backbone import Backbone
 from vif.recording import Recorder
 
 PLUS = "+"
@@ -25,19 +27,40 @@ NAMED = {
 class Composite(Method):
     """A map and what is done with it."""
 
+    group = Group.COMPOSITE
+
     def __init__(self, where: Map, how: How) -> None:
         self.name = f"{where.name}{PLUS}{how.name}"
+        self.label = composite_label(self.name)
         self.summary = f"{where.summary} {how.summary}"
         self.extra_passes = where.extra_passes
         self.uses_ranges = where.uses_ranges or how.uses_ranges
         self.options = where.options + how.options
-        self.identity = how.identity
+        self.identity, self.place = how.identity, where.place
         self.where, self.how = where, how
+
+    @override
+    def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
+        """What the map lacks: every edit works on every model."""
+        return self.where.obstacle(backbone, adapter)
 
     @override
     def tap(self, request: Request) -> Recorder:
         """Makes the map, then the edit."""
         return self.how.make(request, self.where.make(request))
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """Where a method has its settings from: its own name, or ``"map+"`` and ``"+edit"``."""
+    if name in NAMED:
+        return (NAMED[name],)
+    where, plus, how = name.partition(PLUS)
+    return (f"{where}{PLUS}", f"{PLUS}{how}") if plus else (name,)
+
+
+def composite_label(name: str) -> str:
+    """``"relative+cut"`` as people read it."""
+    return name.replace(PLUS, f" {PLUS} ").capitalize()
 
 
 def compose(name: str) -> Method:

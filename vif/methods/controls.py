@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
-from vif.methods.base import Method, Request, register
+from vif.methods.base import Group, Method, Request, register
 from vif.methods.maps.base import MAPS
 from vif.methods.vif import Choose, Draw, InjectingTap, MixingTap
 from vif.methods.vif_free import FreeTap, VIFFree, constant_gate
@@ -81,6 +81,8 @@ class Uniform(Control):
     """Control: more image, no place in particular."""
 
     name = "uniform"
+    label = "Uniform map"
+    group = Group.PLACE
     summary = "Control: the same strength, spread evenly over the image."
     choose = staticmethod(given("uniform"))
 
@@ -90,6 +92,8 @@ class Random(Control):
     """Control: a place, but any."""
 
     name = "random"
+    label = "Random place"
+    group = Group.PLACE
     summary = "Control: the same mixture at random places."
     choose = staticmethod(scattered)
     extra_passes = VIFFree.extra_passes
@@ -106,7 +110,10 @@ class Oracle(Control):
     """Upper bound: the true place."""
 
     name = "oracle"
+    label = "True place"
+    group = Group.PLACE
     summary = "Upper bound: the same strength on the true box."
+    place = "truth"
     choose = staticmethod(given("truth"))
 
     @override
@@ -122,7 +129,10 @@ class Look(Control):
     """The place that a person has marked, or a mixture that a person has changed."""
 
     name = "look"
-    summary = "Look here: the same strength on the place you mark."
+    label = "Look here"
+    group = Group.PLACE
+    summary = "The same strength on the place you mark."
+    place = "look"
     choose = staticmethod(given("look"))
 
     @override

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vif.methods.base import Method, Request, register
+from vif.methods.base import Group, Method, Request, register
 from vif.recording import Recorder
 
 
@@ -11,6 +11,9 @@ class Plain(Method):
     """Records and changes nothing."""
 
     name = "plain"
+    label = "Plain"
+    group = Group.MODEL
+    colour = "#4a66d9"
     summary = "The model as it is."
 
     def tap(self, request: Request) -> Recorder:

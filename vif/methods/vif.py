@@ -11,7 +11,8 @@ from typing_extensions import override
 from vif.adapter import VIFAdapter
 from vif.adapter.mixture import MixtureParameters
 from vif.errors import InputError
-from vif.methods.base import Method, Request, register
+from vif.methods.base import Group, Method, Request, register
+from vif.model.backbone import Backbone
 from vif.model.rows import Mix
 from vif.recording import Recorder
 from vif.trace import Mixture
@@ -135,15 +136,25 @@ class VIF(Method):
     """Variational Information Flow, arXiv 2604.12508."""
 
     name = "vif"
-    summary = "A learned Gaussian mixture steers deep layers back to the image."
+    label = "VIF"
+    group = Group.MODEL
+    colour = "#e4550a"
+    summary = "A learned mixture steers attention back to the image."
     uses_ranges = True
+
+    @override
+    def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
+        """Needs an adapter."""
+        if adapter is not None:
+            return ""
+        return (
+            "Method 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
+            "choose 'vif-free', which needs none."
+        )
 
     @override
     def tap(self, request: Request) -> MixingTap:
         """Injects the adapter's mixtures; raises `InputError` without an adapter."""
         if request.adapter is None:
-            raise InputError(
-                "Method 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
-                "choose 'vif-free', which needs none."
-            )
+            raise InputError(self.obstacle(request.backbone, None))
         return MixingTap(request, request.adapter)

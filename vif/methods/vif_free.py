@@ -16,7 +16,7 @@ from typing_extensions import override
 from vif.adapter import VIFConfig
 from vif.adapter.em import fit_mixture
 from vif.adapter.mixture import MixtureParameters
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.vif import Choose, Draw, InjectingTap, own
 from vif.model.attention import Tap
 from vif.model.generation import Cancelled, open_stream
@@ -130,6 +130,9 @@ class VIFFree(Method):
     """VIF without a trained part: where the model's own likeliest answers would have it look."""
 
     name = "vif-free"
+    label = "Training-free VIF"
+    group = Group.MODEL
+    colour = "#b97b00"
     summary = "No adapter: where the model's own likeliest answers hang on the image (2 passes)."
     extra_passes = 2
     uses_ranges = True

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from vif.ui import tones
 from vif.ui.guard.memory import bounded
 from vif.ui.guard.origin import request_guard
 
@@ -50,7 +51,8 @@ def figure_block(**options: Any) -> gr.HTML:
 
 def head() -> str:
     """Returns what all drawings of the page share, for the head of the page."""
-    return "".join(f"<script>{script(name)}</script>" for name in _SHARED)
+    scripts = "".join(f"<script>{script(name)}</script>" for name in _SHARED)
+    return f"<style>{tones.style()}</style>{scripts}"
 
 
 def theme() -> gr.themes.Base:

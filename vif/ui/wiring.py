@@ -101,7 +101,11 @@ class Wiring:
         """What was filled in."""
         c = self.controls
         fields = {name: data[component] for name, component in c.fields.items()}
-        return Form(**fields, own=c.own.gather(data), drawing=data.get(self.drawing) or Drawing())
+        return Form(
+            **fields,
+            own=c.own.gather(data, fields["chosen"]),
+            drawing=data.get(self.drawing) or Drawing(),
+        )
 
     @property
     def asked(self) -> set[gr.components.Component]:
@@ -149,7 +153,7 @@ class Wiring:
         )
         context.change(self.count_text, {self.key, context}, [c.context_note], **QUICK)
         menu = self.field("chosen")
-        following = [c.method_lines, c.settings, *c.own.panels.values()]
+        following = [menu, c.settings, *c.own.panels.values()]
         menu.change(lambda data: choice.follow(c.own, data[menu]), {menu}, following, **QUICK)
         numbers = [self.field(name) for name in _PLAN]
         gr.on(

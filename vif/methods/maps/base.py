@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.adapter import VIFAdapter
 from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Option, Request
@@ -19,10 +20,16 @@ from vif.methods.prompts import GENERIC
 from vif.methods.vif import MixingTap
 from vif.methods.vif_free import own_answers, own_options
 from vif.metrics import token_entropy
+from vif.model.backbone import Backbone
 from vif.model.generation import generate
 
 # Of the random control, in image widths: about a quarter of the image lies within two of them.
 RANDOM_SIGMA = 0.14
+
+
+def no_obstacle(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
+    """Of a map that any model can make."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,8 @@ class Map:
         extra_passes: As in `vif.methods.Method`.
         options: As in `vif.methods.Method`.
         uses_ranges: As in `vif.methods.Method`.
+        place: As in `vif.methods.Method`.
+        obstacle: As in `vif.methods.Method`.
     """
 
     name: str
@@ -45,6 +54,8 @@ class Map:
     extra_passes: int = 0
     options: tuple[Option, ...] = ()
     uses_ranges: bool = False
+    place: str = ""
+    obstacle: Callable[[Backbone, VIFAdapter | None], str] = no_obstacle
 
 
 MAPS: dict[str, Map] = {}
@@ -56,11 +67,13 @@ def where(
     extra_passes: int = 0,
     options: tuple[Option, ...] = (),
     uses_ranges: bool = False,
+    place: str = "",
+    obstacle: Callable[[Backbone, VIFAdapter | None], str] = no_obstacle,
 ) -> Callable[[Callable[[Request], torch.Tensor]], Callable[[Request], torch.Tensor]]:
     """Function decorator that enters a map; see `Map`."""
 
     def enter(make: Callable[[Request], torch.Tensor]) -> Callable[[Request], torch.Tensor]:
-        MAPS[name] = Map(name, summary, make, extra_passes, options, uses_ranges)
+        MAPS[name] = Map(name, summary, make, extra_passes, options, uses_ranges, place, obstacle)
         return make
 
     return enter
@@ -88,14 +101,27 @@ class _Read(MixingTap):
             raise Enough
 
 
-@where("vif", "The learned mixture, averaged over the learning layers.", 1, uses_ranges=True)
+def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
+    """The learned map needs an adapter."""
+    if adapter is not None:
+        return ""
+    return (
+        "The map 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
+        "choose 'free', which needs none."
+    )
+
+
+@where(
+    "vif",
+    "The learned mixture, averaged over the learning layers.",
+    extra_passes=1,
+    uses_ranges=True,
+    obstacle=no_adapter,
+)
 def learned(request: Request) -> torch.Tensor:
     """VIF's own map, read in a pass that stops after the learning layers."""
     if request.adapter is None:
-        raise InputError(
-            "The map 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
-            "choose 'free', which needs none."
-        )
+        raise InputError(no_adapter(request.backbone, None))
     tap = _Read(request, request.adapter)
     inputs = dict(request.batch.inputs)
     with suppress(Enough):
@@ -183,7 +209,7 @@ def ratio(
     return np.where(known, asked / (generic + smoothing * typical).clip(1e-8), 0)
 
 
-@where("look", "The box or brush of a person.")
+@where("look", "The box or brush of a person.", place="look")
 def look(request: Request) -> torch.Tensor:
     """The place that the user marked."""
     if request.look is None:
@@ -207,7 +233,7 @@ def scattered(request: Request) -> torch.Tensor:
     return render(MixtureParameters(places, sigmas, torch.ones_like(sigmas)), centres)
 
 
-@where("truth", "The true box.")
+@where("truth", "The true box.", place="truth")
 def truth(request: Request) -> torch.Tensor:
     """Where the answer is known to be."""
     if request.truth is None:

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import torch
 from typing_extensions import override
 
+from vif.adapter import VIFAdapter
 from vif.errors import InputError
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, published_layers
+from vif.model.backbone import Backbone
 from vif.model.edits import Edit, Rows
 
 
@@ -96,6 +98,8 @@ class PAINT(Method):
     """
 
     name = "paint"
+    label = "PAINT"
+    group = Group.ATTENTION
     summary = "Looks more at what the vision tower finds salient; needs a CLIP tower."
     options = (
         Option(
@@ -112,8 +116,21 @@ class PAINT(Method):
     identity: ClassVar = {"alpha": 0, "beta": 0}
 
     @override
-    def tap(self, request: Request) -> EditingTap:
+    def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
         """Needs a vision tower with a CLS token."""
+        tower = getattr(getattr(backbone.model, "base_model", None), "vision_tower", None)
+        if hasattr(getattr(tower, "embeddings", None), "class_embedding"):
+            return ""
+        return (
+            f"Method 'paint' needs a vision tower with a CLS token, as CLIP has, and that of "
+            f"{backbone.name} has none: choose another method."
+        )
+
+    @override
+    def tap(self, request: Request) -> EditingTap:
+        """Raises local and summary tokens; raises `InputError` without a CLS token."""
+        if obstacle := self.obstacle(request.backbone, request.adapter):
+            raise InputError(obstacle)
         options = request.options
         boost = torch.zeros(request.batch.columns.shape, device=request.batch.columns.device)
         for i, prompt in enumerate(request.batch.prompts):
@@ -129,12 +146,7 @@ class PAINT(Method):
 def _token_scores(backbone: Any, inputs: dict[str, torch.Tensor], number: int) -> torch.Tensor:
     """CLS attention of two layers and whether a token is a patch, in token order, (N, 3)."""
     model = backbone.model.base_model
-    tower = getattr(model, "vision_tower", None)
-    if not hasattr(getattr(tower, "embeddings", None), "class_embedding"):
-        raise InputError(
-            f"Method 'paint' needs a vision tower with a CLS token, as CLIP has, and that of "
-            f"{backbone.name} has none: choose another method."
-        )
+    tower = model.vision_tower
     pixels = inputs["pixel_values"].flatten(0, -4).to(tower.device, tower.dtype)
     scores = cls_attention(tower, pixels, (0, max(0, len(tower.encoder.layers) - 2)))
     scores = torch.cat([scores, torch.ones_like(scores[..., :1])], -1)

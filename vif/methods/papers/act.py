@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.sinks import column_sinks, redistribute
 from vif.methods.edits.tap import EditingTap, published_layers
 from vif.model.edits import Edit, Rows
@@ -75,6 +75,8 @@ class ACT(Method):
     """
 
     name = "act"
+    label = "ACT"
+    group = Group.ATTENTION
     summary = "Calms image tokens that draw attention from every row; stays within the image."
     options = (
         Option("beta", 0.4, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),

@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from vif.errors import InputError
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.base import cut_tokens
 from vif.methods.maps.base import normalised, visible_tokens
 from vif.methods.maps.reading import token_dynamics
@@ -69,6 +69,8 @@ class AIF(Method):
     """
 
     name = "aif"
+    label = "AIF"
+    group = Group.ATTENTION
     summary = "Text is cut off from image tokens that all layers see alike, mostly 90 % of them."
     extra_passes = 1
     options = (

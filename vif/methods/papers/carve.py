@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from vif.inputs.boxes import Box
 from vif.methods import crops
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import published_layers
 from vif.methods.maps.base import CONTRAST_LAYERS, SMOOTHING, ratio, visible_tokens
 from vif.methods.maps.reading import answer_rows
@@ -93,6 +93,8 @@ class CARVE(Method):
     """
 
     name = "carve"
+    label = "CARVE"
+    group = Group.SECOND_LOOK
     summary = "Answers twice to find what the question is about, masks and crops, asks again."
     extra_passes = 2
     options = (

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, published_layers
 from vif.model.edits import Edit, Rows
 
@@ -67,6 +67,8 @@ class CMAI(Method):
     """
 
     name = "cmai"
+    label = "CMAI"
+    group = Group.ATTENTION
     summary = "Weakens attention to image tokens that the words read so far have not looked at."
     options = (
         Option(

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.guidance import CUTOFF, GuidedTap, plausible
 from vif.methods.prompts import without_image, without_question
 from vif.model.batch import Batch
@@ -59,6 +59,8 @@ class INTER(Method):
     """
 
     name = "inter"
+    label = "INTER"
+    group = Group.DECODING
     summary = "At keywords, follows what image and question say only together (three branches)."
     branches = 3
     options = (

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap
 from vif.model.edits import Edit, Rows
 from vif.model.families import Layout
@@ -51,6 +51,8 @@ class SAISA(Method):
     """
 
     name = "saisa"
+    label = "SAISA"
+    group = Group.ATTENTION
     summary = "Image tokens no longer see each other: is attention among them needed?"
     options = (Option("share", 1, 0, 1, 0.05, "Share of the others that each loses; chosen."),)
     identity: ClassVar = {"share": 0}
@@ -78,6 +80,8 @@ class CCA(Method):
     """
 
     name = "cca"
+    label = "CCA"
+    group = Group.ATTENTION
     summary = "Image tokens see their own and outer rings only: what breaks untrained."
     options = (Option("on", 1, 0, 1, 1, "0 leaves the model as it is."),)
     identity: ClassVar = {"on": 0}

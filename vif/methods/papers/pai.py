@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import published_layers
 from vif.methods.guidance import CUTOFF, GuidedTap, keep, plausible
 from vif.model.edits import Edit, Rows
@@ -53,6 +53,8 @@ class PAI(Method):
     """
 
     name = "pai"
+    label = "PAI"
+    group = Group.ATTENTION
     summary = "The last row looks harder at the image; a branch without it is subtracted."
     branches = 1
     options = (

@@ -8,7 +8,7 @@ import torch
 from typing_extensions import override
 
 from vif.errors import InputError
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, nearest_layer
 from vif.model.edits import Edit, Rows
 
@@ -100,6 +100,8 @@ class SPARC(Method):
     """
 
     name = "sparc"
+    label = "SPARC"
+    group = Group.ATTENTION
     summary = "While answering, image tokens that suddenly draw attention count for more; captions."
     options = (
         Option("alpha", 1.1, 1, 2, 0.01, "Factor on a selected token's value; published."),

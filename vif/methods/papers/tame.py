@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, first_tokens
 from vif.model.edits import Edit
 
@@ -49,6 +49,8 @@ class TAME(Method):
     """
 
     name = "tame"
+    label = "TAME"
+    group = Group.ATTENTION
     summary = "Sharpens all attention a little; knows nothing about the image."
     options = (Option("gamma", 0.8, 0, 2, 0.05, "Strength; published."),)
     identity: ClassVar = {"gamma": 0}

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, first_tokens, published_layers
 from vif.model.edits import Edit, Rows
 
@@ -46,6 +46,8 @@ class VAF(Method):
     """
 
     name = "vaf"
+    label = "VAF"
+    group = Group.ATTENTION
     summary = "Middle layers: logits of the image up by 15 %, of what stands before it down by 5 %."
     options = (
         Option("visual", 1.15, 0.5, 2, 0.05, "Factor on logits of image tokens; published."),

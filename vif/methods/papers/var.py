@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.sinks import activation_sinks, redistribute
 from vif.methods.edits.tap import EditingTap, first_tokens, published_layers
 from vif.model.edits import Edit, Rows
@@ -85,6 +85,8 @@ class VAR(Method):
     """
 
     name = "var"
+    label = "VAR"
+    group = Group.ATTENTION
     summary = "Takes attention from sink tokens and gives it to the rest of the image."
     options = (
         Option("p", 0.6, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),

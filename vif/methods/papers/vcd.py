@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.guidance import GuidedTap, keep, plausible
 from vif.model.backbone import Prompt
 from vif.model.batch import Batch
@@ -51,6 +51,8 @@ class VCD(Method):
     """
 
     name = "vcd"
+    label = "VCD"
+    group = Group.DECODING
     summary = "Control: what a noised image would answer is subtracted; no change of attention."
     branches = 1
     options = (

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from typing_extensions import override
 
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, nearest_layer, published_layers
 from vif.model.attention import Tap
 from vif.model.edits import Edit
@@ -102,6 +102,8 @@ class VHR(Method):
     """
 
     name = "vhr"
+    label = "VHR"
+    group = Group.ATTENTION
     summary = "Doubles the heads whose output changes most when the image is taken away."
     extra_passes = 1
     options = (Option("alpha", 2, 0, 4, 0.1, "Factor on the output of chosen heads; published."),)

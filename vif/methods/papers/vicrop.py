@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from vif.inputs.boxes import Box
 from vif.methods import crops
-from vif.methods.base import Method, Option, Request, register
+from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.maps.base import MAPS, relative
 from vif.recording import Recorder
 
@@ -68,6 +68,8 @@ class ViCrop(Method):
     """
 
     name = "vicrop"
+    label = "ViCrop"
+    group = Group.SECOND_LOOK
     summary = "Finds where the question draws the eye, crops, magnifies, asks again (two passes)."
     extra_passes = MAPS["relative"].extra_passes
     options = (

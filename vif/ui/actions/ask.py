@@ -29,6 +29,7 @@ class Session(Protocol):
 
     name: str
     num_layers: int
+    backbone: Any
     adapter: Any
     defaults: Settings
 

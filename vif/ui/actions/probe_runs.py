@@ -12,12 +12,13 @@ from plotly import graph_objects as go
 
 from vif import probes
 from vif.draw import probe_charts
+from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.probes.sweep import Sweep, sweep
 from vif.question import Question
 from vif.settings import Settings
 from vif.trace import Trace
-from vif.ui.html.words import percent, short_label, visible_token
+from vif.ui.html.words import percent, visible_token
 from vif.ui.state.result import CHANGED, Result
 
 Progress = Callable[[int, int], None]
@@ -119,7 +120,7 @@ def _exit(call: Call) -> Found:
 def _deletion(call: Call) -> Found:
     weights = probes.map_of(_read_whole(call))
     found = probes.deletion_curve(call.session, call.question, weights, **call.shared)
-    name = f"{short_label(call.of)}'s map"
+    name = f"{method_label(call.of)}'s map"
     by_chance = float(found.areas.max())
     verdict = (
         "so it marks what the answer needs"
@@ -146,7 +147,7 @@ def _read_whole(call: Call) -> Trace:
     cells = prompt.layout.cells.astype(trace.cells.dtype)
     if not np.array_equal(trace.cells, cells, equal_nan=True):
         raise InputError(
-            f"{short_label(call.of)} read a part of the picture, so its map does not fit the "
+            f"{method_label(call.of)} read a part of the picture, so its map does not fit the "
             "tokens that are hidden, those of the full picture: choose another answer."
         )
     return trace
@@ -167,7 +168,7 @@ def _sweep(call: Call) -> Found:
     result, form = call.result, call.result.form
     if call.of not in result.injecting:
         raise InputError(
-            f"{short_label(call.of)} injects no map, so there is no range to sweep: choose an "
+            f"{method_label(call.of)} injects no map, so there is no range to sweep: choose an "
             "answer that does, such as VIF's."
         )
     method, question = call.of, call.question

@@ -6,17 +6,12 @@ import math
 from typing import Any
 
 from vif import methods
+from vif.draw.charts import method_label
 from vif.scenes import is_correct
 from vif.trace import Trace
 from vif.ui.html.templates import fill
-from vif.ui.html.words import short_label, tones
+from vif.ui.html.words import tones
 from vif.ui.state.result import Result
-
-SUBTITLES = {
-    "plain": "The model as it is",
-    "vif": "Attention steered back to the image",
-    "look": "The same strength on the place you mark",
-}
 
 
 def answers_html(result: Result, payload: dict[str, Any]) -> str:
@@ -65,7 +60,7 @@ def empty_html() -> str:
 
 def does(name: str, trace: Trace) -> str:
     """What a method does, in one line; of a changed mixture, what was changed."""
-    return trace.meta.get("changed") or SUBTITLES.get(name) or methods.find(name).summary
+    return trace.meta.get("changed") or methods.find(name).summary
 
 
 def verdict(trace: Trace, result: Result) -> bool | None:
@@ -122,11 +117,11 @@ def headline(result: Result) -> list[tuple[str, str]]:
     first, second = result.traces[base], result.traces[other]
     pieces = [("Same model, same picture. ", "")]
     pieces += [
-        ("Left alone it says " if base == "plain" else f"{short_label(base)} says ", ""),
+        ("Left alone it says " if base == "plain" else f"{method_label(base)} says ", ""),
         (_said(first), colours[base]),
         (". ", ""),
     ]
-    steered = "Steered to look" if other in ("vif", "vif-free", "look") else short_label(other)
+    steered = "Steered to look" if other in ("vif", "vif-free", "look") else method_label(other)
     if second.answer.strip().lower() == first.answer.strip().lower():
         return [*pieces, (f"{steered}, it says the same.", "")]
     return [*pieces, (f"{steered}, it says ", ""), (_said(second), colours[other]), (".", "")]
@@ -138,7 +133,7 @@ def spoken(result: Result) -> str:
     for name, trace in result.traces.items():
         is_right = verdict(trace, result)
         judged = "" if is_right is None else ", which is right" if is_right else ", which is wrong"
-        parts.append(f"{short_label(name)} says {_said(trace)}{judged}.")
+        parts.append(f"{method_label(name)} says {_said(trace)}{judged}.")
     return " ".join(parts)
 
 

@@ -9,8 +9,7 @@ import numpy as np
 from vif.draw.charts import method_label
 from vif.probes import Ladder
 from vif.ui.html.stage import Curve, chart, frame, slider
-
-_TONES = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
+from vif.ui.html.words import tones
 
 
 def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0) -> str:
@@ -41,8 +40,9 @@ def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0) -> str:
 
 
 def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
+    colours = tones(ladder.methods)
     curves = [
-        Curve(method_label(name), line, _TONES.get(name, "vl-other-0"))
+        Curve(method_label(name), line, colours[name])
         for name, line in zip(ladder.methods, values, strict=True)
     ]
     told = "; ".join(
@@ -53,13 +53,13 @@ def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
 
 
 def _rung(ladder: Ladder, i: int) -> str:
-    cells = []
+    cells, colours = [], tones(ladder.methods)
     for m, name in enumerate(ladder.methods):
         said = ladder.said[m][i]
         is_right = said == ladder.answer
         verdict = "right" if is_right else "wrong"
         cells.append(
-            f'<tr class="{_TONES.get(name, "vl-other-0")}"><th scope="row">'
+            f'<tr class="{colours[name]}"><th scope="row">'
             f"{escape(method_label(name))}</th><td><b>{escape(said)}</b> "
             f'<span class="vl-is-{verdict}">{verdict}</span></td>'
             f"<td>{ladder.probability[m, i]:.2f}</td><td>{ladder.share[m, i].mean():.2f}</td></tr>"

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vif.draw.charts import method_label
-from vif.ui.html.words import counted, number, percent, short_label, visible_token
+from vif.ui.html.words import counted, number, percent, visible_token
 
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -22,7 +22,6 @@ _ENVIRONMENT.filters |= {
     "label": method_label,
     "number": number,
     "percent": percent,
-    "short": short_label,
     "visible": visible_token,
 }
 

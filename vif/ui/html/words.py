@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vif.draw.charts import OTHER_COLOURS, method_label
+from vif import methods
+from vif.draw.charts import OTHER_COLOURS
 
 
 def tones(names: Iterable[str]) -> dict[str, str]:
-    """Returns the class that colours each answer, in the same order as the curves' colours."""
-    own = {"plain": "vl-plain", "vif": "vl-vif", "vif-free": "vl-free"}
+    """Returns the class that colours each answer, in the same order as the curves' colours.
+
+    The colours of the classes are made by `vif.ui.tones`.
+    """
     return {
-        name: own.get(name, f"vl-other-{position % len(OTHER_COLOURS)}")
+        name: f"vl-{name}" if methods.colour(name) else f"vl-other-{position % len(OTHER_COLOURS)}"
         for position, name in enumerate(names)
     }
-
-
-def short_label(method: str) -> str:
-    """Returns the name of a method for the inside of a sentence or the head of a column."""
-    return {"vif": "VIF", "vif-free": "Training-free VIF"}.get(method) or method_label(method)
 
 
 def visible_token(token: str) -> str:

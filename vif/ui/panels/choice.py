@@ -11,17 +11,17 @@ import gradio as gr
 from vif import methods
 from vif.draw.charts import method_label
 from vif.errors import InputError
+from vif.inputs.schema import MOST_METHODS
 from vif.methods import Method, Option
+from vif.methods.composites import PLUS, parts
+from vif.methods.edits.base import EDITS
+from vif.methods.maps.base import MAPS
 from vif.ui.actions.ask import Session, steering_method
-from vif.ui.html.answers import SUBTITLES
 from vif.ui.html.templates import fill
 from vif.ui.html.words import counted, tones
 from vif.ui.panels import inputs
 from vif.ui.state.form import check_methods, uses_ranges
-from vif.ui.theme import html_block
-
-# First in the menu; the rest follows by name.
-_FIRST = ("plain", "vif", "vif-free", "look", "oracle", "uniform", "random")
+from vif.ui.theme import script
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class OwnSettings:
     """The settings of single methods.
 
     Attributes:
-        panels: One folded panel for each method that has settings.
-        fields: Its sliders, with the names of their method and option.
+        panels: One folded panel for each method, map or edit that has settings, by the names of
+            `vif.methods.composites.parts`.
+        fields: Its sliders, with the names of their panel and option.
     """
 
     panels: dict[str, gr.Accordion]
@@ -41,12 +42,20 @@ class OwnSettings:
         """All sliders, as inputs."""
         return [slider for *_, slider in self.fields]
 
-    def gather(self, data: Mapping[gr.components.Component, Any]) -> dict[str, dict[str, Any]]:
-        """Returns the values of all sliders by method and option, from values by component."""
-        found: dict[str, dict[str, Any]] = {name: {} for name in self.panels}
-        for method, option, slider in self.fields:
-            found[method][option] = data[slider]
-        return found
+    def gather(
+        self, data: Mapping[gr.components.Component, Any], chosen: Sequence[str]
+    ) -> dict[str, dict[str, Any]]:
+        """Returns the values of sliders by chosen method and option, from values by component."""
+        return {
+            name: {option: data[slider] for option, slider in self.of(name)}
+            for name in chosen
+            if any(self.of(name))
+        }
+
+    def of(self, method: str) -> list[tuple[str, gr.Slider]]:
+        """Names and sliders of a method's options."""
+        own = parts(method)
+        return [(option, slider) for panel, option, slider in self.fields if panel in own]
 
 
 def first_choice(session: Session) -> list[str]:
@@ -55,37 +64,65 @@ def first_choice(session: Session) -> list[str]:
 
 
 def chosen_for(session: Session, chosen: Sequence[str]) -> list[str]:
-    """Returns a choice with the form of VIF that a model can answer by."""
+    """Returns what of a choice a model can answer by, in the form of VIF that it can."""
     steering = steering_method(session).name
     fitting = (steering if name in ("vif", "vif-free") else name for name in chosen)
-    return list(dict.fromkeys(fitting))
+    return [name for name in dict.fromkeys(fitting) if not _obstacle(session, methods.find(name))]
 
 
-def build_menu(session: Session) -> tuple[gr.Dropdown, gr.HTML]:
-    """The menu of methods, and a line on each that is chosen."""
-    others = sorted(set(methods.names()) - set(_FIRST), key=lambda n: method_label(n).lower())
+def build_menu(session: Session) -> gr.HTML:
+    """The menu of methods; its value is a list of the names that are chosen."""
     chosen = first_choice(session)
-    menu = gr.Dropdown(
-        [(method_label(name), name) for name in (*_FIRST, *others)],
-        value=chosen,
-        multiselect=True,
-        label="Compare",
+    return gr.HTML(
+        chosen,
+        html_template="<div>${lines}</div><div>${menu}</div>",
+        js_on_load=script("methods.js"),
+        apply_default_css=False,
         elem_id="methods",
+        lines=method_lines(chosen),
+        menu=menu_html(session),
+        most=MOST_METHODS,
     )
-    return menu, html_block(method_lines(chosen), elem_id="method-lines")
+
+
+def menu_html(session: Session) -> str:
+    """All methods by group; those that cannot work with the model are greyed and say why."""
+    groups = [
+        (group, [(one, cost(one), _obstacle(session, one)) for one in listed])
+        for group, listed in methods.grouped().items()
+    ]
+    maps = [(one, one.obstacle(session.backbone, session.adapter)) for one in MAPS.values()]
+    composite, most = methods.Group.COMPOSITE, MOST_METHODS
+    return fill("methods", groups=groups, maps=maps, edits=EDITS, composite=composite, most=most)
+
+
+def _obstacle(session: Session, method: Method) -> str:
+    return method.obstacle(session.backbone, session.adapter)
+
+
+def menu_for(session: Session, chosen: Sequence[str]) -> gr.HTML:
+    """The update of the menu for a model."""
+    fitting = chosen_for(session, chosen)
+    return gr.HTML(fitting, lines=method_lines(fitting), menu=menu_html(session))
 
 
 def build_own_settings() -> OwnSettings:
-    """One folded panel per method with settings; only those of chosen methods are shown."""
+    """One folded panel per method, map or edit with settings; those of what is chosen are shown."""
     panels, fields = {}, []
-    for name in methods.names():
-        method = methods.find(name)
-        if not method.options:
+    titled = [
+        (name, f"{method_label(name)} settings", methods.find(name)) for name in methods.names()
+    ]
+    titled += [
+        (f"{one.name}{PLUS}", f"Settings of the map '{one.name}'", one) for one in MAPS.values()
+    ]
+    titled += [
+        (f"{PLUS}{one.name}", f"Settings of the edit '{one.name}'", one) for one in EDITS.values()
+    ]
+    for name, title, source in titled:
+        if not source.options:
             continue
-        with gr.Accordion(
-            f"{method_label(name)} settings", open=False, visible=False, elem_id=f"own-{name}"
-        ) as panel:
-            fields += [(name, option.name, _slider(option)) for option in method.options]
+        with gr.Accordion(title, open=False, visible=False, elem_id=f"own-{name}") as panel:
+            fields += [(name, option.name, _slider(option)) for option in source.options]
         panels[name] = panel
     return OwnSettings(panels, fields)
 
@@ -112,16 +149,10 @@ def method_lines(chosen: Sequence[str]) -> str:
         problem = ""
     colours = tones(chosen)
     lines = [
-        (name, colours[name], _does(methods.find(name)), cost(methods.find(name)))
+        (name, colours[name], methods.find(name).summary, cost(methods.find(name)))
         for name in chosen
     ]
     return fill("method_lines", problem=problem, lines=lines)
-
-
-def _does(method: Method) -> str:
-    """What a method does, as a sentence."""
-    words = SUBTITLES.get(method.name, method.summary)
-    return words[:1].upper() + words[1:].rstrip(".") + "."
 
 
 def cost(method: Method) -> str:
@@ -135,9 +166,10 @@ def cost(method: Method) -> str:
 
 
 def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:
-    """Updates of the lines, the shared settings and every own panel."""
+    """Updates of the menu's lines, the shared settings and every own panel."""
+    shown = {part for name in chosen for part in parts(name)}
     return [
-        method_lines(chosen),
+        gr.HTML(lines=method_lines(chosen)),
         gr.Accordion(visible=uses_ranges(chosen)),
-        *(gr.Accordion(visible=name in chosen) for name in own.panels),
+        *(gr.Accordion(visible=name in shown) for name in own.panels),
     ]

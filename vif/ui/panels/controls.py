@@ -40,7 +40,6 @@ class Controls:
     message: gr.HTML
     text_length: gr.Slider
     context_note: gr.HTML
-    method_lines: gr.HTML
     look: LookBox
     settings: gr.Accordion
     own: OwnSettings
@@ -81,7 +80,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
     text_length, context_note, context = _text_box(examples)
     look = build_look(image_value)
     with gr.Accordion("Methods, layers and strength", open=False, elem_id="research"):
-        menu, lines = build_menu(session)
+        menu = build_menu(session)
         settings, plan, numbers = _settings(session)
         own = build_own_settings()
         shared = _for_all_methods(session)
@@ -90,7 +89,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         **shared,
     }  # fmt: skip
     return Controls(
-        fields, draw, suggestions, run, stop, message, text_length, context_note, lines, look,
+        fields, draw, suggestions, run, stop, message, text_length, context_note, look,
         settings, own, plan, truths,
     )  # fmt: skip
 

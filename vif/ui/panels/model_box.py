@@ -17,7 +17,7 @@ from vif.ui.actions.ask import Session
 from vif.ui.actions.events import QUICK, settle
 from vif.ui.html.strips import plan_strip
 from vif.ui.html.templates import notice
-from vif.ui.panels.choice import chosen_for
+from vif.ui.panels.choice import menu_for
 from vif.ui.panels.controls import header
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
@@ -179,7 +179,7 @@ def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]
     """Everything that follows the model; answers of another one go."""
     defaults, has_adapter = session.defaults, session.adapter is not None
     values = (
-        chosen_for(session, chosen), *defaults.learning, *defaults.injection, defaults.stride,
+        menu_for(session, chosen), *defaults.learning, *defaults.injection, defaults.stride,
         gr.Slider(value=defaults.alpha), gr.Slider(value=defaults.samples, visible=has_adapter),
     )  # fmt: skip
     plan = plan_strip(session.num_layers, defaults.learning, defaults.injection, defaults.stride)

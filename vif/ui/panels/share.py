@@ -139,11 +139,13 @@ class Sharing:
             **({"context": link.context} if link.context else {}),
         }
         own = chosen["options"]
-        sliders = wiring.controls.own.fields
-        return {
-            **{wiring.field(name): value for name, value in values.items()},
-            **{s: own[method][name] for method, name, s in sliders if name in own.get(method, {})},
+        sliders = {
+            slider: own[method][option]
+            for method in set(link.methods) & set(own)
+            for option, slider in wiring.controls.own.of(method)
+            if option in own[method]
         }
+        return {**{wiring.field(name): value for name, value in values.items()}, **sliders}
 
     def run(self, data: Any) -> Iterator[dict[Any, Any]]:
         """The answers that a link is about, shown as it shows them."""

@@ -131,21 +131,27 @@ class Form:
         """
         check_methods(self.chosen)
         asked = {**self.settings(), "methods": list(self.chosen), "options": self.options()}
-        if "oracle" in self.chosen:
+        places = {methods.find(name).place for name in self.chosen}
+        if "truth" in places:
             if truth is None or not truth.boxes:
                 raise InputError(
-                    f"'{method_label('oracle')}' needs a question whose place is known: draw a new "
+                    f"{self._label_of('truth')} needs a question whose place is known: draw a new "
                     "scene and take one of its questions, or leave this method out."
                 )
             asked["boxes"] = truth.boxes
-        if "look" in self.chosen:
+        if "look" in places:
             if self.drawing.is_empty:
                 raise InputError(
                     f"Nothing is marked: draw a box or paint on the picture under "
-                    f"'{method_label('look')}', or leave this method out."
+                    f"'{method_label('look')}', or leave {self._label_of('look')} out."
                 )
             asked["look"] = self.drawing.place()
         return asked
+
+    def _label_of(self, place: str) -> str:
+        """The first chosen method that needs a place, in quotes."""
+        name = next(name for name in self.chosen if methods.find(name).place == place)
+        return f"'{method_label(name)}'"
 
     def options_changed(self) -> bool:
         """Whether any own setting of a chosen method is not its default."""
