@@ -26,8 +26,8 @@ function node(name, attributes, text) {
 
 // How many powers of ten the axis reaches to both sides of 1.
 function reachOf(values) {
-  const known = values.filter((value) => value !== null).map(within);
-  return Math.max(0.3, ...known.map((value) => Math.abs(Math.log10(value)))) * 1.05;
+  const most = Math.max(1, ...values.filter((value) => value !== null).map(within).map((value) => Math.max(value, 1 / value)));
+  return Math.log10([2, 5, 10, 20, 50, MOST].find((reach) => most <= reach));
 }
 
 function panel([key, title, isShare], result, view) {
