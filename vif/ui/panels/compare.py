@@ -61,10 +61,11 @@ def build_compare(bundled: Path) -> Compare:
         with gr.Row():
             metric = gr.Dropdown(
                 [(one.label, one.name) for one in METRICS], value="share", label="What is drawn",
+                min_width=220,
                 elem_id="compare-metric",
             )  # fmt: skip
             view = gr.Dropdown(
-                [(words, i) for i, (words, *_) in enumerate(VIEWS)], value=0, label="Rows",
+                [(words, i) for i, (words, *_) in enumerate(VIEWS)], value=0, label="Rows", min_width=220,
                 elem_id="compare-rows",
             )  # fmt: skip
         methods = gr.CheckboxGroup([], label="Methods", elem_id="compare-methods")
