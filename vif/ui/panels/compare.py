@@ -65,8 +65,8 @@ def build_compare(bundled: Path) -> Compare:
                 elem_id="compare-metric",
             )  # fmt: skip
             view = gr.Dropdown(
-                [(words, i) for i, (words, *_) in enumerate(VIEWS)], value=0, label="Rows", min_width=220,
-                elem_id="compare-rows",
+                [(words, i) for i, (words, *_) in enumerate(VIEWS)], value=0, label="Rows",
+                min_width=220, elem_id="compare-rows",
             )  # fmt: skip
         methods = gr.CheckboxGroup([], label="Methods", elem_id="compare-methods")
         message = html_block(elem_id="compare-message", elem_classes="vl-message")
