@@ -1,21 +1,15 @@
 """What a Space starts with: its environment, its model, its front matter."""
 
 import contextlib
-import importlib
-import sys
-import types
 from pathlib import Path
 
 import pytest
 import yaml
-from gradio.data_classes import ImageData
 
 import app
-from tests.fake_page import PICTURE
 from tests.fake_session import FakeSession
 from vif.errors import InputError
 from vif.ui import build_demo
-from vif.ui import serve as serving
 from vif.ui.state.shelf import Shelf
 
 ROOT = Path(__file__).parents[2]
@@ -74,49 +68,6 @@ def test_the_box_is_there_where_models_are_allowed(tmp_path):
 
     assert not has_box()
     assert has_box(models=[("a/b", "")])
-
-
-@pytest.fixture
-def decorating(monkeypatch):
-    """The app, imported where there is a `spaces`."""
-    spaces = types.ModuleType("spaces")
-    spaces.calls = []
-
-    def gpu(duration):
-        def decorate(task):
-            def run(*args, **kwargs):
-                spaces.calls.append(duration)
-                return task(*args, **kwargs)
-
-            return run
-
-        return decorate
-
-    spaces.GPU = gpu
-    monkeypatch.setitem(sys.modules, "spaces", spaces)
-    zero = importlib.reload(importlib.import_module("vif.ui.zero"))
-    yield importlib.reload(serving), spaces
-    sys.modules.pop("spaces")
-    importlib.reload(zero)
-    importlib.reload(serving)
-
-
-def test_events_call_decorated_functions(decorating, monkeypatch, tmp_path):
-    starting, spaces = decorating
-    fake = FakeSession()
-    fake.ask_batch = fake.ask
-    monkeypatch.setattr(starting, "load", lambda *_, **__: fake)
-    session = starting.load_session(app.parse_arguments(["--request-seconds", "45"]))
-    demo = build_demo(session, assets=tmp_path)
-    ask = next(fn for fn in demo.fns.values() if fn.api_name == "ask")
-    given = [component.value for component in ask.inputs]
-    path = tmp_path / "a.png"
-    PICTURE.save(path)
-    given[:2] = [ImageData(path=str(path)), "What?"]
-    given = [c.preprocess(value) for c, value in zip(ask.inputs, given, strict=True)]
-    found = ask.fn(*given)
-    assert found["answers"]["plain"]["text"]
-    assert spaces.calls == [45]
 
 
 def test_the_front_matter_says_what_a_space_needs():

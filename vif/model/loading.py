@@ -140,7 +140,8 @@ def load_checkpoint(
             another model, which is loaded with them and needs peft.
         device: E.g. ``"cpu"`` or ``"cuda:1"``; ``"cuda"`` and ``"auto"`` spread the model over all
             GPUs. A GPU if there is one by default.
-        dtype: E.g. ``"bfloat16"``; float32 on a CPU, else the checkpoint's own by default.
+        dtype: E.g. ``"bfloat16"``, or ``"auto"`` for the checkpoint's own; float32 on a CPU, else
+            the checkpoint's own by default.
         quantization: None, ``"8bit"`` or ``"4bit"``.
         image_aspect_ratio: None for the processor's own way, ``"pad"`` or ``"crop"``; see
             `vif.model.aspect`.
@@ -207,7 +208,7 @@ def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:
         raise InputError(f"Device {device!r} was asked for and there is no GPU here: use 'cpu'.")
     # Processes that train together on CPUs call theirs "cpu:0", "cpu:1".
     on_cpu = device.startswith("cpu") or (device == "auto" and not has_gpu)
-    if dtype is not None and not isinstance(getattr(torch, dtype, None), torch.dtype):
+    if dtype not in (None, "auto") and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise InputError(f"{dtype!r} is no type of number: use float32, bfloat16 or float16.")
     if on_cpu:
         return {"dtype": dtype or "float32"}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import gradio as gr
 
-from vif.session import load
 from vif.ui.actions.ask import Session
 from vif.ui.actions.endpoint import add_endpoint
 from vif.ui.actions.recorded import first_result
@@ -29,6 +28,7 @@ from vif.ui.state.result import Result
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
+from vif.ui.zero import load_here, on_gpu
 
 STATE_SECONDS = 6 * 3600
 
@@ -54,7 +54,7 @@ def build_demo(
         opened: Answers to show as the page loads, instead of the first example's.
     """
     turns = turns or Turns()
-    turns.share(session)
+    turns.share(on_gpu(session, turns.seconds))
     examples: Sequence[Example] = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
     measured = Path(assets) / "results" / "attenuation" / "attenuation.json"
@@ -85,7 +85,7 @@ def build_demo(
         wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, opened)
         wiring.shelf = Shelf(
             session,
-            load=lambda *name, **more: turns.share(load(*name, **more)),
+            load=lambda *name, **more: turns.share(on_gpu(load_here(*name, **more), turns.seconds)),
             allowed=None if model_box else models,
         )
         wiring.connect(demo)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from vif import bundled
 from vif.errors import InputError
-from vif.session import Session, load
+from vif.session import Session
 from vif.ui.guard.origin import is_loopback
 from vif.ui.guard.turns import Turns
 from vif.ui.page import build_demo
 from vif.ui.theme import launch_options
-from vif.ui.zero import on_gpu
+from vif.ui.zero import load_here, move_to_gpu
 
 MAX_UPLOAD = "30mb"
 
@@ -72,11 +72,12 @@ def has_model_box(args: argparse.Namespace) -> bool:
 
 
 def load_session(args: argparse.Namespace) -> Session:
-    """Loads the page's model; on ZeroGPU it answers where the GPU is."""
+    """Loads the page's model; on ZeroGPU it is laid ready for the GPU."""
     name = args.model_path
     is_own = args.adapter is None and name is not None and bundled.is_model(name)
-    session = load(None if is_own else name, adapter=args.adapter)
-    return on_gpu(session, args.request_seconds)
+    session = load_here(None if is_own else name, adapter=args.adapter)
+    move_to_gpu(session)
+    return session
 
 
 def check_address(host: str, port: int) -> None:

@@ -35,6 +35,7 @@ from vif.ui.state.payload import slice_of
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key, Shelf
 from vif.ui.state.view import View
+from vif.ui.zero import run_model
 
 Data = Mapping[gr.components.Component, Any]
 
@@ -294,7 +295,13 @@ class Wiring:
         yield self.busy(cancel)
         truths: list[Truth] = data[self.truths] or []
         result, problem = attempt(
-            lambda: ask.answer(self.shelf.get(data[self.key]), self.read_form(data), truths, cancel)
+            lambda: run_model(
+                self.shelf.get(data[self.key]),
+                ask.answer,
+                self.read_form(data),
+                truths,
+                cancel=cancel,
+            )
         )
         if result is None:
             yield {self.controls.message: problem or _STOPPED}
@@ -338,7 +345,7 @@ class Wiring:
         cancel = threading.Event()
         yield self.busy(cancel)
         found, problem = attempt(
-            lambda: ask_again(self.shelf.get(key), result, event._data, cancel)
+            lambda: run_model(self.shelf.get(key), ask_again, result, event._data, cancel=cancel)
         )
         yield self.show(found) if found else {self.controls.message: problem or _STOPPED}
 

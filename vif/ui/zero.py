@@ -1,21 +1,20 @@
-"""ZeroGPU Spaces: the model answers in another process, which has a GPU for the length of a call.
+"""ZeroGPU Spaces: the model runs in another process, which has a GPU for the length of a call.
 
 `spaces` is there on such Spaces alone. It has to be imported before PyTorch, which it patches, and
 forks this process when a decorated function is called: what goes in and out is pickled, so events,
-callbacks and exceptions do not come through by themselves.
+callbacks and exceptions do not come through by themselves. A process may serve many calls, so each
+session has one of its own, which knows the model that was loaded.
 """
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 try:
     import spaces
@@ -26,15 +25,108 @@ import torch
 
 from vif.errors import InputError
 from vif.model.generation import Cancelled
+from vif.session import Session, load
+from vif.ui.guard.turns import REQUEST, Request
 
-# How soon a process sees that it is to stop.
+# How soon one process sees what the other one says.
 _SECONDS_BETWEEN_LOOKS = 0.1
-_METHODS = ("ask", "ask_batch")
+_DECORATED = "on_gpu"
+_CANCEL, _PROGRESS = "cancel", "progress"
+T = TypeVar("T")
 
 
 def is_gpu_space() -> bool:
     """Whether this is a Space that has a GPU, or gets one for every call."""
     return bool(os.environ.get("SPACE_ID")) and torch.cuda.is_available()
+
+
+def load_here(name_or_folder: str | Path | None, adapter: str | Path | None = None) -> Session:
+    """Loads a model where the page can try it, arguments as in `vif.load`.
+
+    With `spaces` that is the CPU: this process has no GPU that a pass could run on.
+
+    Raises:
+        InputError: If it cannot be loaded.
+    """
+    if spaces is None:
+        return load(name_or_folder, adapter=adapter)
+    return load(name_or_folder, adapter=adapter, device="cpu", dtype="auto")
+
+
+def on_gpu(session: Any, seconds: float) -> Any:
+    """Lets `run_model` take a session's work to the GPU; without `spaces` it stays here.
+
+    Args:
+        session: The loaded model.
+        seconds: How long one call may take; visitors pay for it with their quota.
+
+    Returns:
+        The session.
+    """
+    if spaces is None or hasattr(session, _DECORATED):
+        return session
+
+    def work(
+        function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, Exception | None]:
+        # The process may have served another request before.
+        REQUEST.set(Request())
+        move_to_gpu(session)
+        # `spaces` turns all exceptions into one of its own.
+        try:
+            return function(session, *args, **kwargs), None
+        except (InputError, Cancelled) as error:
+            return None, error
+
+    setattr(session, _DECORATED, spaces.GPU(duration=round(seconds))(work))
+    return session
+
+
+def move_to_gpu(session: Any) -> None:
+    """Puts model and adapter on the GPU of a ZeroGPU Space, if they are not there."""
+    model = getattr(getattr(session, "backbone", None), "model", None)
+    if spaces is None or model is None or not torch.cuda.is_available():
+        return
+    if model.device.type != "cuda":
+        model.to("cuda")
+        if session.adapter is not None:
+            session.adapter.to("cuda")
+
+
+def run_model(
+    session: Any,
+    function: Callable[..., T],
+    *args: Any,
+    cancel: threading.Event | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **kwargs: Any,
+) -> T:
+    """Calls ``function(session, *args, **kwargs)`` where the session's model may run.
+
+    Everything on the page that runs a model is called by this.
+
+    Args:
+        session: As `on_gpu` returned it.
+        function: Of a module; what it takes and returns can be pickled.
+        *args: Taken by the function after the session.
+        cancel: Stops it; handed on by this name if it is given.
+        progress: Is told (steps done, steps in all); handed on likewise.
+        **kwargs: Taken by the function too.
+
+    Raises:
+        InputError: If the function raised it.
+        Cancelled: If the function raised it.
+    """
+    decorated = getattr(session, _DECORATED, None)
+    if decorated is None:
+        given = {_CANCEL: cancel, _PROGRESS: progress}
+        kwargs |= {name: value for name, value in given.items() if value is not None}
+        return function(session, *args, **kwargs)
+    with _shared(cancel, progress) as given:
+        found, error = decorated(function, args, kwargs | given)
+    if error is not None:
+        raise error
+    return found
 
 
 class FileFlag:
@@ -52,72 +144,57 @@ class FileFlag:
         return self.path.exists()
 
 
-def on_gpu(session: Any, seconds: float) -> Any:
-    """Lets a session ask its model where the GPU is; without `spaces` it stays as it is.
+class FileNews:
+    """Progress that one process tells and another reads: the last two numbers, in a file."""
 
-    Args:
-        session: The loaded model.
-        seconds: How long one call may take; visitors pay for it with their quota.
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-    Returns:
-        The session.
-    """
-    for name in _METHODS if spaces is not None else ():
-        setattr(session, name, gpu(getattr(session, name), seconds))
-    return session
+    def __call__(self, done: int, total: int) -> None:
+        """Tells it."""
+        new = self.path.with_suffix(".new")
+        new.write_text(f"{done} {total}", encoding="ascii")
+        new.replace(self.path)
 
-
-def gpu(function: Callable[..., Any], seconds: float) -> Callable[..., Any]:
-    """A function that runs on the GPU of a Space, can be cancelled, and raises what it raised.
-
-    Without `spaces` it is the function itself.
-    """
-    if spaces is None:
-        return function
-
-    def task(*args: Any, **kwargs: Any) -> tuple[Any, Exception | None]:
-        # `spaces` turns all exceptions into one of its own.
-        try:
-            return function(*args, **kwargs), None
-        except (InputError, Cancelled) as error:
-            return None, error
-
-    decorated = spaces.GPU(duration=round(seconds))(task)
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(*args, **kwargs)
-        with _shared(given.arguments.get("cancel")) as flag:
-            if flag is not None:
-                given.arguments["cancel"] = flag
-            found, error = decorated(*given.args, **given.kwargs)
-        if error is not None:
-            raise error
-        return found
-
-    return call
+    def read(self) -> tuple[int, int] | None:
+        """What was told last; None if nothing was."""
+        if not self.path.exists():
+            return None
+        done, total = self.path.read_text(encoding="ascii").split()
+        return int(done), int(total)
 
 
 @contextmanager
-def _shared(cancel: threading.Event | None) -> Iterator[FileFlag | None]:
-    """Hands an event on to another process for as long as the block lasts."""
-    if cancel is None:
-        yield None
+def _shared(
+    cancel: threading.Event | None, progress: Callable[[int, int], None] | None
+) -> Iterator[dict[str, Any]]:
+    """Stand-ins for those given, that reach another process for as long as the block lasts."""
+    if cancel is None and progress is None:
+        yield {}
         return
-    with TemporaryDirectory(prefix="vif-cancel-") as folder:
-        flag, is_done = FileFlag(Path(folder) / "cancel"), threading.Event()
+    with TemporaryDirectory(prefix="vif-call-") as folder:
+        flag, news = FileFlag(Path(folder) / _CANCEL), FileNews(Path(folder) / _PROGRESS)
+        is_done, told = threading.Event(), None
+
+        def look() -> None:
+            nonlocal told
+            if cancel is not None and cancel.is_set():
+                flag.set()
+            now = news.read()
+            if progress is not None and now is not None and now != told:
+                told = now
+                progress(*now)
 
         def watch() -> None:
-            while not is_done.is_set():
-                if cancel.wait(_SECONDS_BETWEEN_LOOKS):
-                    flag.set()
-                    return
+            while not is_done.wait(_SECONDS_BETWEEN_LOOKS):
+                look()
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         try:
-            yield flag
+            given = {_CANCEL: (cancel, flag), _PROGRESS: (progress, news)}
+            yield {name: there for name, (here, there) in given.items() if here is not None}
         finally:
             is_done.set()
             watcher.join()
+            look()

@@ -14,6 +14,7 @@ from vif.inputs.schema import PublicQuestion, shortened
 from vif.ui.actions.ask import Session, answer_as_json
 from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
+from vif.ui.zero import run_model
 
 # The parameters besides the image, in the order of `_inputs`.
 _NAMES = (
@@ -90,8 +91,9 @@ def add_endpoint(session: Session) -> None:
         given = {name: value for name, value in locals().items() if name in _NAMES}
         asked = PublicQuestion.read(given)
         _check(asked, session)
-        return answer_as_json(
+        return run_model(
             session,
+            answer_as_json,
             image,
             asked.question,
             methods=asked.methods,

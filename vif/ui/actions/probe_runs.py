@@ -252,3 +252,15 @@ PROBES = {
         needs_map=True,
     ),
 }
+
+
+def run_probe(
+    session: Any, kind: str, result: Result, of: str, *, cancel: threading.Event, progress: Progress
+) -> Found:
+    """Carries out a probe of `PROBES`; see `Call` for what it takes.
+
+    Raises:
+        InputError: What was given cannot be probed.
+        Cancelled: If it was stopped.
+    """
+    return PROBES[kind].run(Call(session, result, of, cancel, progress))

@@ -6,7 +6,6 @@ parameters stands in their docstrings, one line each.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -14,13 +13,12 @@ import numpy as np
 
 from vif import methods as registry
 from vif.inputs.images import open_image
-from vif.inputs.schema import REQUEST_SECONDS
-from vif.probes.ladder import attenuation_ladder
+from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
 from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
-from vif.ui.zero import gpu
+from vif.ui.zero import run_model
 
 # Tokens of an answer that is watched where none is given.
 _WATCHED = 8
@@ -29,7 +27,6 @@ _WATCHED = 8
 def add_tools(session: Session) -> None:
     """Adds ``/methods`` and ``/attenuation`` to the page that is being built."""
     steering = steering_method(session).name
-    ladder = gpu(partial(attenuation_ladder, session), REQUEST_SECONDS)
 
     def attenuation(image: str, question: str, answer: str) -> dict[str, Any]:
         """Shows how attention on the image and the right answer's probability fall with text.
@@ -44,11 +41,7 @@ def add_tools(session: Session) -> None:
         Returns:
             lengths, and by method: probability, and image_share by length and layer.
         """
-        picture = open_image(image)
-        if not answer.strip():
-            told = session.ask(picture, question, ["plain"], max_new_tokens=_WATCHED)
-            answer = told["plain"].answer
-        found = ladder(Question(picture, question, answer=answer), ("plain", steering))
+        found = run_model(session, _ladder, image, question, answer, ("plain", steering))
         return {
             "model": session.name,
             "question": question,
@@ -84,6 +77,17 @@ def add_tools(session: Session) -> None:
         concurrency_id=MODEL,
     )  # fmt: skip
     look.click(methods, None, listed, api_name="methods", queue=False)
+
+
+def _ladder(
+    session: Any, image: str, question: str, answer: str, methods: tuple[str, ...]
+) -> Ladder:
+    """The ladder of an answer, or of what the plain model says if it is empty."""
+    picture = open_image(image)
+    if not answer.strip():
+        told = session.ask(picture, question, ["plain"], max_new_tokens=_WATCHED)
+        answer = told["plain"].answer
+    return attenuation_ladder(session, Question(picture, question, answer=answer), methods)
 
 
 def _described(method: registry.Method, session: Session) -> dict[str, Any]:

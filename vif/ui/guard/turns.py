@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -90,6 +92,9 @@ class Turns:
         self._holder: int | None = None
         self._depth = 0
         self._current: tuple[Request, float] | None = None
+        # A lock that another thread holds while this process is forked stays locked in the fork.
+        mine = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _unlock(mine()))
 
     # -- requests -------------------------------------------------------------------------------
 
@@ -236,3 +241,10 @@ class Turns:
         """Drops those who stand at the foot of the ladder anyway."""
         if len(self._used) > 4 * MOST_IN_ALL:
             self._used = {name: found for name, found in self._used.items() if self._step(name)}
+
+
+def _unlock(turns: Turns | None) -> None:
+    """Begins anew in a forked process: the threads that ran or waited are not in it."""
+    if turns is not None:
+        turns._changed = threading.Condition()
+        turns._waiting, turns._holder, turns._depth, turns._current = [], None, 0, None

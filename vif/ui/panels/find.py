@@ -20,6 +20,7 @@ from vif.ui.html.words import counted
 from vif.ui.state.form import Truth
 from vif.ui.theme import html_block
 from vif.ui.wiring import Data, Wiring
+from vif.ui.zero import run_model
 
 Find = tuple[gr.Button, gr.HTML]
 
@@ -52,8 +53,8 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
         session = wiring.session_of(data[wiring.key])
         method = steering_method(session).name
         found, problem = attempt(
-            lambda: find_change(
-                session, method, seed=seed, context=fill.unrelated(text), cancel=cancel
+            lambda: run_model(
+                session, find_change, method, seed=seed, context=fill.unrelated(text), cancel=cancel
             )
         )
         if found is None:

@@ -25,6 +25,7 @@ from vif.ui.html.templates import notice
 from vif.ui.state.form import Form, Truth
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Data, Wiring
+from vif.ui.zero import run_model
 
 _NOTE = (
     '<p class="vl-note">Release the slider of unrelated text: the question on the left is asked at '
@@ -48,11 +49,12 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         yield {wiring.cancel: cancel, place: notice("All lengths are being asked.")}
         try:
             found, problem = attempt(
-                lambda: ladder_of(
+                lambda: run_model(
                     wiring.shelf.get(data[wiring.key]),
+                    ladder_of,
                     wiring.read_form(data),
                     data[wiring.truths] or [],
-                    cancel,
+                    cancel=cancel,
                 )
             )
         except Cancelled:

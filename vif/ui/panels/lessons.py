@@ -20,6 +20,7 @@ from vif.ui.html.templates import fill, notice
 from vif.ui.lessons import STEPS, Classroom, Reveal, Step, prepare, reveal
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
+from vif.ui.zero import run_model
 
 # Of the head: what the server keeps never reaches the browser.
 _SHOW = """(head) => {
@@ -66,13 +67,13 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
     """Opening by address, back and next, a box drawn by hand, revealing, stopping."""
     number, mark, cancel = (gr.State(None, time_to_live=wiring.seconds) for _ in range(3))
     entry = text_free(assets / "results" / "bench.json")
-    room = partial(Classroom, wiring.session, wiring.examples, entry)
+    known = wiring.examples, entry
     shown = [number, lessons.box, lessons.head, lessons.back, lessons.onward, lessons.message,
              lessons.stage, lessons.after]  # fmt: skip
 
     def show_step(at: int, drawn: Box | None) -> list[Any]:
         step = STEPS[at - 1]
-        stage, problem = attempt(lambda: prepare(step, room(mark=drawn)))
+        stage, problem = attempt(lambda: prepare(step, Classroom(wiring.session, *known, drawn)))
         return [
             at, gr.Column(visible=True), head_html(step), gr.Button(interactive=at > 1),
             gr.Button(interactive=at < len(STEPS)), problem, stage or "", "",
@@ -96,7 +97,9 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
             cancel: stopping,
         }
         try:
-            found, problem = attempt(lambda: reveal(step, room(mark=drawn, cancel=stopping)))
+            found, problem = attempt(
+                lambda: run_model(wiring.session, revealed, step, *known, drawn, cancel=stopping)
+            )
         except Cancelled:
             found, problem = None, notice("Stopped.")
         if found is None:
@@ -114,6 +117,11 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
     event = lessons.show.click(run, [number, mark], told, **SLOW)
     settle(event, {lessons.show: "Reveal", lessons.stop: ""}, lessons.message, FAILED)
     lessons.stop.click(lambda event: event and event.set(), [cancel], None, **QUICK)
+
+
+def revealed(session: Any, step: Step, *known: Any, cancel: threading.Event) -> Reveal:
+    """Reveals a step; `known` is what `Classroom` takes besides."""
+    return reveal(step, Classroom(session, *known, cancel))
 
 
 def take_mark(event: gr.EventData) -> Box | None:

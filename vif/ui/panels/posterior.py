@@ -20,6 +20,7 @@ from vif.ui.panels.ladder import question_of
 from vif.ui.state.form import Form, Truth
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Data, Wiring
+from vif.ui.zero import run_model
 
 _NOTE = (
     '<p class="vl-note">The prior is where VIF looks before it knows the answer; the posterior is '
@@ -61,12 +62,13 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
         yield {wiring.cancel: cancel, panel.place: notice("The model is reading.")}
         try:
             found, problem = attempt(
-                lambda: figure_of(
+                lambda: run_model(
                     wiring.shelf.get(data[wiring.key]),
+                    figure_of,
                     wiring.read_form(data),
                     data[wiring.truths] or [],
                     data[panel.answer],
-                    cancel,
+                    cancel=cancel,
                 )
             )
         except Cancelled:

@@ -16,7 +16,7 @@ import gradio as gr
 from vif.draw.charts import method_label
 from vif.model.generation import Cancelled
 from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
-from vif.ui.actions.probe_runs import PROBES, Call, Found
+from vif.ui.actions.probe_runs import PROBES, Found, run_probe
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.html.templates import fill, notice
@@ -25,6 +25,7 @@ from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring, stop
+from vif.ui.zero import run_model
 
 MOST_KEPT = 12
 _SECONDS_BETWEEN_NEWS = 0.3
@@ -163,8 +164,11 @@ def probe(
     def work() -> tuple[str, Found]:
         session = wiring.shelf.get(key)
         name = of or result.baseline
-        call = Call(session, result, name, cancel, lambda *now: seen.__setitem__(slice(2), now))
-        return session.name, chosen.run(call)
+        found = run_model(
+            session, run_probe, kind, result, name, cancel=cancel,
+            progress=lambda *now: seen.__setitem__(slice(2), now),
+        )  # fmt: skip
+        return session.name, found
 
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(copy_context().run, work)  # its turns at the model are the request's
