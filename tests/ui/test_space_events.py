@@ -1,4 +1,4 @@
-"""On a ZeroGPU Space a model runs in decorated functions alone: every event of the page is tried."""
+"""On a ZeroGPU Space a model runs in decorated functions alone: every event is tried."""
 
 import importlib
 import inspect
