@@ -33,9 +33,9 @@ def fixed_cells(picture: Picture, side: int) -> np.ndarray:
 
 
 def qwen_grid(picture: Picture) -> Layout:
-    """Qwen-VL: the image resized to whole merged patches, row-major."""
+    """Qwen-VL and its like: the image resized to whole merged patches, row-major."""
     _, rows, columns = picture.inputs["image_grid_thw"][0].tolist()
-    merge = picture.config.vision_config.spatial_merge_size
+    merge = picture.processor.image_processor.merge_size
     rows, columns = rows // merge, columns // merge
     return one_block(picture, rows, columns, grid_cells(rows, columns))
 
