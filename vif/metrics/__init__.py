@@ -27,6 +27,7 @@ from vif.metrics.place import (
     near_box,
     pointing,
     points_into,
+    token_at,
     window_ratio,
 )
 from vif.metrics.sinks import (
@@ -84,6 +85,7 @@ __all__ = [
     "points_into",
     "sensitivity",
     "sink_share",
+    "token_at",
     "token_dynamics",
     "token_entropy",
     "top_mass",

@@ -110,3 +110,18 @@ def pointing(
     hits = near_box(trace.cells, boxes, patches)
     weights = image_weights(trace, token, without)
     return hits[weights.argmax(-1)] & (weights.max(-1) > 0)
+
+
+def token_at(cells: np.ndarray, place: tuple[float, float]) -> int | None:
+    """The finest token at a place, None where there is none.
+
+    Args:
+        cells: Sides of every token, (N, 4) as x0, y0, x1, y1, NaN for a token that lies nowhere.
+        place: From the left and from the top, in the unit of the cells.
+    """
+    x, y = place
+    x0, y0, x1, y1 = cells.T
+    inside = np.flatnonzero((x0 <= x) & (x < x1) & (y0 <= y) & (y < y1))
+    if not len(inside):
+        return None
+    return int(inside[((x1 - x0) * (y1 - y0))[inside].argmin()])

@@ -13,7 +13,7 @@ from vif.probes.heads import HeadDivergence, head_divergence
 from vif.probes.inside import Inside, look_inside
 from vif.probes.knockout import BOX_FLOWS, FLOWS, Knockout, knockout
 from vif.probes.ladder import Ladder, attenuation_ladder
-from vif.probes.lens import LogitLens, logit_lens
+from vif.probes.lens import LogitLens, PatchLens, logit_lens, patch_lens
 
 __all__ = [
     "BOX_FLOWS",
@@ -25,6 +25,7 @@ __all__ = [
     "Knockout",
     "Ladder",
     "LogitLens",
+    "PatchLens",
     "attenuation_ladder",
     "deletion_curve",
     "exit_sweep",
@@ -33,4 +34,5 @@ __all__ = [
     "logit_lens",
     "look_inside",
     "map_of",
+    "patch_lens",
 ]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.errors import InputError
+from vif.metrics import token_at
 from vif.model.attention import Tap
-from vif.model.generation import open_stream
+from vif.model.generation import Cancelled, open_stream
 from vif.model.vocabulary import read_words
 from vif.probes.base import Result, open_reading
 from vif.question import Question
@@ -40,6 +43,21 @@ class LogitLens(Result):
     image_words: list[list[str]]
     image_probabilities: np.ndarray
     image_answer: np.ndarray
+
+
+@dataclass(frozen=True)
+class PatchLens(Result):
+    """What one image token would say after every layer but the last. K words, likeliest first.
+
+    Attributes:
+        token: Which image token, from 0.
+        words: (L - 1, K) words.
+        probabilities: Theirs, (L - 1, K).
+    """
+
+    token: int
+    words: list[list[str]]
+    probabilities: np.ndarray
 
 
 class _States(Tap):
@@ -81,15 +99,53 @@ def logit_lens(session: Session, question: Question, *, top: int = TOP) -> Logit
     scores = [read_words(model, states).to(final) for states in tap.image]
     strongest = [layer.max(-1) for layer in scores]
 
-    def words(ids: torch.Tensor) -> list[str]:
-        return [session.backbone.processor.tokenizer.decode([i]) for i in ids.tolist()]
-
     return LogitLens(
-        answer=words(final.argmax(-1, keepdim=True))[0],
-        words=[words(ids) for ids in best.indices],
+        answer=_words(session, final.argmax(-1, keepdim=True))[0],
+        words=[_words(session, ids) for ids in best.indices],
         probabilities=best.values.exp().cpu().numpy(),
         rank=(rows > rows[:, first : first + 1]).sum(-1).cpu().numpy(),
-        image_words=[words(layer.indices) for layer in strongest],
+        image_words=[_words(session, layer.indices) for layer in strongest],
         image_probabilities=torch.stack([layer.values for layer in strongest]).exp().cpu().numpy(),
         image_answer=torch.stack([layer[:, first] for layer in scores]).exp().cpu().numpy(),
     )
+
+
+def patch_lens(
+    session: Session,
+    question: Question,
+    place: tuple[float, float],
+    *,
+    top: int = TOP,
+    cancel: threading.Event | None = None,
+) -> PatchLens:
+    """Reads the states of one image token as words, in one plain pass; see `logit_lens`.
+
+    Args:
+        session: The model.
+        question: What is asked about which image. Tokens of the image that come before the
+            question cannot see it: their words are the same whatever is asked.
+        place: From the left and from the top, in [0, 1] of the picture; the finest token there.
+        top: How many words, K >= 1.
+        cancel: Set by another thread to stop.
+
+    Raises:
+        InputError: If no token lies there, or the model's final norm is not known.
+        Cancelled: If `cancel` was set.
+    """
+    if cancel is not None and cancel.is_set():
+        raise Cancelled
+    model = session.backbone.model
+    reading = open_reading(session, question)
+    token = token_at(reading.batch.prompts[0].layout.cells, place)
+    if token is None:
+        raise InputError("No image token lies at this place: the model never looks there.")
+    tap = _States(reading.batch.columns[0, token : token + 1])
+    open_stream(model, dict(reading.batch.inputs)).advance(tap)
+    scores = torch.stack([read_words(model, states[0]) for states in tap.image])
+    best = scores.topk(min(top, scores.shape[-1]), -1)
+    words = [_words(session, ids) for ids in best.indices]
+    return PatchLens(token, words, best.values.exp().cpu().numpy())
+
+
+def _words(session: Session, ids: torch.Tensor) -> list[str]:
+    return [session.backbone.processor.tokenizer.decode([i]) for i in ids.tolist()]

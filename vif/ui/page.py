@@ -17,6 +17,7 @@ from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
 from vif.ui.panels.find import build_find, connect_find
 from vif.ui.panels.ladder import build_ladder, connect_ladder
+from vif.ui.panels.lens import build_lens, connect_lens
 from vif.ui.panels.lessons import build_lessons, connect_lessons
 from vif.ui.panels.model_box import build_model_box, connect_model_box
 from vif.ui.panels.posterior import build_posterior, connect_posterior
@@ -79,6 +80,8 @@ def build_demo(
                         ladder = build_ladder()
                     with gr.Tab("Prior and posterior", id="posterior"):
                         posterior = build_posterior()
+                    with gr.Tab("Logit lens", id="lens"):
+                        lens = build_lens()
                     compare = build_compare(measured)
                 scrubber = build_scrubber(traces, model_box)
         lessons = build_lessons()
@@ -93,6 +96,7 @@ def build_demo(
         connect_find(find, Path(assets), wiring)
         connect_ladder(ladder, wiring)
         connect_posterior(posterior, wiring)
+        connect_lens(lens, wiring)
         connect_compare(compare, measured)
         connect_lessons(lessons, demo, Path(assets), wiring)
         connect_probes(answers.probes, wiring)

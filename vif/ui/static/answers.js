@@ -98,8 +98,8 @@ function stage(card, result, answer, view, picture, field, top, differs) {
       {most: MOST_RINGS, outer: 1});
   }
   canvas.boxes(context, shownWidth, shownHeight, result.boxes);
-  if (store.point) {
-    const i = maps.tokenAt(answer, view, ...store.point);
+  for (const place of [store.patch, store.point].filter(Boolean)) {
+    const i = maps.tokenAt(answer, view, ...place);
     if (i >= 0) canvas.outline(context, shownWidth, shownHeight, answer.cells, i);
   }
 }
@@ -232,7 +232,31 @@ function play() {
   }, STEP_MS);
 }
 
+// A place whose words are wanted: what a token stands for, and which answers read it.
+function pick(place) {
+  store.patch = place;
+  trigger('select', {x: place[0], y: place[1]});
+}
+
+const placeOf = (event) => {
+  const box = event.target.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+};
+
+// The middle of the token that is looked at most, for those who have no pointer.
+function strongest(card) {
+  const {result, view} = store;
+  const answer = result.answers.find((one) => one.name === card.dataset.answer);
+  const found = maps.values(result, answer, view);
+  if (!found) return null;
+  const drawn = [...found.keys()].filter((i) => !Number.isNaN(answer.cells[4 * i]) && maps.isDrawn(answer, view, i));
+  const i = drawn.reduce((best, one) => (found[one] > found[best] ? one : best), drawn[0]);
+  const [x0, y0, x1, y1] = answer.cells.subarray(4 * i, 4 * i + 4);
+  return [(x0 + x1) / 2, (y0 + y1) / 2];
+}
+
 element.addEventListener('click', (event) => {
+  if (event.target.tagName === 'CANVAS' && store.result) { pick(placeOf(event)); return; }
   const button = event.target.closest('[data-act], [data-token], [data-layer]');
   if (!button || !store.result) return;
   if (button.dataset.act === 'run') document.querySelector('#run')?.click();
@@ -252,17 +276,20 @@ element.addEventListener('input', (event) => {
   else if (name === 'fixed' || name === 'rings') change({[name]: checked});
   else change({[name]: value});
 });
-// Arrow keys on a map change the layer, as they do on the slider.
+// Arrow keys on a map change the layer, as they do on the slider; Enter picks its strongest token.
 element.addEventListener('keydown', (event) => {
   if (event.target.tagName !== 'CANVAS' || !store.result) return;
   const step = {ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1}[event.key];
   if (step) { event.preventDefault(); stop(); go(step); }
   if (event.key === ' ') { event.preventDefault(); play(); }
+  if (event.key === 'Enter') {
+    const place = strongest(event.target.closest('.vl-card'));
+    if (place) pick(place);
+  }
 });
 element.addEventListener('pointermove', (event) => {
   if (event.target.tagName !== 'CANVAS' || !store.result) return;
-  const box = event.target.getBoundingClientRect();
-  store.point = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+  store.point = placeOf(event);
 });
 element.addEventListener('pointerleave', () => { if (store.point) store.point = null; });
 element.addEventListener('pointerout', (event) => {

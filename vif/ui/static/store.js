@@ -8,6 +8,7 @@ window.vifStore = (() => {
   let result = null;
   let view = {...FIRST};
   let point = null;
+  let patch = null;
   let isAsked = false;
   let form = {now: null, asked: null, pending: null};
 
@@ -33,7 +34,7 @@ window.vifStore = (() => {
     if (!result.tiled) view.scale = 'whole';
     if (view.show === 'difference' && result.answers.length < 2) view.show = 'raw';
     if (view.layer !== null) view.layer = nearest(view.layer);
-    point = null;
+    point = patch = null;
     // An answer to a changed mixture belongs to the question that was asked before.
     if (!data.again) form.asked = form.pending ?? form.now;
     form.pending = null;
@@ -76,6 +77,9 @@ window.vifStore = (() => {
     get isAsked() { return isAsked; },
     get point() { return point; },
     set point(place) { point = place; later(); },
+    // The place whose words were asked for last.
+    get patch() { return patch; },
+    set patch(place) { patch = place; later(); },
     listen(listener) { listeners.add(listener); later(); },
   };
 })();

@@ -1,0 +1,93 @@
+"""The tab of the logit lens: what a clicked place stands for, and which answers read it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from vif.errors import InputError
+from vif.model.generation import Cancelled
+from vif.probes import patch_lens
+from vif.ui.actions.ask import Session
+from vif.ui.actions.events import SLOW
+from vif.ui.actions.probe_runs import Call
+from vif.ui.actions.problems import attempt
+from vif.ui.html.lens import lens_html
+from vif.ui.html.templates import notice
+from vif.ui.state.result import Result
+from vif.ui.theme import html_block
+from vif.ui.wiring import Data, Wiring
+
+TAB = "lens"
+TOP = 3
+_NOTE = (
+    '<p class="vl-note">Click a place on a map above, or press Enter on a map for its strongest '
+    "token: which words that image token stands for, layer by layer (logit lens), and how much "
+    "each token of each answer reads it.</p>"
+)
+
+
+def build_lens() -> gr.HTML:
+    """Builds the place of the words."""
+    html_block(_NOTE)
+    return html_block(elem_id="lens-place")
+
+
+def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
+    """A click on a map opens the tab and reads that token's states."""
+
+    def show(data: Data, event: gr.EventData) -> Iterator[dict[Any, Any]]:
+        cancel = threading.Event()
+        result: Result | None = data[wiring.result]
+        if result is None:
+            yield {place: ""}
+            return
+        tabs = {wiring.answers.tabs: gr.Tabs(selected=TAB)}
+        yield {wiring.cancel: cancel, place: notice("The token's states are being read."), **tabs}
+        try:
+            session = wiring.session_of(data[wiring.key])
+            found, problem = attempt(lambda: lens_of(session, result, event._data, cancel))
+        except Cancelled:
+            found, problem = None, notice("Stopped.")
+        yield {place: found or problem}
+
+    inputs, outputs = {wiring.key, wiring.result}, [wiring.cancel, place, wiring.answers.tabs]
+    wiring.answers.answers.select(show, inputs, outputs, show_progress_on=place, **SLOW)
+
+
+def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:
+    """The words of a place, and who reads it, as HTML.
+
+    Args:
+        session: The model.
+        result: The shown answers.
+        picked: What the browser sent: ``x`` and ``y`` in [0, 1] of the picture.
+        cancel: Stops it.
+
+    Raises:
+        InputError: If no token sees the place.
+    """
+    place = place_of(picked)
+    question = Call(session, result, result.baseline, cancel, lambda *_: None).question
+    found = patch_lens(session, question, place, top=TOP, cancel=cancel)
+    return lens_html(found, result, place)
+
+
+def place_of(picked: Any) -> tuple[float, float]:
+    """A place that a browser sent, which may have sent anything.
+
+    Raises:
+        InputError: If it is no place on the picture.
+    """
+    values = [picked.get(name) for name in ("x", "y")] if isinstance(picked, dict) else []
+    is_place = len(values) == 2 and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and 0 <= v <= 1
+        for v in values
+    )
+    if not is_place:
+        raise InputError("A click names a place by x and y, expected two numbers from 0 to 1.")
+    return float(values[0]), float(values[1])
