@@ -16,13 +16,16 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401
 
+from vif import bundled
 from vif.commands.serve import add_flags
 from vif.errors import InputError
 from vif.ui.serve import serve
 from vif.ui.zero import is_gpu_space
 
 # On a Space with a GPU; it has no adapter and is steered by training-free VIF.
-GPU_MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+GPU_MODEL = "Qwen/Qwen3-VL-2B-Instruct"
+# In the menu of a Space without one, where the bundled model comes first: a real one that fits.
+CPU_MODEL = "HuggingFaceTB/SmolVLM-256M-Instruct"
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -36,6 +39,9 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.model_path is None and is_gpu_space():
         arguments.model_path = GPU_MODEL
+    if os.environ.get("SPACE_ID") and not arguments.models:
+        has_bundled = arguments.model_path is None
+        arguments.models = [(CPU_MODEL if has_bundled else bundled.MODEL, "")]
     return arguments
 
 

@@ -22,6 +22,7 @@ from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource
 from vif.model.backbone import Backbone, Prompt
 from vif.model.batch import Batch
+from vif.model.download import Progress
 from vif.question import Place, Question, place_weights
 from vif.recording import run
 from vif.settings import Changes, Settings
@@ -260,6 +261,7 @@ def load(
     dtype: str | None = None,
     quantization: str | None = None,
     image_aspect_ratio: str | None = None,
+    progress: Progress | None = None,
 ) -> Session:
     """Loads a model and, if given, its adapter.
 
@@ -272,6 +274,8 @@ def load(
         quantization: None, ``"8bit"`` or ``"4bit"``, which need bitsandbytes.
         image_aspect_ratio: ``"pad"`` or ``"crop"`` for models that look at one square (LLaVA-1.5);
             the processor's own way by default.
+        progress: Told (bytes here, bytes in all) of a download; by default bars at the terminal
+            tell it.
 
     Raises:
         InputError: If either cannot be loaded or they do not fit together.
@@ -280,5 +284,5 @@ def load(
         name_or_folder = bundled.path(bundled.MODEL)
         adapter = bundled.path(bundled.ADAPTER) if adapter is None else adapter
     found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
-    given = (name_or_folder, device, dtype, quantization, image_aspect_ratio)
+    given = (name_or_folder, device, dtype, quantization, image_aspect_ratio, progress)
     return Session(load_proved(*given), found)

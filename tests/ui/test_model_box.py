@@ -65,7 +65,7 @@ def test_only_the_models_used_last_are_kept():
 def test_a_model_that_is_here_is_not_loaded_again():
     loaded = []
 
-    def count(name, adapter):
+    def count(name, adapter, progress):
         loaded.append((name, adapter))
         return DeepSession()
 
@@ -159,6 +159,51 @@ def test_loading_tells_size_and_time_and_stops_the_running_answer(page):
     assert cancel.is_set()
     go.set()
     assert "deep-vlm is loaded" in list(news)[-1][box.message]
+
+
+def test_a_download_tells_bytes_and_time_left(page):
+    box, wiring, _ = page
+    told, go = threading.Event(), threading.Event()
+
+    def arrive(name, adapter, progress):
+        progress(2_000_000_000, 8_000_000_000)
+        told.set()
+        go.wait(30)
+        progress(8_000_000_000, 8_000_000_000)
+        return DeepSession()
+
+    wiring.shelf = shelf_of(arrive, size=8_000_000_000)
+    news = model_box.load(*page, typed(page))
+    next(news)
+    assert told.wait(30)
+    words = next(news)[box.message]
+    assert "2.0 GB of 8.0 GB are here, about " in words
+    assert " left." in words
+    go.set()
+    assert "deep-vlm is loaded" in list(news)[-1][box.message]
+    # What is over is forgotten.
+    assert wiring.shelf.arrived("some/model", "") is None
+
+
+def test_the_bundled_model_can_be_chosen_by_its_name():
+    asked = []
+    shelf = shelf_of(lambda name, **_: asked.append(name) or DeepSession())
+    assert "nothing is downloaded" in shelf.look_up("demo-vlm")
+    shelf.begin("demo-vlm", "").result()
+    assert asked == [None]
+
+
+def test_the_menu_lists_what_may_be_loaded():
+    with gr.Blocks():
+        own = model_box.build_model_box([("a/b", "c/d")], takes_any=False)
+        any_model = model_box.build_model_box()
+    assert own.name.choices == [("a/b", "a/b")]
+    assert not own.name.allow_custom_value
+    assert not own.adapter.visible
+    labels = {value: label for label, value in any_model.name.choices}
+    assert labels["Qwen/Qwen3-VL-2B-Instruct"] == "Qwen/Qwen3-VL-2B-Instruct, 4.2 GB, apache-2.0"
+    assert "gated" in labels["google/gemma-3-4b-it"]
+    assert any_model.name.allow_custom_value
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,16 @@ def test_a_space_with_a_gpu_shows_a_real_model(monkeypatch, space, gpu, is_real)
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     found = app.parse_arguments([])
     assert (found.model_path == app.GPU_MODEL) == is_real
+    # The other of the two is in the menu.
+    menu = [("demo-vlm", "")] if is_real else [(app.CPU_MODEL, "")]
+    assert found.models == (menu if space else [])
     assert found.adapter is None
 
 
 def test_visitors_load_what_is_allowed_and_nothing_else(tmp_path):
     loaded = []
 
-    def load(name, adapter=None):
+    def load(name, adapter=None, progress=None):
         loaded.append((name, adapter))
         return FakeSession()
 

@@ -117,8 +117,7 @@ def test_a_space_and_the_environment_are_heard(monkeypatch):
     ],
 )
 def test_the_bundled_adapter_is_for_the_bundled_model_only(flags, loaded, monkeypatch):
-    monkeypatch.setattr(serving, "load", lambda name, adapter: (name, adapter))
-    monkeypatch.setattr(serving, "on_gpu", lambda session, seconds: session)
+    monkeypatch.setattr(serving, "load_here", lambda name, adapter: (name, adapter))
     assert serving.load_session(app.parse_arguments(flags)) == loaded
 
 
@@ -154,7 +153,7 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(bundled, "MODEL", "nowhere")
         assert "The bundled nowhere is missing" in start()
-    monkeypatch.setattr(serving, "load", lambda *_, **__: FakeSession())
+    monkeypatch.setattr(serving, "load_here", lambda *_, **__: FakeSession())
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "examples.json").write_text('[{"image":')
     monkeypatch.setattr(serving, "assets", lambda: tmp_path)

@@ -10,6 +10,7 @@ from vif.check.parity import rows_error
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
 from vif.model.backbone import Backbone
+from vif.model.download import Progress
 
 # Wide and tall, so that rows cannot be taken for columns; the second image differs from the first.
 SIZES = ((320, 192), (176, 304))
@@ -74,6 +75,7 @@ def load_proved(
     dtype: str | None = None,
     quantization: str | None = None,
     image_aspect_ratio: str | None = None,
+    progress: Progress | None = None,
 ) -> Backbone:
     """Loads a model of any family; arguments as in `vif.model.loading.load_checkpoint`.
 
@@ -82,7 +84,9 @@ def load_proved(
             tokens do not lie where they were guessed to.
     """
     given = (name_or_folder, device, dtype, quantization)
-    backbone = Backbone.load(*given, allow_unlisted=True, image_aspect_ratio=image_aspect_ratio)
+    backbone = Backbone.load(
+        *given, allow_unlisted=True, image_aspect_ratio=image_aspect_ratio, progress=progress
+    )
     if not backbone.family.is_listed:
         refuse_unproved(backbone)
     return backbone

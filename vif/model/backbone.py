@@ -18,6 +18,7 @@ from typing_extensions import override
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import attention, families
+from vif.model.download import Progress
 from vif.model.loading import load_checkpoint
 from vif.trace import MASS_PARTS
 
@@ -134,6 +135,7 @@ class Backbone:
         quantization: str | None = None,
         allow_unlisted: bool = False,
         image_aspect_ratio: str | None = None,
+        progress: Progress | None = None,
     ) -> Backbone:
         """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
 
@@ -141,7 +143,7 @@ class Backbone:
             InputError: If it cannot be found or is no supported image-text-to-text model.
         """
         model, processor = load_checkpoint(
-            name_or_folder, device, dtype, quantization, image_aspect_ratio
+            name_or_folder, device, dtype, quantization, image_aspect_ratio, progress
         )
         # A visitor is shown the name; where the folder lies on the server is not theirs to know.
         folder = Path(name_or_folder)

@@ -20,6 +20,7 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from vif.errors import InputError
 from vif.model.aspect import set_aspect_ratio
+from vif.model.download import Progress, download
 from vif.model.kinds import usable_config
 from vif.model.processors import load_processor
 
@@ -132,6 +133,7 @@ def load_checkpoint(
     dtype: str | None = None,
     quantization: str | None = None,
     image_aspect_ratio: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[nn.Module, Any]:
     """Loads a model and its processor.
 
@@ -145,6 +147,7 @@ def load_checkpoint(
         quantization: None, ``"8bit"`` or ``"4bit"``.
         image_aspect_ratio: None for the processor's own way, ``"pad"`` or ``"crop"``; see
             `vif.model.aspect`.
+        progress: Told how much of it is downloaded; by default bars at the terminal tell it.
 
     Raises:
         InputError: If it cannot be found or loaded.
@@ -160,8 +163,7 @@ def load_checkpoint(
     options |= {"local_files_only": size == 0, "trust_remote_code": False, "use_safetensors": True}
     if size:
         _log.warning("Downloading %s: %s.", name, readable_size(size))
-        # One bar over all files, with bytes and time left.
-        snapshot_download(name, allow_patterns=[file.filename for file in _needed(name)])
+        download(name, [file.filename for file in _needed(name)], size, progress)
     try:
         processor = load_processor(name, options["local_files_only"])
         model = AutoModelForImageTextToText.from_pretrained(name, **options)

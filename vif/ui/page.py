@@ -70,7 +70,7 @@ def build_demo(
         with gr.Row(elem_classes="vl-page"):
             with gr.Column(scale=0, min_width=300, elem_classes="vl-form"):
                 controls = build_controls(session, examples)
-                box = build_model_box() if model_box or models else None
+                box = build_model_box(models, model_box) if model_box or models else None
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
                 answers = build_answers(examples, opened)
                 with answers.beside:

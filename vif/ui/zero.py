@@ -24,6 +24,7 @@ except ImportError:
 import torch
 
 from vif.errors import InputError
+from vif.model.download import Progress
 from vif.model.generation import Cancelled
 from vif.session import Session, load
 from vif.ui.guard.turns import REQUEST, Request
@@ -40,7 +41,11 @@ def is_gpu_space() -> bool:
     return bool(os.environ.get("SPACE_ID")) and torch.cuda.is_available()
 
 
-def load_here(name_or_folder: str | Path | None, adapter: str | Path | None = None) -> Session:
+def load_here(
+    name_or_folder: str | Path | None,
+    adapter: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Session:
     """Loads a model where the page can try it, arguments as in `vif.load`.
 
     With `spaces` that is the CPU: this process has no GPU that a pass could run on.
@@ -49,8 +54,8 @@ def load_here(name_or_folder: str | Path | None, adapter: str | Path | None = No
         InputError: If it cannot be loaded.
     """
     if spaces is None:
-        return load(name_or_folder, adapter=adapter)
-    return load(name_or_folder, adapter=adapter, device="cpu", dtype="auto")
+        return load(name_or_folder, adapter=adapter, progress=progress)
+    return load(name_or_folder, adapter=adapter, device="cpu", dtype="auto", progress=progress)
 
 
 def on_gpu(session: Any, seconds: float) -> Any:

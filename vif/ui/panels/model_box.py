@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +12,17 @@ from typing import Any
 
 import gradio as gr
 
+from vif import bundled
 from vif.errors import InputError
+from vif.model.catalogue import CATALOGUE
+from vif.model.loading import readable_size
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import QUICK, settle
 from vif.ui.html.strips import plan_strip
 from vif.ui.html.templates import notice
 from vif.ui.panels.choice import menu_for
 from vif.ui.panels.controls import header
+from vif.ui.state.shelf import Key, Shelf
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
 
@@ -34,7 +38,7 @@ _FAILED = "The model could not be loaded; see the server log."
 class ModelBox:
     """The components of the box."""
 
-    name: gr.Textbox
+    name: gr.Dropdown
     adapter: gr.Textbox
     look_up: gr.Button
     load: gr.Button
@@ -42,14 +46,23 @@ class ModelBox:
     message: gr.HTML
 
 
-def build_model_box() -> ModelBox:
-    """Builds the box, folded up."""
+def build_model_box(models: Sequence[Key] = (), takes_any: bool = True) -> ModelBox:
+    """Builds the box, folded up.
+
+    Args:
+        models: Names, with their adapters, that the menu begins with.
+        takes_any: Whether other models may be named too; the menu then lists some.
+    """
+    names = [name for name, _ in models]
+    if takes_any:
+        names += [bundled.MODEL, *(model.name for model in CATALOGUE)]
     with gr.Accordion("Another model", open=False, elem_id="model-box"):
-        name = gr.Textbox(
-            label="Model",
-            placeholder="llava-hf/llava-1.5-7b-hf, or a folder",
-            lines=1,
-            max_lines=1,
+        name = gr.Dropdown(
+            [(described(name), name) for name in dict.fromkeys(names)],
+            value=None,
+            label="Model, or a folder" if takes_any else "Model",
+            info="Choose one, or type a Hub name or a folder." if takes_any else None,
+            allow_custom_value=takes_any,
             elem_id="model-name",
         )
         adapter = gr.Textbox(
@@ -57,6 +70,7 @@ def build_model_box() -> ModelBox:
             placeholder="folder or Hub name",
             lines=1,
             max_lines=1,
+            visible=takes_any,
             elem_id="adapter-name",
         )
         with gr.Row(elem_classes="vl-run"):
@@ -75,7 +89,7 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
     """Looking up, and loading: all that depends on the model follows it."""
     c = wiring.controls
     looked = gr.on(
-        [box.look_up.click, box.name.submit],
+        [box.look_up.click, box.name.input],
         partial(look_up, wiring),
         [box.name],
         [box.message],
@@ -109,7 +123,36 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
     box.back.click(first_model, {menu}, [box.message, wiring.key, *following], **QUICK)
 
 
-def look_up(wiring: Wiring, name: str) -> str:
+def described(name: str) -> str:
+    """A model of the menu, with its size and licence where they are known."""
+    if name == bundled.MODEL:
+        return f"{name}, comes with VIF Lens"
+    known = next((model for model in CATALOGUE if model.name == name), None)
+    if known is None:
+        return name
+    gated = ", gated" if known.gated else ""
+    return f"{name}, {known.download:.1f} GB, {known.licence}{gated}"
+
+
+def arriving(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
+    """How far the download of a model is, and how long it may take yet."""
+    bytes_here = shelf.arrived(name, adapter)
+    if bytes_here is None:
+        return f"Loading, {seconds:.0f} s so far."
+    done, total = bytes_here
+    if done >= total:
+        return f"Downloaded. Loading, {seconds:.0f} s so far."
+    words = f"{readable_size(done)} of {readable_size(total)} are here"
+    left = seconds * (total - done) / max(done, 1)
+    return f"{words}, about {readable_time(left)} left." if done else f"{words}."
+
+
+def readable_time(seconds: float) -> str:
+    """A duration as a person reads it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def look_up(wiring: Wiring, name: str | None) -> str:
     """What loading would download, or why it cannot be."""
     try:
         return notice(wiring.shelf.look_up(name))
@@ -137,7 +180,8 @@ def load(
         cancel.set()
     started = time.monotonic()
     while not future.done():
-        words = f"{size} Loading, {time.monotonic() - started:.0f} s so far."
+        seconds = time.monotonic() - started
+        words = f"{size} {arriving(wiring.shelf, name, data[box.adapter], seconds)}"
         yield {
             box.message: notice(words),
             box.load: gr.Button("Loading…", interactive=False),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from vif import bundled
 from vif.errors import InputError
 from vif.model.loading import download_size, readable_size
 from vif.session import load
@@ -46,6 +47,7 @@ class Shelf:
         self._loaded: OrderedDict[Key, Session] = OrderedDict()
         self._lock = threading.Lock()
         self._loader = ThreadPoolExecutor(1, "model-loader")
+        self._arriving: dict[Key, tuple[int, int]] = {}
 
     def get(self, key: Key | None) -> Session:
         """Returns the session of a key; None is the page's own.
@@ -70,6 +72,8 @@ class Shelf:
             InputError: If there is no such model, or it cannot be reached.
         """
         name = self._admitted(name, "")[0]
+        if name == bundled.MODEL:
+            return f"{name} is the small model that comes with VIF Lens: nothing is downloaded."
         if Path(name).is_dir():
             return f"{name} is a folder on this machine: nothing is downloaded."
         size = self._size(name)
@@ -85,6 +89,10 @@ class Shelf:
         """
         key = self._admitted(name, adapter)
         return self._loader.submit(self._put, key)
+
+    def arrived(self, name: str, adapter: str) -> tuple[int, int] | None:
+        """How many bytes of a model that is being loaded are here, and in all; None if unknown."""
+        return self._arriving.get(self._admitted(name, adapter))
 
     def _admitted(self, name: str, adapter: str) -> Key:
         """The key of a model that may be loaded here; the adapter that belongs to it by default.
@@ -106,7 +114,14 @@ class Shelf:
             is_here = key in self._loaded
         if not is_here:
             name, adapter = key
-            session = self._load(name, adapter=adapter or None)
+            try:
+                session = self._load(
+                    None if name == bundled.MODEL else name,
+                    adapter=adapter or None,
+                    progress=lambda done, total: self._arriving.update({key: (done, total)}),
+                )
+            finally:
+                self._arriving.pop(key, None)
             with self._lock:
                 self._loaded[key] = session
                 while len(self._loaded) > self._most:
