@@ -91,6 +91,7 @@ def clicked(result):
         "index": 0, "answer": name, "layer": mixture.layer, "means": mixture.means.tolist(),
         "sigmas": mixture.sigmas.tolist(), "weights": mixture.weights.tolist(), "muted": [1],
         "touched": [], "solo": None, "box": [0.1, 0.1, 0.4, 0.4],
+        "x": 0.5, "y": 0.5,
     }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from vif.ui.html.templates import notice
 from vif.ui.state.result import Result
 from vif.ui.theme import html_block
 from vif.ui.wiring import Data, Wiring
+from vif.ui.zero import run_model
 
 TAB = "lens"
 TOP = 3
@@ -73,7 +74,7 @@ def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Eve
     """
     place = place_of(picked)
     question = Call(session, result, result.baseline, cancel, lambda *_: None).question
-    found = patch_lens(session, question, place, top=TOP, cancel=cancel)
+    found = run_model(session, patch_lens, question, place, top=TOP, cancel=cancel)
     return lens_html(found, result, place)
 
 
