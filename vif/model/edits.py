@@ -87,6 +87,10 @@ class Edit:
         """
         return logits
 
+    def sees(self, visible: torch.Tensor, rows: Rows) -> torch.Tensor:  # noqa: ARG002
+        """Edits which keys the rows see, (B or 1, 1, R, K) bool, where it opens any."""
+        return visible
+
     def weights(self, weights: torch.Tensor, rows: Rows) -> torch.Tensor:  # noqa: ARG002
         """Edits attention (B, H, R, K) after the softmax.
 
@@ -139,7 +143,8 @@ def apply_edit(
     visible = visible | ~visible.any(-1, keepdim=True)
     first_key = max(0, start + query.shape[2] - key.shape[2])
     rows = Rows(layer, start + index, first_key, edited, visible, key, value)
-    weights = edit.weights(hide(edit.logits(logits, rows), visible).softmax(-1), rows)
+    opened = edit.sees(visible, rows)
+    weights = edit.weights(hide(edit.logits(logits, rows), opened).softmax(-1), rows)
     if not edited.all():
         before = hide(logits, visible).softmax(-1)
         weights = torch.where(edited[:, None, :, None], weights, before)

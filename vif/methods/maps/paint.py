@@ -11,41 +11,14 @@ from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, published_layers
+from vif.methods.maps.tower import cls_attention, no_cls, token_scores
 from vif.model.backbone import Backbone
 from vif.model.edits import Edit, Rows
 
 
-@torch.no_grad()
-def cls_attention(tower: Any, pixels: torch.Tensor, layers: tuple[int, int]) -> torch.Tensor:
-    """What the CLS token of a CLIP tower attends to, heads summed.
-
-    Computed beside the model from its own layers: nothing is hooked in or stored.
-
-    Args:
-        tower: A transformers ``CLIPVisionModel``.
-        pixels: (T, 3, H, W).
-        layers: Two layers of the tower, in order.
-
-    Returns:
-        (T, P, 2), P patches in reading order.
-    """
-    states = tower.pre_layrnorm(tower.embeddings(pixels))
-    found = []
-    for number, block in enumerate(tower.encoder.layers[: layers[-1] + 1]):
-        if number in layers:
-            found += [_of_cls(block, states)] * layers.count(number)
-        states = block(states, attention_mask=None)
-    return torch.stack(found, -1)
-
-
-def _of_cls(block: Any, states: torch.Tensor) -> torch.Tensor:
-    """The CLS row of one layer without CLS itself, (T, P)."""
-    states, attention = block.layer_norm1(states), block.self_attn
-    shape = (*states.shape[:2], attention.num_heads, -1)
-    query = attention.q_proj(states[:, :1]).view(len(states), 1, attention.num_heads, -1)
-    key = attention.k_proj(states).view(shape)
-    logits = torch.einsum("tqhd,tkhd->thk", query.float(), key.float()) * attention.scale
-    return logits.softmax(-1).sum(1)[:, 1:]
+def _early_and_late(tower: Any, pixels: torch.Tensor) -> torch.Tensor:
+    """CLS attention in the first and in the last but one layer, heads summed, (T, P, 2)."""
+    return cls_attention(tower, pixels, (0, max(0, len(tower.encoder.layers) - 2)))
 
 
 def salient_tokens(scores: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,13 +91,7 @@ class PAINT(Method):
     @override
     def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
         """Needs a vision tower with a CLS token."""
-        tower = getattr(getattr(backbone.model, "base_model", None), "vision_tower", None)
-        if hasattr(getattr(tower, "embeddings", None), "class_embedding"):
-            return ""
-        return (
-            f"Method 'paint' needs a vision tower with a CLS token, as CLIP has, and that of "
-            f"{backbone.name} has none: choose another method."
-        )
+        return no_cls("Method 'paint'", backbone)
 
     @override
     def tap(self, request: Request) -> EditingTap:
@@ -134,32 +101,9 @@ class PAINT(Method):
         options = request.options
         boost = torch.zeros(request.batch.columns.shape, device=request.batch.columns.device)
         for i, prompt in enumerate(request.batch.prompts):
-            scores = _token_scores(request.backbone, prompt.inputs, len(prompt.image))
-            scores = scores.to(boost.device)
-            is_patch = scores[:, 2] > 0
-            local, summary = salient_tokens(scores[is_patch, :2], options["local"])
+            scores, is_patch = token_scores(request.backbone, prompt, _early_and_late)
+            scores, is_patch = scores.to(boost.device), is_patch.to(boost.device)
+            local, summary = salient_tokens(scores[is_patch], options["local"])
             boost[i, is_patch] = options["alpha"] * local.float() + options["beta"] * summary
         layers = published_layers(2, 31, request.backbone)
         return EditingTap(request, dict.fromkeys(layers, PAINTEdit(request, boost)))
-
-
-def _token_scores(backbone: Any, inputs: dict[str, torch.Tensor], number: int) -> torch.Tensor:
-    """CLS attention of two layers and whether a token is a patch, in token order, (N, 3)."""
-    model = backbone.model.base_model
-    tower = model.vision_tower
-    pixels = inputs["pixel_values"].flatten(0, -4).to(tower.device, tower.dtype)
-    scores = cls_attention(tower, pixels, (0, max(0, len(tower.encoder.layers) - 2)))
-    scores = torch.cat([scores, torch.ones_like(scores[..., :1])], -1)
-    if hasattr(model, "pack_image_features"):
-        newline = scores.new_zeros(scores.shape[-1])
-        strategy = backbone.model.config.vision_feature_select_strategy
-        (scores,), _ = model.pack_image_features(
-            [scores], inputs["image_sizes"], strategy, image_newline=newline
-        )
-    scores = scores.reshape(-1, 3)
-    if len(scores) != number:
-        raise InputError(
-            f"Method 'paint' cannot be used with {backbone.name}: its vision tower has "
-            f"{len(scores)} patches for {number} image tokens."
-        )
-    return scores

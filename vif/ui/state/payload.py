@@ -138,7 +138,7 @@ def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str,
 def _economy(trace: Trace) -> dict[str, list[list[float | None]] | None]:
     """How text and image share attention out, per token; None in a recording without counts."""
     names = ("dominance", "economy_text", "economy_image")
-    if "prompt_tokens" not in trace.meta:
+    if trace.meta.get("prompt_tokens", 0) <= trace.rows.shape[-1]:
         return dict.fromkeys(names)
     found = [
         (metrics.modality_dominance(trace, token), *metrics.economy(trace, token))
