@@ -54,6 +54,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "the page is for this machine only, and not on a Space)",
     )
     parser.add_argument(
+        "--api-only",
+        action="store_true",
+        help="serve the endpoints for programs alone, without the page; see docs/programs.md",
+    )
+    parser.add_argument(
         "--request-seconds",
         type=_seconds,
         default=REQUEST_SECONDS,

@@ -12,6 +12,7 @@ from vif.ui.actions.endpoint import add_endpoint
 from vif.ui.actions.recorded import first_result
 from vif.ui.actions.tools import add_tools
 from vif.ui.guard import Page, Turns
+from vif.ui.html.templates import fill
 from vif.ui.panels.answers import build_answers
 from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
@@ -32,6 +33,22 @@ from vif.ui.wiring import Wiring
 from vif.ui.zero import load_here, on_gpu
 
 STATE_SECONDS = 6 * 3600
+
+
+def build_api(session: Session, turns: Turns | None = None) -> gr.Blocks:
+    """Builds the endpoints for programs alone, with the limits and the queue of the page.
+
+    Args:
+        session: The loaded model.
+        turns: Shares the model out among requests.
+    """
+    turns = turns or Turns()
+    turns.share(on_gpu(session, turns.seconds))
+    with Page(title="VIF Lens", analytics_enabled=False, turns=turns) as demo:
+        html_block(fill("api", name=session.name))
+        add_endpoint(session)
+        add_tools(session)
+    return demo
 
 
 def build_demo(

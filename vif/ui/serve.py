@@ -15,7 +15,7 @@ from vif.errors import InputError
 from vif.session import Session
 from vif.ui.guard.origin import is_loopback
 from vif.ui.guard.turns import Turns
-from vif.ui.page import build_demo
+from vif.ui.page import build_api, build_demo
 from vif.ui.theme import launch_options
 from vif.ui.zero import load_here, move_to_gpu
 
@@ -37,13 +37,17 @@ def serve(args: argparse.Namespace) -> None:
     # what was uploaded to any of them.
     with tempfile.TemporaryDirectory(prefix="vif-lens-", ignore_cleanup_errors=True) as uploads:
         os.environ.setdefault("GRADIO_TEMP_DIR", uploads)
-        demo = build_demo(
-            session,
-            assets=assets(),
-            model_box=has_model_box(args),
-            models=args.models,
-            turns=Turns(args.request_seconds),
-        )
+        turns = Turns(args.request_seconds)
+        if args.api_only:
+            demo = build_api(session, turns)
+        else:
+            demo = build_demo(
+                session,
+                assets=assets(),
+                model_box=has_model_box(args),
+                models=args.models,
+                turns=turns,
+            )
         try:
             demo.launch(
                 server_port=args.port,
