@@ -43,6 +43,7 @@ def main() -> None:
         openings=OPENINGS,
         opening_share=0.08,
         apart=True,
+        ambiguous=1,
     )
     export_scenes(args.folder, "train", args.scenes, FIRST_SEED, diet=diet, workers=args.workers)
     # The one with text first: an export is called by its split.

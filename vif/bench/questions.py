@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from vif.inputs.boxes import Box
 from vif.question import Question
-from vif.scenes import GROUPS, Scene, SceneQuestion, ask_scene, draw_scene
+from vif.scenes import GROUP_OF, GROUPS, Scene, SceneQuestion, ask_scene, draw_scene
 from vif.scenes.text import unrelated_text
 
 QUESTIONS_PER_SCENE = 5
@@ -41,7 +42,9 @@ class Item:
         )
 
 
-def items(split: str, num_questions: int, seed: int, text: int) -> list[Item]:
+def items(
+    split: str, num_questions: int, seed: int, text: int, families: Sequence[str] = ()
+) -> list[Item]:
     """Questions of the benchmark, five per scene; the same arguments give the same questions.
 
     Args:
@@ -49,22 +52,28 @@ def items(split: str, num_questions: int, seed: int, text: int) -> list[Item]:
         num_questions: How many.
         seed: Every seed has scenes of its own.
         text: Tokens of unrelated text before every question.
+        families: Only these; all if there are none. Scenes that allow none of them are passed over.
     """
-    return list(_items(split, num_questions, seed, text))
+    return list(islice(endless(split, seed, text, families), num_questions))
 
 
-def _items(split: str, num_questions: int, seed: int, text: int) -> Iterator[Item]:
+def endless(split: str, seed: int, text: int = 0, families: Sequence[str] = ()) -> Iterator[Item]:
+    """The questions of `items`, without an end."""
+    weights = {family: 0.0 for family in GROUP_OF if families and family not in families}
     count, number = 0, seed * 1_000_000
     while True:
         scene = draw_scene(number, split)
-        size = scene.image.width
-        for question in ask_scene(scene, number, QUESTIONS_PER_SCENE):
-            boxes = tuple(tuple(v / size for v in box) for box in question.boxes)
+        for question in ask_scene(scene, number, QUESTIONS_PER_SCENE, weights):
+            boxes = scaled(scene, question)
             yield Item(scene, question, unrelated_text(count, text), boxes)
             count += 1
-            if count == num_questions:
-                return
         number += 1
+
+
+def scaled(scene: Scene, question: SceneQuestion) -> tuple[Box, ...]:
+    """The boxes of a question in [0, 1] image coordinates."""
+    size = scene.image.width
+    return tuple((x0 / size, y0 / size, x1 / size, y1 / size) for x0, y0, x1, y1 in question.boxes)
 
 
 def members(questions: Sequence[Item]) -> dict[str, np.ndarray]:

@@ -22,9 +22,11 @@ from vif.commands import (
     serve,
     speed,
     sweep,
+    uncertainty,
 )
 
 COMMANDS = (
     ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, models,
     open, push, serve,
+    uncertainty,
 )  # fmt: skip

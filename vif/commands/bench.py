@@ -20,7 +20,7 @@ from vif.commands.common import (
 )
 from vif.errors import InputError
 from vif.measure import Processes
-from vif.scenes import SPLITS
+from vif.scenes import GROUP_OF, SPLITS
 from vif.session import Session
 from vif.settings import Settings
 
@@ -35,6 +35,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--n", type=int, default=2000, help="number of questions")
     parser.add_argument("--text", type=int, nargs="+", default=[0], help="tokens of unrelated text")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        choices=tuple(GROUP_OF),
+        default=[],
+        metavar="FAMILY",
+        help="only questions of these families, such as odd or nearest",
+    )
     parser.add_argument("--json", type=Path, help="file that gets the numbers")
     parser.add_argument(
         "--controls",
@@ -98,13 +106,15 @@ def _run(
     processes: Processes,
 ) -> dict[str, Any]:
     """One entry of the JSON file."""
-    questions = bench.items(args.split, args.n, args.seed, text)
+    questions = bench.items(args.split, args.n, args.seed, text, args.families)
     names, skipped = _asked(args), {}
     if ALL in args.methods:
         names, skipped = bench.supported(session, questions, names, settings)
     shown = progress_of("questions") if processes.is_main else None
     found = bench.run(session, questions, names, settings, shown, processes)
     head = {"text": text, "n": args.n, "seed": args.seed, "split": args.split}
+    if args.families:
+        head["families"] = args.families
     result = head | {"methods": found, "skipped": skipped}
     if args.controls is not None:
         chosen = [name for name in args.controls or names if name in found]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vif.scenes.ambiguous import ask_ambiguous
 from vif.scenes.draw import draw_scene
 from vif.scenes.questions import SceneQuestion, ask_scene
 from vif.scenes.text import unrelated_text
@@ -32,6 +33,8 @@ class Diet:
         opening_share: Share of the questions that begin with one.
         apart: Every question is a record of its own, so that none sees another's answer; otherwise
             those of a scene are the turns of one conversation.
+        ambiguous: Most further questions per scene that two places answer, one of them given; see
+            `vif.scenes.ambiguous`.
     """
 
     questions: int = QUESTIONS_PER_SCENE
@@ -42,6 +45,7 @@ class Diet:
     openings: tuple[str, ...] = ()
     opening_share: float = 0.0
     apart: bool = False
+    ambiguous: int = 0
 
 
 def export_scenes(
@@ -89,6 +93,7 @@ def _export_scene(folder: Path, split: str, diet: Diet, number: int) -> list[dic
     name = f"images/{split}-{number:06d}.png"
     scene.image.save(folder / name)
     questions = ask_scene(scene, number, diet.questions, dict(diet.weights))
+    questions += [given for given, _ in ask_ambiguous(scene, number, diet.ambiguous)]
     turns, facts = [], []
     for k, question in enumerate(questions):
         before, asked = _word(diet, question, number, k)

@@ -1,0 +1,291 @@
+"""What the variational part knows: prior against posterior, and what the spread of samples says.
+
+Three questions, asked about scenes whose truth is known. Does reading the answer help the posterior
+to point? Do samples of the latent differ, and do they differ more where the answer is wrong? And
+where two places are right, does the map name both?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from vif import metrics
+from vif.bench.outcomes import interval
+from vif.bench.questions import endless, scaled
+from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
+from vif.bench.tables import columns, percent, span
+from vif.posterior import Belief, beliefs
+from vif.question import Question
+from vif.scenes import Scene, SceneQuestion, draw_scene, is_correct
+from vif.scenes.ambiguous import Pair, ask_ambiguous
+from vif.session import Session
+from vif.settings import Settings
+
+# A place counts as named if it holds this share of the map.
+NAMED = 0.15
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Beliefs about one question, at the last learning layer.
+
+    Attributes:
+        prior: Mean map without the answer, (N,).
+        posteriors: Mean maps after each right answer, (N,).
+        truths: For each right answer, the share of every token's cell in its boxes, (N,).
+        kl: Of each posterior and the prior, nats per dimension.
+        spread: Mean distance of the prior's samples from their average, in [0, 1].
+        scene: Number of the scene.
+    """
+
+    prior: np.ndarray
+    posteriors: tuple[np.ndarray, ...]
+    truths: tuple[np.ndarray, ...]
+    kl: tuple[float, ...]
+    spread: float
+    scene: int
+
+
+def measure(
+    session: Session,
+    split: str,
+    num_questions: int,
+    num_ambiguous: int,
+    samples: int,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Reads prior and posterior of every question and asks the model by every sample.
+
+    Args:
+        session: A model with an adapter.
+        split: One of `vif.scenes.SPLITS`.
+        num_questions: Questions with one right place, of the benchmark.
+        num_ambiguous: Questions with two.
+        samples: Latents drawn per question.
+        settings: `learning`, `injection`, `alpha` and `seed` count.
+        progress: Called with (questions read, questions in all).
+
+    Returns:
+        ``pointing`` and ``kl`` of prior and posterior; ``changed``, the share of answers that a
+        sample changes; ``auroc`` of what may predict a wrong answer; ``ambiguous``.
+
+    Raises:
+        InputError: If there is no adapter, or a setting does not fit the model.
+    """
+    drawn = (item for item in endless(split, settings.seed) if item.boxes)
+    plain = list(islice(drawn, num_questions))
+    pairs = list(islice(_ambiguous(split, settings.seed), num_ambiguous))
+    total, read = num_questions + num_ambiguous, []
+
+    def note(found: _Reading) -> _Reading:
+        read.append(found)
+        if progress is not None:
+            progress(len(read), total)
+        return found
+
+    single = [
+        note(_read(session, item.scene, (item.question,), samples, settings)) for item in plain
+    ]
+    double = [note(_read(session, scene, pair, samples, settings)) for scene, pair in pairs]
+    asked = [item.asked for item in plain]
+    traces = _ask(session, asked, settings)
+    answers = [trace.answer for trace in traces]
+    right = np.array(
+        [is_correct(a, item.question.answer) for a, item in zip(answers, plain, strict=True)]
+    )
+    drawn_answers = [
+        [trace.answer for trace in _ask(session, asked, replace(settings, samples=1, seed=seed))]
+        for seed in range(settings.seed, settings.seed + samples)
+    ]
+    changed = np.array(
+        [[a != b for a, b in zip(answers, row, strict=True)] for row in drawn_answers]
+    )
+    doubts = {
+        "spread of the samples": np.array([found.spread for found in single]),
+        "entropy of the map": np.array([_entropy(found.prior) for found in single]),
+        "1 - probability of the answer": np.array(
+            [1 - np.exp(trace.logprobs.sum()) for trace in traces]
+        ),
+    }
+    return {
+        "split": split,
+        "n": len(plain),
+        "samples": samples,
+        "pointing": _pointing(single),
+        "kl": float(np.mean([found.kl[0] for found in single])),
+        "accuracy": float(right.mean()),
+        "changed": float(changed.mean()),
+        "auroc": {name: auroc(values, ~right) for name, values in doubts.items()},
+        "ambiguous": _of_ambiguous(session, pairs, single, double, settings),
+    }
+
+
+def _ambiguous(split: str, seed: int) -> Iterator[tuple[Scene, Pair]]:
+    number = seed * 1_000_000
+    while True:
+        scene = draw_scene(number, split)
+        for pair in ask_ambiguous(scene, number):
+            yield scene, pair
+        number += 1
+
+
+def _ask(session: Session, asked: Sequence[Question], settings: Settings) -> list[Any]:
+    """Answers by VIF, in batches."""
+    settings = replace(settings, max_new_tokens=ANSWER_TOKENS)
+    found = []
+    for start in range(0, len(asked), BATCH_SIZE):
+        found += session.ask_batch(asked[start : start + BATCH_SIZE], ["vif"], settings)["vif"]
+    return found
+
+
+def _read(
+    session: Session,
+    scene: Scene,
+    right: Sequence[SceneQuestion],
+    samples: int,
+    settings: Settings,
+) -> _Reading:
+    """Beliefs about the words of `right`, which differ in answer and place alone."""
+    question = Question(scene.image, right[0].text)
+    answers = [one.answer for one in right]
+    found = beliefs(session, question, answers, settings=settings, samples=samples)
+    prior = _last(found.prior)
+    posteriors = [_last(by_layer) for by_layer in found.posteriors]
+    return _Reading(
+        prior.mean.map,
+        tuple(one.mean.map for one in posteriors),
+        tuple(metrics.box_coverage(found.cells, scaled(scene, one)) for one in right),
+        tuple(one.kl for one in posteriors),
+        _spread(prior),
+        scene.seed,
+    )
+
+
+def _last(by_layer: dict[int, Belief]) -> Belief:
+    return by_layer[max(by_layer)]
+
+
+def _spread(belief: Belief) -> float:
+    """Mean total variation distance of samples from their average."""
+    maps = np.stack([draw.map for draw in belief.samples])
+    return float(np.abs(maps - maps.mean(0)).sum(1).mean() / 2)
+
+
+def _entropy(weights: np.ndarray) -> float:
+    return float(-(weights * np.log(np.maximum(weights, 1e-12))).sum())
+
+
+def _pointing(single: Sequence[_Reading]) -> dict[str, Any]:
+    """Pointing game of prior and posterior, and their paired difference."""
+    scenes = np.array([found.scene for found in single])
+    hits = {
+        "prior": [metrics.points_into(found.prior, found.truths[0]) for found in single],
+        "posterior": [metrics.points_into(f.posteriors[0], f.truths[0]) for f in single],
+    }
+    values = {name: np.array(found, float) for name, found in hits.items()}
+    gained = values["posterior"] - values["prior"]
+    return {name: float(found.mean()) for name, found in values.items()} | {
+        "difference": float(gained.mean()),
+        "difference_interval": interval(gained, scenes),
+    }
+
+
+def _of_ambiguous(
+    session: Session,
+    pairs: Sequence[tuple[Scene, Pair]],
+    single: Sequence[_Reading],
+    double: Sequence[_Reading],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Questions that two places answer."""
+    asked = [Question(scene.image, first.text) for scene, (first, _) in pairs]
+    right = [
+        any(is_correct(trace.answer, one.answer) for one in pair)
+        for trace, (_, pair) in zip(_ask(session, asked, settings), pairs, strict=True)
+    ]
+    named = [[_mass(found.prior, truth) >= NAMED for truth in found.truths] for found in double]
+    chosen, hoped, scenes = [], [], []
+    for found in double:
+        for posterior, truth in zip(found.posteriors, found.truths, strict=True):
+            chosen.append(float(metrics.points_into(posterior, truth)))
+            hoped.append(float(metrics.points_into(found.prior, truth)))
+            scenes.append(found.scene)
+    gained = np.array(chosen) - np.array(hoped)
+    is_double = np.repeat([False, True], [len(single), len(double)])
+    spreads = np.array([found.spread for found in (*single, *double)])
+    entropies = np.array([_entropy(found.prior) for found in (*single, *double)])
+    return {
+        "n": len(pairs),
+        "accuracy": float(np.mean(right)),
+        "one_place": float(np.mean([any(both) for both in named])),
+        "both_places": float(np.mean([all(both) for both in named])),
+        "pointing": {
+            "prior": float(np.mean(hoped)),
+            "posterior": float(np.mean(chosen)),
+            "difference": float(gained.mean()),
+            "difference_interval": interval(gained, np.array(scenes)),
+        },
+        "auroc": {
+            "spread of the samples": auroc(spreads, is_double),
+            "entropy of the map": auroc(entropies, is_double),
+        },
+    }
+
+
+def _mass(weights: np.ndarray, truth: np.ndarray) -> float:
+    """Weight on the tokens that a truth touches."""
+    return float(weights[truth > 0].sum())
+
+
+def auroc(values: np.ndarray, positive: np.ndarray) -> float:
+    """How often a positive has the larger value of a positive and a negative, ties half, [0, 1].
+
+    Args:
+        values: (n,).
+        positive: (n,) bool; NaN is returned unless both kinds are there.
+    """
+    if positive.all() or not positive.any():
+        return float("nan")
+    gap = values[positive][:, None] - values[~positive][None]
+    return float(((gap > 0) + 0.5 * (gap == 0)).mean())
+
+
+def table(found: dict[str, Any]) -> str:
+    """What `measure` returns as plain text."""
+    parts = [
+        f"{found['n']} questions with a true box, {found['split']} split; "
+        f"{found['samples']} samples of the latent; in %, [95 % interval]",
+        _pointing_table(found["pointing"], "peak in the true box"),
+        f"KL of posterior and prior: {found['kl']:.3f} nats per dimension\n"
+        f"answers right: {percent(found['accuracy'])}; changed by a sample: "
+        f"{percent(found['changed'])}",
+        _auroc_table(found["auroc"], "predicts a wrong answer, AUROC"),
+    ]
+    ambiguous = found["ambiguous"]
+    if ambiguous["n"]:
+        parts += [
+            f"{ambiguous['n']} questions that two places answer; answered by one of them: "
+            f"{percent(ambiguous['accuracy'])}",
+            f"the prior's map has {NAMED:.0%} or more at one of them at least: "
+            f"{percent(ambiguous['one_place'])}, at both: {percent(ambiguous['both_places'])}",
+            _pointing_table(ambiguous["pointing"], "peak at the place of a given answer"),
+            _auroc_table(ambiguous["auroc"], "tells them from questions with one place, AUROC"),
+        ]
+    return "\n\n".join(parts)
+
+
+def _pointing_table(found: dict[str, Any], title: str) -> str:
+    gained = f"{100 * found['difference']:+.1f} {span(found['difference_interval'], '+')}"
+    shown = [percent(found["prior"]), percent(found["posterior"]), gained]
+    return columns([[title, "prior", "posterior", "difference"], ["", *shown]])
+
+
+def _auroc_table(found: dict[str, float], title: str) -> str:
+    return columns([[title, ""], *([f"  {name}", f"{value:.2f}"] for name, value in found.items())])
