@@ -2,7 +2,8 @@
 
 The conditional VAE's prior p(z | I, Q) is what is injected; the posterior q(z | I, Q, A) has read
 an answer as well, and exists only while an adapter is trained, or here. Both are read from one pass
-over prompt and answer, which nothing steers.
+over prompt and answer, which nothing steers. Beside the adapter's own posterior stands what it is
+taught to be: the prior times what the answer's gradient says about every place, by Bayes' rule.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.adapter.base import Memory
 from vif.adapter.latent import Gaussian, kl_divergence
-from vif.adapter.mixture import MixtureParameters
+from vif.adapter.mixture import MixtureParameters, components, point
 from vif.errors import InputError
 from vif.methods import Method, Request
+from vif.methods.evidence import log_likelihood
 from vif.methods.forced import Forced
 from vif.model.attention import Tap
 from vif.model.backbone import TEXT_INPUTS, Prompt
@@ -36,6 +38,7 @@ from vif.settings import Settings
 MOST_ANSWERS, SAMPLES = 3, 12
 # The longest of the model's own answers.
 ANSWER_TOKENS = 8
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Belief:
         samples: Drawn latents.
         kl: KL(q || p) in nats, averaged over latents and dimensions as published; 0 for the prior.
         overlap: sum_n min(p_n, q_n) of this map and the prior's, in [0, 1].
+        refined: The prior's mean times p(answer | place), normalised; None for the prior.
     """
 
     answer: str | None
@@ -74,6 +78,7 @@ class Belief:
     samples: tuple[Draw, ...]
     kl: float
     overlap: float
+    refined: Draw | None = None
 
 
 @dataclass(frozen=True)
@@ -226,15 +231,59 @@ def _read(
     end = session.backbone.processor.tokenizer.eos_token_id
     read = [tokens if end is None else [*tokens, end] for tokens in ids]
     batch = Batch.make(session.backbone, [_answered(prompt, tokens) for tokens in read])
+    said = log_likelihood(
+        session.backbone.model,
+        Batch.make(session.backbone, [prompt] * len(ids)),
+        session.backbone.num_heads,
+        ids,
+    )
     tap = _States(sorted(set(settings.sources().values())))
     open_stream(session.backbone.model, dict(batch.inputs)).advance(tap)
     answer = torch.zeros_like(batch.question)
     for i, tokens in enumerate(read):
         answer[i, answer.shape[1] - len(tokens) :] = True
     return {
-        layer: _beliefs(session.adapter, batch, states, answer, settings.seed, samples)
+        layer: _refined(
+            _beliefs(session.adapter, batch, states, answer, settings.seed, samples), said, batch
+        )
         for layer, states in tap.found.items()
     }
+
+
+def _refined(pair: _Pair, said: torch.Tensor, batch: Batch) -> _Pair:
+    """Adds the prior times the likelihood of every answer; `said` is log p(answer | place)."""
+    posteriors = [
+        replace(one, refined=condition(pair.prior.mean, said[i], batch.centres[i].cpu()))
+        for i, one in enumerate(pair.posteriors)
+    ]
+    return _Pair(pair.prior, posteriors)
+
+
+def condition(draw: Draw, log_likelihood: torch.Tensor, centres: torch.Tensor) -> Draw:
+    """A mixture after an observation at places, by Bayes' rule.
+
+    The map is exact. Each component is the Gaussian with the mean and the spread of that component
+    times the likelihood, weighted by how well it explains the observation.
+
+    Args:
+        draw: The mixture before.
+        log_likelihood: Of the observation at every token, up to a constant, (N,).
+        centres: Token centres, (N, 2).
+    """
+    means, sigmas, weights, tokens = (
+        torch.as_tensor(part).double()[None]
+        for part in (draw.means, draw.sigmas, draw.weights, draw.map)
+    )
+    said = log_likelihood.double()[None]
+    spread = components(MixtureParameters(means, sigmas, weights), centres).double()
+    joint = spread.clamp_min(TINY).log() + said[:, None]
+    evidence = joint.logsumexp(-1)
+    # The least spread that a component had is the least that it may have.
+    moved, widths = point(joint.softmax(-1).float(), centres, float(sigmas.min()) / 2)
+    explained = (weights.clamp_min(TINY).log() + evidence).softmax(-1)
+    after = (tokens.clamp_min(TINY).log() + said).masked_fill(centres.isnan().any(-1), -torch.inf)
+    parts = (moved, widths, explained, after.softmax(-1))
+    return Draw(*(part[0].float().numpy() for part in parts))
 
 
 def _answered(prompt: Prompt, tokens: Sequence[int]) -> Prompt:

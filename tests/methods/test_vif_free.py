@@ -39,7 +39,7 @@ def ask(session, image, names, **settings):
 # The map
 
 
-VISIBLE = torch.ones(1, 9)
+VISIBLE = torch.ones(1, 9, dtype=torch.bool)
 
 
 def test_the_place_that_raises_an_answer_most_stands_out():
@@ -55,12 +55,12 @@ def test_the_place_that_raises_an_answer_most_stands_out():
 @pytest.mark.parametrize("value", [0.0, 3.0, float("nan"), float("inf")])
 def test_an_answer_that_hangs_on_no_place_gives_nothing(value):
     assert posterior(torch.full((1, 9), value), VISIBLE, 2.0).sum() == 0
-    assert posterior(torch.rand(1, 9), torch.zeros(1, 9), 2.0).sum() == 0
+    assert posterior(torch.rand(1, 9), ~VISIBLE, 2.0).sum() == 0
 
 
 def test_tokens_off_the_image_get_nothing():
     gradient = torch.rand(1, 12, generator=torch.Generator().manual_seed(0))
-    visible = torch.tensor([[0.0] * 3 + [1.0] * 9])
+    visible = torch.tensor([[False] * 3 + [True] * 9])
     found = posterior(gradient, visible, 2.0)
     assert (found[0, :3] == 0).all()
     assert torch.allclose(found[:, 3:], posterior(gradient[:, 3:], VISIBLE, 2.0))
@@ -91,7 +91,7 @@ def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, imag
                 (logprob(uniform + step * one, answer) - logprob(uniform - step * one, answer))
                 for one in torch.eye(number)
             ]
-            expected += share * posterior(torch.tensor([slope]), torch.ones(1, number), 2.0)
+            expected += share * posterior(torch.tensor([slope]), uniform > 0, 2.0)
     assert torch.allclose(found, expected, atol=0.02 * float(expected.max()))
 
 

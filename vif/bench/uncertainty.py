@@ -28,6 +28,8 @@ from vif.settings import Settings
 
 # A place counts as named if it holds this share of the map.
 NAMED = 0.15
+# Before the answer; after it, as the adapter learned it; after it, by Bayes' rule.
+SIDES = ("prior", "posterior", "prior x likelihood")
 Progress = Callable[[int, int], None]
 
 
@@ -37,7 +39,8 @@ class _Reading:
 
     Attributes:
         prior: Mean map without the answer, (N,).
-        posteriors: Mean maps after each right answer, (N,).
+        posteriors: Mean maps of the adapter's own posterior after each right answer, (N,).
+        refined: Maps of the prior times the likelihood of each right answer, (N,).
         truths: For each right answer, the share of every token's cell in its boxes, (N,).
         kl: Of each posterior and the prior, nats per dimension.
         spread: Mean distance of the prior's samples from their average, in [0, 1].
@@ -46,6 +49,7 @@ class _Reading:
 
     prior: np.ndarray
     posteriors: tuple[np.ndarray, ...]
+    refined: tuple[np.ndarray, ...]
     truths: tuple[np.ndarray, ...]
     kl: tuple[float, ...]
     spread: float
@@ -73,8 +77,8 @@ def measure(
         progress: Called with (questions read, questions in all).
 
     Returns:
-        ``pointing`` and ``kl`` of prior and posterior; ``changed``, the share of answers that a
-        sample changes; ``auroc`` of what may predict a wrong answer; ``ambiguous``.
+        ``pointing`` of prior, posterior and prior times likelihood; ``kl``; ``changed``, the share
+        of answers that a sample changes; ``auroc`` of what may predict a wrong answer; ``ambiguous``.
 
     Raises:
         InputError: If there is no adapter, or a setting does not fit the model.
@@ -161,6 +165,7 @@ def _read(
     return _Reading(
         prior.mean.map,
         tuple(one.mean.map for one in posteriors),
+        tuple(one.refined.map for one in posteriors if one.refined is not None),
         tuple(metrics.box_coverage(found.cells, scaled(scene, one)) for one in right),
         tuple(one.kl for one in posteriors),
         _spread(prior),
@@ -182,19 +187,24 @@ def _entropy(weights: np.ndarray) -> float:
     return float(-(weights * np.log(np.maximum(weights, 1e-12))).sum())
 
 
-def _pointing(single: Sequence[_Reading]) -> dict[str, Any]:
-    """Pointing game of prior and posterior, and their paired difference."""
-    scenes = np.array([found.scene for found in single])
-    hits = {
-        "prior": [metrics.points_into(found.prior, found.truths[0]) for found in single],
-        "posterior": [metrics.points_into(f.posteriors[0], f.truths[0]) for f in single],
-    }
-    values = {name: np.array(found, float) for name, found in hits.items()}
-    gained = values["posterior"] - values["prior"]
-    return {name: float(found.mean()) for name, found in values.items()} | {
-        "difference": float(gained.mean()),
-        "difference_interval": interval(gained, scenes),
-    }
+def _pointing(readings: Sequence[_Reading]) -> dict[str, Any]:
+    """Pointing game at the place of every right answer, and the differences to the prior."""
+    scenes, hits = [], {name: [] for name in SIDES}
+    for found in readings:
+        for i, truth in enumerate(found.truths):
+            scenes.append(found.scene)
+            maps = (found.prior, found.posteriors[i], found.refined[i])
+            for name, weights in zip(SIDES, maps, strict=True):
+                hits[name].append(float(metrics.points_into(weights, truth)))
+    clusters, prior = np.array(scenes), np.array(hits["prior"])
+    result = {name: {"share": float(np.mean(values))} for name, values in hits.items()}
+    for name in SIDES[1:]:
+        gained = np.array(hits[name]) - prior
+        result[name] |= {
+            "difference": float(gained.mean()),
+            "difference_interval": interval(gained, clusters),
+        }
+    return result
 
 
 def _of_ambiguous(
@@ -211,13 +221,6 @@ def _of_ambiguous(
         for trace, (_, pair) in zip(_ask(session, asked, settings), pairs, strict=True)
     ]
     named = [[_mass(found.prior, truth) >= NAMED for truth in found.truths] for found in double]
-    chosen, hoped, scenes = [], [], []
-    for found in double:
-        for posterior, truth in zip(found.posteriors, found.truths, strict=True):
-            chosen.append(float(metrics.points_into(posterior, truth)))
-            hoped.append(float(metrics.points_into(found.prior, truth)))
-            scenes.append(found.scene)
-    gained = np.array(chosen) - np.array(hoped)
     is_double = np.repeat([False, True], [len(single), len(double)])
     spreads = np.array([found.spread for found in (*single, *double)])
     entropies = np.array([_entropy(found.prior) for found in (*single, *double)])
@@ -226,12 +229,7 @@ def _of_ambiguous(
         "accuracy": float(np.mean(right)),
         "one_place": float(np.mean([any(both) for both in named])),
         "both_places": float(np.mean([all(both) for both in named])),
-        "pointing": {
-            "prior": float(np.mean(hoped)),
-            "posterior": float(np.mean(chosen)),
-            "difference": float(gained.mean()),
-            "difference_interval": interval(gained, np.array(scenes)),
-        },
+        "pointing": _pointing(double),
         "auroc": {
             "spread of the samples": auroc(spreads, is_double),
             "entropy of the map": auroc(entropies, is_double),
@@ -282,9 +280,14 @@ def table(found: dict[str, Any]) -> str:
 
 
 def _pointing_table(found: dict[str, Any], title: str) -> str:
-    gained = f"{100 * found['difference']:+.1f} {span(found['difference_interval'], '+')}"
-    shown = [percent(found["prior"]), percent(found["posterior"]), gained]
-    return columns([[title, "prior", "posterior", "difference"], ["", *shown]])
+    rows = [[title, "", "less prior"]]
+    for name in SIDES:
+        side = found[name]
+        row = [f"  {name}", percent(side["share"])]
+        if "difference" in side:
+            row.append(f"{100 * side['difference']:+.1f} {span(side['difference_interval'], '+')}")
+        rows.append(row)
+    return columns(rows)
 
 
 def _auroc_table(found: dict[str, float], title: str) -> str:

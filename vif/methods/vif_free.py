@@ -17,30 +17,23 @@ from vif.adapter import VIFConfig
 from vif.adapter.em import fit_mixture
 from vif.adapter.mixture import MixtureParameters
 from vif.methods.base import Group, Method, Option, Request, register
+from vif.methods.evidence import SHARPNESS, STRENGTH, UniformMap, standardised
 from vif.methods.vif import Choose, Draw, InjectingTap, own
-from vif.model.attention import Tap
 from vif.model.generation import Cancelled, open_stream
-from vif.model.rows import Mix
 
 NUM_COMPONENTS = 8
-FIRST_LAYER = 1  # the first where the map that is differentiated by is mixed in
-FLAT = 1e-9  # a gradient that varies less says nothing about places
 OPTIONS = (
     Option("candidates", 4, 1, 8, 1, "Likeliest answers (first tokens) that are asked about."),
-    Option("probe", 0.8, 0.05, 1, 0.05, "Strength of the uniform map that is differentiated by."),
-    Option("sharpness", 2, 0.5, 6, 0.5, "Log-weight of a place whose gradient is one sigma more."),
+    Option("probe", STRENGTH, 0.05, 1, 0.05, "Strength of the map differentiated by."),
+    Option(
+        "sharpness",
+        SHARPNESS,
+        0.5,
+        6,
+        0.5,
+        "Log-weight of one sigma of the gradient.",
+    ),
 )
-
-
-class _Uniform(Tap):
-    """Mixes one map into the last prompt row of every layer from `FIRST_LAYER` on."""
-
-    def __init__(self, mix: Mix) -> None:
-        self.mixed = mix
-
-    @override
-    def mix(self, layer: int) -> Mix | None:
-        return self.mixed if layer >= FIRST_LAYER else None
 
 
 def own_options(request: Request) -> dict[str, float]:
@@ -60,18 +53,13 @@ def own_answers(request: Request, options: dict[str, float]) -> torch.Tensor:
     with torch.no_grad():
         likely = open_stream(model, dict(batch.inputs)).advance().softmax(-1)
     shares, answers = likely.topk(int(options["candidates"]), -1)
-    visible = (~batch.centres.isnan().any(-1)).float()
-    uniform = visible / visible.sum(1, keepdim=True).clamp_min(1)
     stream = open_stream(model, dict(batch.inputs))
     with torch.enable_grad():
-        leaf = uniform.clone().requires_grad_(True)
-        strength = uniform.new_full((len(batch), request.num_heads), options["probe"])
-        last = torch.full_like(batch.first_row, batch.inputs["input_ids"].shape[1] - 1)
-        tap = _Uniform(Mix(batch.columns, leaf, strength, last))
+        tap = UniformMap(batch, request.num_heads, options["probe"])
         scores = stream.advance(tap, gradients=True).log_softmax(-1)
         chosen = scores.gather(1, answers.to(scores.device)).sum(0)
-        found = [torch.autograd.grad(score, leaf, retain_graph=True)[0] for score in chosen]
-    maps = [posterior(gradient, visible, options["sharpness"]) for gradient in found]
+        found = [tap.gradient(score) for score in chosen]
+    maps = [posterior(gradient, tap.visible, options["sharpness"]) for gradient in found]
     shares = (shares / shares.sum(1, keepdim=True)).cpu().double()
     return sum(share[:, None] * one for share, one in zip(shares.T, maps, strict=True))
 
@@ -81,15 +69,8 @@ def posterior(gradient: torch.Tensor, visible: torch.Tensor, sharpness: float) -
 
     Zeros where a gradient is flat or not finite.
     """
-    gradient, visible = gradient.detach().double().cpu(), visible.cpu().bool()
-    count = visible.sum(1, keepdim=True).clamp_min(1)
-    known = gradient.isfinite().all(1, keepdim=True)
-    gradient = torch.where(visible & known, gradient, 0.0)
-    mean = gradient.sum(1, keepdim=True) / count
-    gap = torch.where(visible, gradient - mean, 0.0)
-    spread = (gap.square().sum(1, keepdim=True) / count).sqrt()
-    known = known & (spread > FLAT)
-    scores = (sharpness * gap / spread.clamp_min(FLAT)).masked_fill(~visible, float("-inf"))
+    scores, known = standardised(gradient, visible)
+    scores = (sharpness * scores).masked_fill(~visible.cpu(), float("-inf"))
     return scores.softmax(1).nan_to_num(0.0) * known
 
 
