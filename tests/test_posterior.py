@@ -10,9 +10,14 @@ import torch
 from tests.tiny import tiny_session
 from training.data.encoding import ANSWER, QUESTION, Encoder
 from training.data.records import Record, Turn
+from vif.adapter.mixture import grid_centres
 from vif.errors import InputError
+from vif.methods.evidence import FIRST_LAYER, log_likelihood
+from vif.model.attention import KEYWORD, Tap
+from vif.model.batch import Batch
 from vif.model.generation import Cancelled
-from vif.posterior import beliefs, likeliest_answers, overlap
+from vif.model.rows import Mix
+from vif.posterior import Draw, beliefs, condition, likeliest_answers, overlap
 from vif.question import Question
 from vif.session import Session
 
@@ -142,3 +147,63 @@ def test_what_the_adapter_was_trained_on_is_told_where_it_says_so(session, image
     told = tiny_session()
     told.adapter.config = replace(told.adapter.config, trained_on="answers alone")
     assert beliefs(told, Question(image, ASKED), ["red"], samples=0).trained_on == "answers alone"
+
+
+def test_a_mixture_after_an_observation_is_bayes_rule():
+    centres = grid_centres(3, 3)
+    draw = Draw(
+        np.array([[1 / 6, 1 / 6], [5 / 6, 5 / 6]]),
+        np.array([0.05, 0.05]),
+        np.array([0.5, 0.5]),
+        np.eye(9)[[0, 8]].sum(0) / 2,
+    )
+    said = torch.full((9,), -1.0)
+    said[8] = 1.0
+    after = condition(draw, said, centres)
+    expected = draw.map * np.exp(said.numpy())
+    assert after.map == pytest.approx(expected / expected.sum(), abs=1e-5)
+    odds = np.exp(2.0)
+    assert after.weights == pytest.approx([1 / (1 + odds), odds / (1 + odds)], abs=1e-3)
+    assert after.means == pytest.approx(draw.means, abs=0.02)
+
+
+def test_an_observation_that_says_nothing_changes_no_map(found):
+    belief = found.prior[1].mean
+    centres = torch.from_numpy(np.asarray(found.centres))
+    same = condition(belief, torch.zeros(len(belief.map)), centres)
+    assert same.map == pytest.approx(belief.map, abs=1e-6)
+    assert same.weights == pytest.approx(belief.weights, abs=1e-5)
+
+
+def test_evidence_of_an_answer_of_several_tokens_is_the_gradient_of_all_of_them(session, image):
+    backbone = session.backbone
+    prompt, ids = backbone.encode(image, ASKED), backbone.answer_ids("top left")
+    assert len(ids) == 2
+    batch = Batch.make(backbone, [prompt])
+    found = log_likelihood(backbone.model, batch, backbone.num_heads, [ids])
+    last = batch.inputs["input_ids"].shape[1] - 1
+    tail = torch.tensor([ids[:-1]])
+    inputs = dict(batch.inputs)
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], tail], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    weights = torch.full((1, batch.columns.shape[1]), 1 / batch.columns.shape[1])
+    weights.requires_grad_(True)
+    share = torch.full((1, backbone.num_heads), 0.8)
+    mix = Mix(batch.columns, weights, share, torch.tensor([last]))
+    with torch.enable_grad():
+        logits = backbone.model(**inputs, **{KEYWORD: _From(mix, FIRST_LAYER)}).logits[0, last:]
+        total = logits.log_softmax(-1).gather(1, torch.tensor(ids)[:, None]).sum()
+        gradient = torch.autograd.grad(total, weights)[0].double()
+    gap = gradient - gradient.mean()
+    gain = min(0.8 * float(gap.max()), 1.0)
+    assert torch.allclose(found, 2 * gain * gap / gap.std(correction=0), rtol=1e-3, atol=1e-5)
+
+
+class _From(Tap):
+    """One map in every layer from a first one on."""
+
+    def __init__(self, mix, first):
+        self.mixed, self.first = mix, first
+
+    def mix(self, layer):
+        return self.mixed if layer >= self.first else None

@@ -78,7 +78,8 @@ def measure(
 
     Returns:
         ``pointing`` of prior, posterior and prior times likelihood; ``kl``; ``changed``, the share
-        of answers that a sample changes; ``auroc`` of what may predict a wrong answer; ``ambiguous``.
+        of answers that a sample changes; ``auroc`` of what may predict a wrong answer; and
+        ``ambiguous``.
 
     Raises:
         InputError: If there is no adapter, or a setting does not fit the model.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vif.inputs.boxes import Box
 from vif.metrics import box_coverage
-from vif.posterior import Belief, Beliefs
+from vif.posterior import Belief, Beliefs, Draw
 from vif.ui.html.stage import choices, frame, group, heat, picture, rings
 
 _SAID = "The adapter does not say what it was trained on."
@@ -34,13 +34,13 @@ def belief_figure(
     """
     layer = max(found.prior)
     prior, posteriors = found.prior[layer], [by_layer[layer] for by_layer in found.posteriors]
-    top = max(float(b.mean.map.max()) for b in (prior, *posteriors))
+    top = max(float(shown(b).map.max()) for b in (prior, *posteriors))
     covered = box_coverage(found.cells, boxes) if boxes else None
 
     def drawn(belief: Belief) -> str:
-        mean = belief.mean
-        own = rings(image, mean.means, mean.sigmas, mean.weights)
-        return heat(image, found.cells, mean.map, top) + own
+        draw = shown(belief)
+        own = rings(image, draw.means, draw.sigmas, draw.weights)
+        return heat(image, found.cells, draw.map, top) + own
 
     guesses = "".join(
         rings(image, draw.means, draw.sigmas, draw.weights, faint=True) for draw in prior.samples
@@ -69,21 +69,29 @@ def belief_figure(
     )
 
 
-def in_place(belief: Belief, covered: np.ndarray) -> float:
+def shown(belief: Belief) -> Draw:
+    """What is drawn: the prior's mean, or for a posterior the prior times the likelihood."""
+    return belief.refined or belief.mean
+
+
+def in_place(draw: Draw, covered: np.ndarray) -> float:
     """Share of a map on tokens that touch the true place, in [0, 1]."""
-    return float(belief.mean.map[covered > 0].sum())
+    return float(draw.map[covered > 0].sum())
 
 
 def _place(belief: Belief, covered: np.ndarray | None) -> str:
     if covered is None:
         return ""
-    return f"{100 * in_place(belief, covered):.0f} % of the map touches the true place."
+    return f"{100 * in_place(shown(belief), covered):.0f} % of the map touches the true place."
 
 
 def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
+    own = "" if covered is None else f"{100 * in_place(belief.mean, covered):.0f} % on the place, "
     return (
         f'<p class="vl-small"><b>If the answer were {escape(str(belief.answer))}:</b> '
-        f"{_place(belief, covered)} Overlap with the prior {100 * belief.overlap:.0f} %, "
-        f"KL {belief.kl:.2f} nats per latent dimension. Alone the model says it with probability "
-        f"{belief.probability:.2f}.</p>"
+        f"{_place(belief, covered)} Alone the model says it with probability "
+        f"{belief.probability:.2f}. The map is the prior times how much more likely attention to "
+        "each place makes the answer (Bayes' rule, one backward pass). The adapter's own "
+        f"posterior, which learned to give it in one pass forward: {own}overlap with the prior "
+        f"{100 * belief.overlap:.0f} %, KL {belief.kl:.2f} nats per latent dimension.</p>"
     )

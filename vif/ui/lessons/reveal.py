@@ -27,7 +27,7 @@ from vif.scenes import is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
 from vif.trace import Trace
-from vif.ui.html.beliefs import belief_figure, in_place
+from vif.ui.html.beliefs import belief_figure, in_place, shown
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import Curve, chart, choices, frame, group, heat, picture, rings, slider
 from vif.ui.lessons.steps import STEPS, Step
@@ -245,8 +245,8 @@ def _beliefs(room: Classroom, example: Example) -> Reveal:
     found = beliefs(room.session, asked(example), answers, cancel=room.cancel)
     layer = max(found.prior)
     covered = metrics.box_coverage(found.cells, truth.boxes)
-    before = in_place(found.prior[layer], covered)
-    after = [in_place(by_layer[layer], covered) for by_layer in found.posteriors]
+    before = in_place(shown(found.prior[layer]), covered)
+    after = [in_place(shown(by_layer[layer]), covered) for by_layer in found.posteriors]
     saw = (
         f"Before the answer {100 * before:.0f} % of the map touches the true place; knowing it is "
         f"{truth.answer}, {100 * after[0]:.0f} %"
