@@ -68,7 +68,7 @@ def test_the_posterior_of_the_right_answer_goes_to_the_place(room, shown):
     found = beliefs(room.session, asked(example), [example.truth.answer], samples=0)
     layer = max(found.prior)
     covered = metrics.box_coverage(found.cells, example.truth.boxes) > 0
-    share = found.posteriors[0][layer].mean.map[covered].sum()
+    share = found.posteriors[0][layer].refined.map[covered].sum()
     assert f"knowing it is {example.truth.answer}, {100 * share:.0f} %" in shown[5].saw
     assert "nats per latent dimension" in shown[5].html
 

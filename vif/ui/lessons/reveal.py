@@ -253,7 +253,7 @@ def _beliefs(room: Classroom, example: Example) -> Reveal:
         + (f"; told that it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
     )
     html = belief_figure(found, example.image, truth.boxes, truth.answer, "lesson")
-    return Reveal(html, saw, after[0] > max(before, *after[1:]) - LEVEL)
+    return Reveal(html, saw, after[0] > max(before, *after[1:]))
 
 
 def _muted(room: Classroom, example: Example) -> Reveal:
