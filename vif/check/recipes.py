@@ -356,6 +356,21 @@ TINY = {
         },
         processor_options={"patch_size": PATCH, "downsample_factor": 2, "img_size": IMAGE},
     ),
+    "ovis2": Tiny(
+        "Ovis2Config",
+        {"hidden_size": HIDDEN, "visual_indicator_token_ids": [8, 9, 10, 11, 12]},
+        {"model_type": "qwen2"},
+        _vision(None, patch_size=PATCH, hidden_stride=2, vocab_size=48),
+        ("ovis2", "Ovis2ImageProcessorPil"),
+        {"size": _SQUARE, "crop_to_patches": True, "max_patches": 6},
+        image_token="<IMG_ATOM>",
+        placeholder="<image>",
+        tokens={
+            "whole_image": "<image>",
+            **{name: f"<IMG_{name}>" for name in ("START", "GRID", "COL", "ROW", "END")},
+        },
+        processor_options={"image_seq_length": 4},
+    ),
     "gemma3": Tiny(
         "Gemma3Config",
         {"mm_tokens_per_image": 4},

@@ -60,6 +60,7 @@ FAMILIES = (
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
     Family("aya_vision", tiled.canvas_tiles),
+    Family("ovis2", tiled.covering_tiles),
     Family("gemma3", whole.pan_and_scan),
     Family("gemma4", whole.pooled_grid),
     Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),

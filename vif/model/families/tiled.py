@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+from transformers.models.ovis2.image_processing_pil_ovis2 import get_min_tile_covering_grid
+from transformers.models.ovis2.image_processing_pil_ovis2 import (
+    get_optimal_tiled_canvas as get_ovis_canvas,
+)
 
 from vif.model.families.layout import Block, Layout, cells_between, grid_cells, make_layout
 from vif.model.families.picture import Picture, pair, size_of
@@ -140,14 +144,44 @@ def canvas_tiles(picture: Picture) -> Layout:
     return _tiles_then_whole(picture, rows, columns, side)
 
 
+def covering_tiles(picture: Picture) -> Layout:
+    """Ovis 2: the whole image first, then tiles row by row, with separators that are no image."""
+    vision, image_processor = picture.config.vision_config, picture.processor.image_processor
+    # Patches that do not fill the last token are padded.
+    patches = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
+    side = -(-patches // vision.hidden_stride)
+    rows = columns = 1
+    if picture.number > side * side:
+        width, height = picture.size
+        edge = size_of(image_processor.size)[0]
+        if image_processor.use_covering_area_grid:
+            columns, rows = get_min_tile_covering_grid(
+                (height, width), target_patch_size=edge, max_image_tiles=image_processor.max_patches
+            )
+        else:
+            columns, rows = get_ovis_canvas(
+                (height, width), (edge, edge), image_processor.min_patches,
+                image_processor.max_patches,
+            )  # fmt: skip
+    tiles = _tiles(rows, columns, side)
+    return make_layout([_whole(side), *tiles], picture.number, picture.config.model_type)
+
+
 def _tiles_then_whole(picture: Picture, rows: int, columns: int, side: int) -> Layout:
+    tiles = _tiles(rows, columns, side)
+    return make_layout([*tiles, _whole(side)], picture.number, picture.config.model_type)
+
+
+def _whole(side: int) -> tuple[Block, np.ndarray]:
+    return Block("whole", "whole image", side, side), grid_cells(side, side)
+
+
+def _tiles(rows: int, columns: int, side: int) -> list[tuple[Block, np.ndarray]]:
+    """Tiles row by row; one alone is the whole image, which comes by itself."""
     parts = []
-    if rows * columns > 1:
-        for i in range(rows * columns):
-            row, column = divmod(i, columns)
-            region = (column / columns, row / rows, (column + 1) / columns, (row + 1) / rows)
-            name = f"tile {i + 1} of {rows * columns}"
-            block = Block("tile", name, side, side, region)
-            parts.append((block, grid_cells(side, side, region)))
-    parts.append((Block("whole", "whole image", side, side), grid_cells(side, side)))
-    return make_layout(parts, picture.number, picture.config.model_type)
+    for i in range(rows * columns if rows * columns > 1 else 0):
+        row, column = divmod(i, columns)
+        region = (column / columns, row / rows, (column + 1) / columns, (row + 1) / rows)
+        block = Block("tile", f"tile {i + 1} of {rows * columns}", side, side, region)
+        parts.append((block, grid_cells(side, side, region)))
+    return parts
