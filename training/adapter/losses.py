@@ -34,6 +34,16 @@ class Outcome(NamedTuple):
     answers: Answers | None
 
 
+def kept(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """The logits of the positions asked for: VideoLLaMA 3 gives all, whatever it is asked for.
+
+    Args:
+        logits: (R, P or more, V).
+        keep: Positions that ``logits_to_keep`` named, (P,).
+    """
+    return logits if logits.shape[1] == len(keep) else logits[:, keep]
+
+
 def answers_of(
     shard: dict[str, Any], rows: torch.Tensor, keep: torch.Tensor, logits: torch.Tensor
 ) -> Answers:

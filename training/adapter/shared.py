@@ -14,7 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from typing_extensions import override
 
 from training.adapter.infer import infer
-from training.adapter.losses import Answers, Outcome, answers_of
+from training.adapter.losses import Answers, Outcome, answers_of, kept
 from training.adapter.plan import Plan, gaps
 from training.adapter.steering import Enough, Injection, Mixer, Reader
 from vif.adapter import VIFAdapter
@@ -80,7 +80,7 @@ def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan:
         length = int(shard["length"][rows].max())
         wanted = shard["labels"][rows, 1:length] >= 0
         keep = torch.nonzero(wanted.any(0)).squeeze(1)
-        logits = _pass(vlm, shard, plan, prefix, rows, tap, keep).logits
+        logits = kept(_pass(vlm, shard, plan, prefix, rows, tap, keep).logits, keep)
         parts.append(answers_of(shard, rows, keep, logits))
     return Outcome(inferred, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from training.adapter.infer import Inferred, infer
-from training.adapter.losses import Outcome, answers_of
+from training.adapter.losses import Outcome, answers_of, kept
 from training.adapter.plan import Plan, gaps
 from training.adapter.shared import has_axes, image_states
 from training.adapter.steering import Enough, Injection
@@ -68,7 +68,9 @@ def run_whole(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: 
             logits_to_keep=start + keep,
             **{KEYWORD: tap},
         ).logits
-    answers = None if logits is None else answers_of(shard, tap.rows, keep, logits)
+    answers = None
+    if logits is not None:
+        answers = answers_of(shard, tap.rows, keep, kept(logits, start + keep))
     return Outcome(tap.inferred, answers)
 
 

@@ -114,7 +114,8 @@ class Backbone:
     def reads_image_once(self) -> bool:
         """Whether keys and values of the image, layer by layer, are all that text needs of it."""
         shares_keys = getattr(self.text_config, "num_kv_shared_layers", 0)
-        return self.layers_to_steer is None and not shares_keys and not self.family.sees_all
+        is_apart = not self.family.sees_all and not self.family.has_marks
+        return self.layers_to_steer is None and not shares_keys and is_apart
 
     @property
     def num_heads(self) -> int:

@@ -28,6 +28,8 @@ class Family:
             proved on the model itself, see `vif.check.proof`.
         sees_all: Whether image tokens see the question (a prefix without causal order), so that
             the image cannot be read before it.
+        has_marks: Whether tokens after the image get embeddings of the vision tower's, so that
+            they too have to be read together with it.
     """
 
     model_type: str
@@ -35,6 +37,7 @@ class Family:
     prompt: str | None = None
     refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
     sees_all: bool = False
+    has_marks: bool = False
     is_listed: bool = True
 
 
@@ -60,7 +63,7 @@ FAMILIES = (
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
     Family("aya_vision", tiled.canvas_tiles),
-    Family("ovis2", tiled.covering_tiles),
+    Family("ovis2", tiled.covering_tiles, has_marks=True),
     Family("gemma3", whole.pan_and_scan),
     Family("gemma4", whole.pooled_grid),
     Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),
