@@ -14,7 +14,7 @@ from collections.abc import Sequence
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 # On a Space with ZeroGPU, before PyTorch, which it patches.
 with contextlib.suppress(ImportError):
-    import spaces  # noqa: F401
+    import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
 from vif import bundled
 from vif.commands.serve import add_flags

@@ -42,9 +42,8 @@ def request_of(session, options=None, questions=(QUESTION,), **given):
     return methods.Request(
         Batch.make(backbone, prompts),
         session.defaults,
-        backbone.num_heads,
+        backbone,
         session.adapter,
-        backbone=backbone,
         images=[noise(i) for i in range(len(questions))],
         options=options or {},
         **given,

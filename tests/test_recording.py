@@ -172,7 +172,7 @@ def test_rows_before_the_image_ends_are_untouched(session, image):
     from vif import methods
 
     batch = Batch.make(session.backbone, [session.backbone.encode(image, QUESTION)])
-    request = methods.Request(batch, session.defaults, NUM_HEADS, session.adapter)
+    request = methods.Request(batch, session.defaults, session.backbone, session.adapter)
     vif = methods.find("vif").tap(request)
     generate(session.backbone.model, dict(batch.inputs), vif, 1)
     plain, steered = Outputs(batch, {}), Outputs(batch, vif.mixes)
@@ -207,7 +207,7 @@ def test_every_layer_caches_each_token_once(session, image):
             self.lengths = []
 
     batch = Batch.make(session.backbone, [session.backbone.encode(image, QUESTION)])
-    tap = Counting(methods.Request(batch, session.defaults, NUM_HEADS, session.adapter))
+    tap = Counting(methods.Request(batch, session.defaults, session.backbone, session.adapter))
     generate(session.backbone.model, dict(batch.inputs), tap, 4)
     prompt = batch.inputs["input_ids"].shape[1]
     assert tap.lengths == [prompt + step for step in range(4) for _ in range(NUM_LAYERS)]

@@ -10,6 +10,7 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 # Spinning OpenMP threads would take the cores from the data workers.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 from transformers import HfArgumentParser, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from training.adapter.arguments import VIFArguments, VIFTrainingArguments
+from training.adapter.arguments import VIFArguments, VIFTrainingArguments, output_of
 from training.adapter.callbacks import Tracer
 from training.adapter.model import VIFModel
 from training.adapter.teacher import Asking, Store, Teacher
@@ -53,7 +54,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
             f"map_steps is {vif.map_steps}, but nothing tells a map alone where to look: give "
             "--teacher_weight (or --box_weight), or no --map_steps."
         )
-    output = Path(args.output_dir)
+    output = output_of(args)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(args.seed)
     dtype = "float32" if vif.tune == "full" else None
@@ -76,7 +77,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
         callbacks.append(Tracer(model, shown, *traces))
     trainer = VIFTrainer(model, vif, args, data, evaluated, callbacks)
     try:
-        trainer.train(resume_from_checkpoint=get_last_checkpoint(args.output_dir))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(output)))
         trainer.save_model()
     except (OSError, SafetensorError) as error:
         raise InputError(
@@ -96,7 +97,7 @@ def open_data(
     """
     if not vif.data_path:
         raise InputError("No data was given: name a LLaVA-format file with --data_path.")
-    path = Path(args.output_dir) / "skipped.jsonl"
+    path = output_of(args) / "skipped.jsonl"
     skipped = Skipped(path, quiet=args.process_index != 0)
     if not skipped.quiet:
         path.unlink(missing_ok=True)
@@ -143,7 +144,7 @@ def make_teacher(
         layers,
         vif.teacher_strength,
     )
-    folder = vif.teacher_store or Path(args.output_dir) / "teacher"
+    folder = vif.teacher_store or output_of(args) / "teacher"
     return Teacher(
         Store(folder, asking, args.process_index),
         list(range(layers[0], layers[1] + 1)),
@@ -208,7 +209,8 @@ def _config(vif: VIFArguments, settings: Settings, backbone: Backbone) -> VIFCon
 def main() -> None:
     """Command line."""
     try:
-        train(*HfArgumentParser((VIFArguments, VIFTrainingArguments)).parse_args_into_dataclasses())
+        kinds: Any = (VIFArguments, VIFTrainingArguments)
+        train(*HfArgumentParser(kinds).parse_args_into_dataclasses())
     except InputError as error:
         raise SystemExit(f"error: {error}") from error
     finally:

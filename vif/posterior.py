@@ -231,6 +231,7 @@ def _read(
     end = session.backbone.processor.tokenizer.eos_token_id
     read = [tokens if end is None else [*tokens, end] for tokens in ids]
     batch = Batch.make(session.backbone, [_answered(prompt, tokens) for tokens in read])
+    assert session.adapter is not None  # checked before anything is read
     said = log_likelihood(
         session.backbone.model,
         Batch.make(session.backbone, [prompt] * len(ids)),

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vif.errors import InputError
-from vif.inputs.boxes import Box, box_shares, check_boxes, mask_shares
+from vif.inputs.boxes import Box, as_box, box_shares, check_boxes, mask_shares
 from vif.inputs.images import ImageSource, open_image
 
 # Boxes, a painted mask (H, W), or one weight per image token (N,).
@@ -70,7 +70,7 @@ def place_weights(cells: np.ndarray, place: Place | None) -> np.ndarray:
         InputError: If the place is neither boxes on the image, a mask, nor a weight per token.
     """
     if not isinstance(place, np.ndarray) or place.shape[1:] == (4,):
-        boxes = () if place is None else place
+        boxes = () if place is None else [as_box(box) for box in place]
         check_boxes(boxes)
         return box_shares(cells, boxes)
     if place.ndim == 2:

@@ -170,7 +170,10 @@ class Session:
             taps[method.name] = method.tap(replace(request, options=options))
             # Some methods look at the image first; that is part of what their answer takes.
             before[method.name] = (time.perf_counter() - started) / len(batch)
-        meta = {"model": self.name, "dtype": str(self.backbone.model.dtype).removeprefix("torch.")}
+        meta: dict[str, Any] = {
+            "model": self.name,
+            "dtype": str(self.backbone.model.dtype).removeprefix("torch."),
+        }
         left_out = ("max_new_tokens", "attention_layers")
         meta |= {key: value for key, value in asdict(settings).items() if key not in left_out}
         meta["adapter"] = self._fingerprint
@@ -198,11 +201,10 @@ class Session:
         return registry.Request(
             batch=Batch.make(self.backbone, prompts),
             settings=settings,
-            num_heads=self.backbone.num_heads,
+            backbone=self.backbone,
             adapter=self.adapter,
             truth=self._weights(prompts, [question.boxes for question in opened]),
             look=self._weights(prompts, [question.look for question in opened]),
-            backbone=self.backbone,
             images=[question.picture for question in opened],
             cancel=cancel,
         )

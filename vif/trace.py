@@ -166,7 +166,7 @@ class Trace:
                 "record the question again with this version."
             )
         mixtures = [
-            Mixture(**item, **{name: data[f"mixture{i}.{name}"] for name in _MIXTURE_ARRAYS})
+            Mixture(**(item | {name: data[f"mixture{i}.{name}"] for name in _MIXTURE_ARRAYS}))
             for i, item in enumerate(header["mixtures"])
         ]
         return cls(

@@ -127,7 +127,7 @@ def request(session, items, seed=0):
     prompts = [session.backbone.encode(q.scene.image, q.question.text) for q in items]
     settings = session.defaults.__class__(**{**vars(session.defaults), "seed": seed})
     batch = Batch.make(session.backbone, prompts)
-    return Request(batch, settings, 4, images=[q.scene.image for q in items])
+    return Request(batch, settings, session.backbone, images=[q.scene.image for q in items])
 
 
 def test_the_random_map_depends_on_question_and_seed_but_not_on_the_batch(session):

@@ -121,7 +121,7 @@ def test_a_methods_own_answer_is_the_likeliest_under_it(monkeypatch):
     session.backbone.model.generation_config.suppress_tokens = None
     scene, text = draw_scene(0), "What colour is the star?"
     batch = Batch.make(session.backbone, [session.backbone.encode(scene.image, text)])
-    tap = find("vif").tap(Request(batch, session.defaults, 4, session.adapter))
+    tap = find("vif").tap(Request(batch, session.defaults, session.backbone, session.adapter))
     made = generate(session.backbone.model, dict(batch.inputs), tap, 4)
     tokens = [int(step) for step in made.tokens]
     monkeypatch.setattr(Asker, "_tokens", lambda self, asked: tokens)

@@ -52,9 +52,7 @@ def request_for(family, name, questions=(QUESTION,), options=None, phase="both",
     settings = Settings(learning=(1, 2), injection=(3, 5), max_new_tokens=STEPS, phase=phase)
     even = torch.full(batch.columns.shape, 1 / batch.columns.shape[1])
     options = method.resolve(options or {})
-    return methods.Request(
-        batch, settings, model.num_heads, tiny_adapter(), even, even, model, images, options
-    )
+    return methods.Request(batch, settings, model, tiny_adapter(), even, even, images, options)
 
 
 @cache
@@ -204,7 +202,7 @@ def test_a_model_without_sinks_is_bit_equal_under_var_and_says_so():
     for name in ("plain", "var"):
         method = methods.find(name)
         request = methods.Request(
-            batch, settings, 4, backbone=random, options=method.resolve(EAGER.get(name, {}))
+            batch, settings, random, options=method.resolve(EAGER.get(name, {}))
         )
         tap = method.tap(request)
         found[name] = torch.stack(generate(random.model, dict(batch.inputs), tap, 3).logprobs)

@@ -129,7 +129,7 @@ def test_first_tokens_come_after_the_padding():
 
 def test_act_takes_an_offline_list_of_heads():
     backbone = tiny_backbone("llava")
-    request = Request(batch_of(backbone), Settings(), 4, backbone=backbone, options={})
+    request = Request(batch_of(backbone), Settings(), backbone, options={})
     edits = ACTTap(request, {2: [0, 3], 4: []}).edits
     assert [edits[layer].chosen.flatten().tolist() for layer in (2, 4)] == [[1, 0, 0, 1], [0] * 4]
     assert list(edits) == [2, 4]
@@ -188,7 +188,7 @@ def test_outputs_without_the_image_are_those_of_the_text_alone(family):
     """The untouched model reads ids without image tokens; what enters W_O is what heads put out."""
     backbone = tiny_backbone(family)
     batch = batch_of(backbone)
-    request = Request(batch, Settings(), 4, backbone=backbone)
+    request = Request(batch, Settings(), backbone)
     found = outputs_without_image(request)
     backbone.uninstall()
     for i, prompt in enumerate(batch.prompts):

@@ -69,9 +69,7 @@ def test_tokens_off_the_image_get_nothing():
 def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "")
     batch = Batch.make(bare.backbone, [prompt])
-    request = methods.Request(
-        batch, bare.defaults, NUM_HEADS, backbone=bare.backbone, images=[image]
-    )
+    request = methods.Request(batch, bare.defaults, bare.backbone, images=[image])
     options = {"candidates": 3, "probe": 0.5, "sharpness": 2.0}
     found = own_answers(request, options)
     scores = bare.backbone.model(**batch.inputs).logits[0, -1].softmax(-1)
@@ -211,9 +209,7 @@ def test_a_map_of_nothing_is_not_injected(bare, image, monkeypatch):
 def test_the_generic_question_keeps_image_and_context(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "An older picture.")
     batch = Batch.make(bare.backbone, [prompt])
-    request = methods.Request(
-        batch, bare.defaults, NUM_HEADS, backbone=bare.backbone, images=[image]
-    )
+    request = methods.Request(batch, bare.defaults, bare.backbone, images=[image])
     other = request.instead(GENERIC)
     assert other.prompts[0].context == prompt.context
     assert other.prompts[0].text == GENERIC

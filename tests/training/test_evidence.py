@@ -69,7 +69,7 @@ def test_the_gradient_is_what_moving_attention_does_to_the_answer(whole):
     number, step = len(item.columns), 1e-2
     uniform = torch.full((number,), 1 / number)
     asked = [(row, turn) for row in item.rows for turn in range(len(row.turns))]
-    real = torch.nonzero(shard["row"] >= 0).squeeze(1).tolist()
+    real = torch.nonzero(shard.row >= 0).squeeze(1).tolist()
     assert len(asked) == len(real) == 3
     for q, (row, turn) in zip(real, asked, strict=True):
         assert found.value[q] == pytest.approx(
@@ -96,7 +96,7 @@ def test_shared_and_whole_passes_agree_on_any_family(name):
     for whole in sorted({True, model.whole}):
         (shard,) = Collator(whole)(items)["shards"]
         part = gradients(model.vlm, shard, LAYERS, STRENGTH, whole)
-        found.append(part.map[shard["row"] >= 0])
+        found.append(part.map[shard.row >= 0])
         assert torch.isfinite(part.map).all()
         assert part.map.abs().max() > 0
     for other in found[1:]:

@@ -46,7 +46,7 @@ def inference_logits(backbone, adapter, image, turn, answer, method):
     """Logits before every token of an answer, through prompts, taps and caches of inference."""
     prompt = backbone.encode(image, turn.question, turn.context)
     batch = Batch.make(backbone, [prompt])
-    tap = find(method).tap(Request(batch, SETTINGS, backbone.num_heads, adapter))
+    tap = find(method).tap(Request(batch, SETTINGS, backbone, adapter))
     stream, found = open_stream(backbone.model, dict(batch.inputs)), []
     for token in answer:
         found.append(stream.advance(tap)[0])
@@ -135,7 +135,7 @@ def test_prefill_steers_questions_but_not_answers():
         row = items[q // 2].rows[q % 2]
         prompt = backbone.encode(image, turn.question, turn.context)
         batch = Batch.make(backbone, [prompt])
-        tap = find("vif").tap(Request(batch, tap_settings, backbone.num_heads, adapter))
+        tap = find("vif").tap(Request(batch, tap_settings, backbone, adapter))
         stream = open_stream(backbone.model, dict(batch.inputs))
         mine = found.question == q
         for k, token in enumerate(row.ids[row.part == ANSWER].tolist()):

@@ -80,15 +80,15 @@ def test_every_question_is_asked_once(tmp_path, shard, monkeypatch):
     first = Teacher(Store(tmp_path, ASKING), [2, 3], 0.8)
     taught = first.teach(model, batch, whole=False)
     assert first.asked == 4
-    assert taught["taught"].all()
-    assert torch.allclose(taught["evidence"].mean(1), torch.zeros(4), atol=1e-2)
+    assert taught.taught.all()
+    assert torch.allclose(taught.evidence.mean(1), torch.zeros(4), atol=1e-2)
 
     def refuse(*_):
         raise AssertionError
 
     monkeypatch.setattr(teacher_module, "gradients", refuse)
     again = Teacher(Store(tmp_path, ASKING), [2, 3], 0.8).teach(model, batch, whole=False)
-    assert torch.equal(again["evidence"], taught["evidence"])
+    assert torch.equal(again.evidence, taught.evidence)
 
 
 def test_evidence_of_little_gain_counts_little(tmp_path, shard):
@@ -96,8 +96,8 @@ def test_evidence_of_little_gain_counts_little(tmp_path, shard):
     store = Store(tmp_path, ASKING)
     full = Teacher(store, [2, 3], 0.8, sharpness=2.0, full_gain=1e-9).teach(model, batch, False)
     less = Teacher(store, [2, 3], 0.8, sharpness=2.0, full_gain=1e9).teach(model, batch, False)
-    assert torch.allclose(full["evidence"].std(1, correction=0), torch.full((4,), 2.0), atol=1e-2)
-    assert less["evidence"].abs().max() < 1e-6
+    assert torch.allclose(full.evidence.std(1, correction=0), torch.full((4,), 2.0), atol=1e-2)
+    assert less.evidence.abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_broken_or_empty_evidence_is_skipped_counted_and_said(
     model, batch = shard
 
     def broken(*_):
-        maps = torch.rand(4, batch["columns"].shape[1])
+        maps = torch.rand(4, batch.columns.shape[1])
         maps[1] = value
         return Gradients(maps, torch.zeros(4))
 
     monkeypatch.setattr(teacher_module, "gradients", broken)
     teacher = Teacher(Store(tmp_path, ASKING), [2], 0.8)
     taught = teacher.teach(model, batch, whole=False)
-    assert taught["taught"].tolist() == [True, False, True, True]
-    assert taught["evidence"][1].abs().max() == 0
+    assert taught.taught.tolist() == [True, False, True, True]
+    assert taught.evidence[1].abs().max() == 0
     assert sum(teacher.skipped.values()) == 1
     assert reason in caplog.text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -11,7 +13,7 @@ from training.adapter.plan import Plan
 from vif.settings import Settings
 
 
-def _flag(default: object, text: str) -> object:
+def _flag(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
@@ -187,3 +189,9 @@ class VIFTrainingArguments(TrainingArguments):
     dataloader_num_workers: int = _flag(1, "Processes that read and encode data.")
     logging_steps: float = _flag(25, "Steps between lines of the log.")
     save_total_limit: int | None = _flag(2, "Checkpoints that are kept.")
+
+
+def output_of(args: TrainingArguments) -> Path:
+    """The folder that a training writes to; transformers always sets one."""
+    assert args.output_dir is not None
+    return Path(args.output_dir)

@@ -12,6 +12,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
+from training.adapter.arguments import output_of
 from training.adapter.model import VIFModel
 from training.adapter.tuning import gathered
 from training.data.encoding import Conversations
@@ -34,7 +35,7 @@ class LogFile(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Forgets what a run that was killed logged behind its last checkpoint."""
-        path = Path(args.output_dir) / "log.jsonl"
+        path = output_of(args) / "log.jsonl"
         if state.is_world_process_zero and path.exists():
             lines = path.read_text().splitlines(keepends=True)
             path.write_text("".join(line for line in lines if _step(line) <= state.global_step))
@@ -63,7 +64,7 @@ def _step(line: str) -> float:
 
 def write_line(args: TrainingArguments, line: dict[str, Any]) -> None:
     """Appends a line to the log."""
-    path = Path(args.output_dir) / "log.jsonl"
+    path = output_of(args) / "log.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(line) + "\n")

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from transformers import DynamicCache
 from typing_extensions import override
@@ -20,8 +19,10 @@ from training.adapter.shared import Prefix, SharedLayer, chunks, has_axes, read_
 from training.adapter.steering import Mixer
 from training.adapter.whole import inputs_of
 from training.data.encoding import ANSWER
+from training.data.shard import Shard
 from vif.model.attention import KEYWORD
 from vif.model.rows import Mix
+from vif.model.types import VisionLanguageModel
 
 
 class Gradients(NamedTuple):
@@ -56,78 +57,79 @@ class _Answers(NamedTuple):
 
 
 def gradients(
-    vlm: nn.Module, shard: dict[str, Any], layers: list[int], strength: float, whole: bool = False
+    vlm: VisionLanguageModel, shard: Shard, layers: list[int], strength: float, whole: bool = False
 ) -> Gradients:
     """Gradients of all questions of a shard; see the module.
 
     Args:
         vlm: The backbone.
-        shard: See `training.batches.make_shard`.
+        shard: See `training.data.shard`.
         layers: Where the uniform map is mixed in, in every head alike.
         strength: Share of attention that it replaces.
         whole: Whether whole sequences are read, as where the image sees the question.
     """
     answers = _answers(shard)
-    number, places = len(shard["row"]), shard["columns"].shape[1]
+    number, places = len(shard.row), shard.columns.shape[1]
     found = Gradients(
-        torch.zeros(number, places, device=shard["ids"].device),
-        torch.zeros(number, device=shard["ids"].device),
+        torch.zeros(number, places, device=shard.ids.device),
+        torch.zeros(number, device=shard.ids.device),
     )
     if whole:
-        asked = torch.arange(number, device=shard["ids"].device)
+        asked = torch.arange(number, device=shard.ids.device)
         return _whole(vlm, shard, answers, layers, strength, asked)
     with torch.no_grad():
         prefix = read_images(vlm, shard)
-    for rows in chunks(shard["length"]):
-        asked = torch.nonzero(torch.isin(shard["row"], rows)).squeeze(1)
+    for rows in chunks(shard.length):
+        asked = torch.nonzero(torch.isin(shard.row, rows)).squeeze(1)
         if not len(asked):
             continue
         with torch.no_grad():
             kept = _read_rows(vlm, shard, prefix, rows)
-        row = (rows == shard["row"][asked, None]).long().argmax(1)
+        row = (rows == shard.row[asked, None]).long().argmax(1)
         part = _shared(vlm, shard, answers, prefix, kept, (asked, row), layers, strength)
         found.map[asked], found.value[asked] = part
     return found
 
 
-def _answers(shard: dict[str, Any]) -> _Answers:
-    row, known = shard["row"].clamp_min(0), shard["row"] >= 0
-    turn = (shard["question"][row] == torch.arange(len(row), device=row.device)[:, None]).int()
-    wanted = (shard["part"][row] == ANSWER) & (shard["turn"][row] == turn.argmax(1, keepdim=True))
+def _answers(shard: Shard) -> _Answers:
+    row, known = shard.row.clamp_min(0), shard.row >= 0
+    turn = (shard.question[row] == torch.arange(len(row), device=row.device)[:, None]).int()
+    wanted = (shard.part[row] == ANSWER) & (shard.turn[row] == turn.argmax(1, keepdim=True))
     wanted &= known[:, None]
     wanted[:, 0] = False  # nothing predicts it
     length, most = wanted.shape[1], max(int(wanted.sum(1).max()), 1)
     ticks = torch.arange(length, device=row.device)
     place = torch.where(wanted, ticks, length).sort(1).values[:, :most]
     valid, place = place < length, place.clamp_max(length - 1)
-    return _Answers(place - 1, shard["ids"][row].gather(1, place), valid)
+    return _Answers(place - 1, shard.ids[row].gather(1, place), valid)
 
 
 def _read_rows(
-    vlm: nn.Module, shard: dict[str, Any], prefix: Prefix, rows: torch.Tensor
-) -> list[DynamicCache]:
+    vlm: VisionLanguageModel, shard: Shard, prefix: Prefix, rows: torch.Tensor
+) -> list[_Kept]:
     """Keys and values of every layer over images and rows."""
-    length, image = int(shard["length"][rows].max()), shard["image"][rows]
+    length, image = int(shard.length[rows].max()), shard.image[rows]
     cache = DynamicCache()
-    cache.layers = [_Kept(layer, image) for layer in prefix.cache.layers]
+    kept = [_Kept(layer, image) for layer in prefix.cache.layers]
+    cache.layers = [*kept]
     mask = prefix.mask
     vlm(
-        input_ids=shard["ids"][rows, :length],
+        input_ids=shard.ids[rows, :length],
         attention_mask=None if mask is None else F.pad(mask[image], (0, length), value=1),
         position_ids=_positions(vlm, prefix, image, torch.arange(length, device=rows.device)),
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
     )
-    return cache.layers
+    return kept
 
 
 def _shared(
-    vlm: nn.Module,
-    shard: dict[str, Any],
+    vlm: VisionLanguageModel,
+    shard: Shard,
     answers: _Answers,
     prefix: Prefix,
-    kept: list[Any],
+    kept: list[_Kept],
     asked: tuple[torch.Tensor, torch.Tensor],
     layers: list[int],
     strength: float,
@@ -135,19 +137,19 @@ def _shared(
     """Gradients of some questions, whose rows are among those kept."""
     question, row = asked
     at, tokens, valid = (part[question] for part in answers)
-    image = shard["image"][shard["row"][question]]
-    head, total = shard["head"]["input_ids"].shape[1], kept[0].found[0].shape[2]
+    image = shard.image[shard.row[question]]
+    head, total = shard.head["input_ids"].shape[1], kept[0].found[0].shape[2]
     cache = DynamicCache()
     cache.layers = [SharedLayer(_Pair(*layer.found), row) for layer in kept]
     behind = torch.arange(total - head, device=row.device) < at[:, :1]
-    before = torch.cat([shard["head"]["attention_mask"][image].bool(), behind], 1)
+    before = torch.cat([shard.head["attention_mask"][image].bool(), behind], 1)
     length = at.shape[1]
     own = torch.ones(length, length, dtype=torch.bool, device=row.device).tril()
     seen = (before[:, None].expand(-1, length, -1), own.expand(len(row), -1, -1))
     leaf, mix = _leaf(vlm, shard, image, strength, head)
     with torch.enable_grad():
         logits = vlm(
-            input_ids=shard["ids"][shard["row"][question]].gather(1, at),
+            input_ids=shard.ids[shard.row[question]].gather(1, at),
             attention_mask=_masks(vlm, torch.cat(seen, 2), head + at, total),
             position_ids=_positions(vlm, prefix, image, at),
             past_key_values=cache,
@@ -158,8 +160,8 @@ def _shared(
 
 
 def _whole(
-    vlm: nn.Module,
-    shard: dict[str, Any],
+    vlm: VisionLanguageModel,
+    shard: Shard,
     answers: _Answers,
     layers: list[int],
     strength: float,
@@ -169,21 +171,21 @@ def _whole(
 
     All turns at once would not do: later ones read what was steered for earlier ones.
     """
-    start, row = shard["head"]["input_ids"].shape[1], shard["row"].clamp_min(0)
-    turn = (shard["question"][row] == asked[:, None]).int().argmax(1)
-    size = (len(shard["ids"]), start + shard["ids"].shape[1])
+    start, row = shard.head["input_ids"].shape[1], shard.row.clamp_min(0)
+    turn = (shard.question[row] == asked[:, None]).int().argmax(1)
+    size = (len(shard.ids), start + shard.ids.shape[1])
     found = None
-    for number in range(shard["question"].shape[1]):
-        leaf, mix = _leaf(vlm, shard, shard["image"][row], strength, start)
+    for number in range(shard.question.shape[1]):
+        leaf, mix = _leaf(vlm, shard, shard.image[row], strength, start)
         valid = answers.valid & (turn == number)[:, None]
         which = torch.nonzero(valid)
         turns = torch.full(size, -1, device=row.device)
         turns[row[which[:, 0]], start + answers.at[which[:, 0], which[:, 1]]] = number
         with torch.enable_grad():
             own = Mix(
-                columns=shard["columns"][shard["image"]],
-                map=leaf[shard["question"]],
-                strength=mix.strength[shard["question"]],
+                columns=shard.columns[shard.image],
+                map=leaf[shard.question],
+                strength=mix.strength[shard.question],
                 first_row=torch.full((size[0],), start, device=row.device),
                 turns=turns,
             )
@@ -195,24 +197,25 @@ def _whole(
             places = (start + answers.at)[..., None].expand(-1, -1, logits.shape[-1])
             part = _differentiate(logits[row].gather(1, places), answers.tokens, valid, leaf)
         found = part if found is None else Gradients(found.map + part.map, found.value + part.value)
+    assert found is not None  # a shard has one turn at least
     return found
 
 
 def _leaf(
-    vlm: nn.Module, shard: dict[str, Any], image: torch.Tensor, strength: float, first_row: int
+    vlm: VisionLanguageModel, shard: Shard, image: torch.Tensor, strength: float, first_row: int
 ) -> tuple[torch.Tensor, Mix]:
     """Uniform maps to differentiate by, over what lies on the image, and how they are mixed in."""
-    outside = shard["centres"][image].isnan().any(-1)
+    outside = shard.centres[image].isnan().any(-1)
     weights = (~outside).float()
     leaf = (weights / weights.sum(1, keepdim=True).clamp_min(1)).requires_grad_(True)
     heads = vlm.config.get_text_config().num_attention_heads
     force = torch.full((len(image), heads), strength, device=image.device)
     first = torch.full((len(image),), first_row, device=image.device)
-    return leaf, Mix(shard["columns"][image], leaf, force, first)
+    return leaf, Mix(shard.columns[image], leaf, force, first)
 
 
 def _masks(
-    vlm: nn.Module, seen: torch.Tensor, query: torch.Tensor, total: int
+    vlm: VisionLanguageModel, seen: torch.Tensor, query: torch.Tensor, total: int
 ) -> torch.Tensor | dict[str, torch.Tensor]:
     """What rows see, (Q, 1, A, K) bool; by kind of layer where some see a window only.
 
@@ -242,7 +245,7 @@ def _differentiate(
 
 
 def _positions(
-    vlm: nn.Module, prefix: Prefix, image: torch.Tensor, ticks: torch.Tensor
+    vlm: VisionLanguageModel, prefix: Prefix, image: torch.Tensor, ticks: torch.Tensor
 ) -> torch.Tensor:
     positions = prefix.next[:, image, None] + ticks
     return positions if has_axes(vlm) else positions[0]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.adapter.plan import Plan, noise
+from training.data.shard import Shard
 from vif.adapter.base import Rendered, VIFAdapter
 from vif.adapter.latent import kl_divergence
 
@@ -29,7 +30,7 @@ class Inferred(NamedTuple):
 
 def infer(
     adapter: VIFAdapter,
-    shard: dict[str, Any],
+    shard: Shard,
     plan: Plan,
     layer: int,
     image: torch.Tensor,
@@ -39,7 +40,7 @@ def infer(
 
     Args:
         adapter: The adapter.
-        shard: See `training.data.batches.make_shard`.
+        shard: See `training.data.shard`.
         plan: What the step does.
         layer: The learning layer.
         image: Its states at image tokens, (B, N, d).
@@ -51,14 +52,14 @@ def infer(
     # The backward pass of the fused CPU kernel is slow in half precision.
     math = sdpa_kernel(SDPBackend.MATH) if image.device.type == "cpu" else nullcontext()
     with math:
-        memory = adapter.remember(image, shard["centres"])
-        question = shard["is_question"].clone()
+        memory = adapter.remember(image, shard.centres)
+        question = shard.is_question.clone()
         question[~question.any(1), 0] = True  # a place without a question reads anything
         prior = adapter.latent(memory.tokens, text.float(), question)
         drawn = noise(shard, plan, layer, prior.mean) if plan.noise else 0.0
         if not plan.posterior:
             used = adapter.render(memory, prior.sample(drawn))
             return Inferred(used, used, None)
-        latent = adapter.latent(memory.tokens, text.float(), question, shard["is_answer"])
+        latent = adapter.latent(memory.tokens, text.float(), question, shard.is_answer)
         used = adapter.render(memory, latent.sample(drawn))
         return Inferred(used, adapter.render(memory, prior.mean), kl_divergence(latent, prior))

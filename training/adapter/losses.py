@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from training.adapter.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import IGNORE
+from training.data.shard import Shard
 from vif.adapter.base import Rendered, entropy_loss, volume_loss
 
 
@@ -45,42 +46,42 @@ def kept(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
 
 
 def answers_of(
-    shard: dict[str, Any], rows: torch.Tensor, keep: torch.Tensor, logits: torch.Tensor
+    shard: Shard, rows: torch.Tensor, keep: torch.Tensor, logits: torch.Tensor
 ) -> Answers:
     """The answer tokens of some rows.
 
     Args:
-        shard: See `training.data.batches.make_shard`.
+        shard: See `training.data.shard`.
         rows: Which rows ran, (R',).
         keep: Positions in a row whose logits are given, (P,).
         logits: (R', P, V); the row before a token predicts it.
     """
-    labels = shard["labels"][rows][:, keep + 1]
-    turn = shard["turn"][rows][:, keep + 1].clamp_min(0)
+    labels = shard.labels[rows][:, keep + 1]
+    turn = shard.turn[rows][:, keep + 1].clamp_min(0)
     wanted = labels != IGNORE
-    whose = shard["question"][rows].gather(1, turn)
+    whose = shard.question[rows].gather(1, turn)
     return Answers(logits[wanted].float(), labels[wanted], whose[wanted])
 
 
 def sum_losses(
-    shard: dict[str, Any], plan: Plan, outcome: Outcome, free_bits: float = 0.0
+    shard: Shard, plan: Plan, outcome: Outcome, free_bits: float = 0.0
 ) -> dict[str, torch.Tensor]:
     """Sums over questions (``lm``: answer tokens), every learning layer counting alike.
 
     Args:
-        shard: See `training.batches.make_shard`; ``evidence`` and ``taught`` where there is a
-            teacher.
+        shard: See `training.data.shard`.
         plan: What the step does.
         outcome: What the shard gave.
         free_bits: Divergence of posterior and prior that costs nothing, in nats as `kl`.
     """
-    valid, target = shard["row"] >= 0, shard["target"]
+    valid, target = shard.row >= 0, shard.target
     known = target.sum(1) > 0
     share = 1 / max(len(outcome.inferred), 1)
     parts: dict[str, torch.Tensor] = {}
 
     def add(name: str, values: torch.Tensor) -> None:
-        parts[name] = parts.get(name, 0) + share * values.sum()
+        value = share * values.sum()
+        parts[name] = parts[name] + value if name in parts else value
 
     for found in outcome.inferred.values():
         out = found.used
@@ -91,11 +92,11 @@ def sum_losses(
         add("volume", volume_loss(out.sigmas)[valid])
         add("repulsion", repulsion_loss(out)[valid])
         add("box", box_loss(out, target)[known])
-        if "evidence" in shard:
-            taught = shard["taught"]
-            add("evidence", evidence_loss(found.prior, shard["evidence"])[taught])
+        if shard.evidence is not None:
+            taught = shard.taught
+            add("evidence", evidence_loss(found.prior, shard.evidence)[taught])
             if found.kl is not None:
-                add("posterior", posterior_loss(found, shard["evidence"])[taught])
+                add("posterior", posterior_loss(found, shard.evidence)[taught])
         with torch.no_grad():
             side = "pointing" if found.kl is None else "posterior_pointing"
             add(side, is_in_box(out, target)[known])
@@ -125,7 +126,10 @@ def evidence_loss(prior: Rendered, evidence: torch.Tensor) -> torch.Tensor:
         evidence: log p(answer | place) up to a constant, (Q, N).
     """
     shift = evidence.logsumexp(1) - math.log(evidence.shape[1])
-    return sum(shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(prior))
+    map_, pointing = (
+        shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(prior)
+    )
+    return map_ + pointing
 
 
 def posterior_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
@@ -135,7 +139,8 @@ def posterior_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
     """
     prior = found.prior.map.detach().clamp_min(1e-9).log()
     wanted = (prior + evidence).softmax(1)
-    return sum(-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
+    map_, pointing = (-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
+    return map_ + pointing
 
 
 def repulsion_loss(out: Rendered) -> torch.Tensor:
@@ -167,4 +172,5 @@ def box_loss(out: Rendered, target: torch.Tensor) -> torch.Tensor:
 
     Not part of the published loss: boxes are known for generated scenes only.
     """
-    return sum(-(target * p.clamp_min(1e-9).log()).sum(-1) for p in _sides(out))
+    map_, pointing = (-(target * p.clamp_min(1e-9).log()).sum(-1) for p in _sides(out))
+    return map_ + pointing

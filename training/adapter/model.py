@@ -16,9 +16,11 @@ from training.adapter.shared import run_shared
 from training.adapter.steering import FULL_PRECISION
 from training.adapter.teacher import Teacher
 from training.adapter.whole import run_whole
+from training.data.shard import Shard
 from vif.adapter import VIFAdapter
 from vif.model.attention import select
 from vif.model.backbone import Backbone
+from vif.model.types import VisionLanguageModel
 
 TUNES = ("adapter", "lora", "full")
 NOTHING = "nothing"
@@ -48,7 +50,7 @@ class VIFModel(nn.Module):
         super().__init__()
         self.teacher, self.free_bits = teacher, free_bits
         self.backbone, self.adapter, self.tune = backbone, adapter, tune
-        self.vlm = backbone.model
+        self.vlm: VisionLanguageModel = backbone.model
         self.whole = tune != "adapter" or not backbone.reads_image_once
         if tune == "adapter":
             self.vlm.requires_grad_(False)
@@ -99,27 +101,28 @@ class VIFModel(nn.Module):
         """
         parts: dict[str, torch.Tensor] = {}
         for shard in batch["shards"]:
-            if self.teacher is not None and shard["columns"].shape[1]:
+            if self.teacher is not None and shard.columns.shape[1]:
                 shard = self.teacher.teach(self.vlm, shard, self.whole)
             losses = sum_losses(shard, plan, self.run(shard, plan), self.free_bits)
             for name, value in losses.items():
                 parts[name] = parts[name] + value if name in parts else value
-        if not any(shard["columns"].shape[1] for shard in batch["shards"]):
+        if not any(shard.columns.shape[1] for shard in batch["shards"]):
             # No image: what looks at images takes no part. Every process must give a gradient to
             # the same parameters, so here is one of 0.
             trained = (p for p in self.parameters() if p.requires_grad)
-            parts[NOTHING] = sum(0.0 * p.reshape(-1)[:1].float().sum() for p in trained)
+            nothing = (0.0 * p.reshape(-1)[:1].float().sum() for p in trained)
+            parts[NOTHING] = sum(nothing, torch.zeros((), device=self.backbone.device))
         return parts
 
-    def run(self, shard: dict[str, Any], plan: Plan) -> Outcome:
+    def run(self, shard: Shard, plan: Plan) -> Outcome:
         """Reads images, infers maps and answers."""
-        if not shard["columns"].shape[1]:  # text alone: nothing to look at
+        if not shard.columns.shape[1]:  # text alone: nothing to look at
             if plan.map_only:
                 return Outcome({}, None)
             plan = replace(plan, source="plain")
         run = run_whole if self.whole else run_shared
         # DeepSpeed makes all weights bfloat16, the adapter's too, and leaves the rest to the model;
         # otherwise Trainer sees to it.
-        dtype, device = next(self.adapter.parameters()).dtype, shard["columns"].device.type
+        dtype, device = next(self.adapter.parameters()).dtype, shard.columns.device.type
         with nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype):
             return run(self.vlm, self.adapter, shard, plan)

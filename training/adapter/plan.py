@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from training.data.shard import Shard
 from vif.settings import Settings
 
 SOURCES = ("vif", "truth", "plain")
@@ -39,24 +39,24 @@ class Plan:
     source: str = "vif"
 
 
-def noise(shard: dict[str, Any], plan: Plan, layer: int, like: torch.Tensor) -> torch.Tensor:
+def noise(shard: Shard, plan: Plan, layer: int, like: torch.Tensor) -> torch.Tensor:
     """Standard normal noise (Q, K, width) for one learning layer."""
     drawn = [
         torch.randn(like.shape[1:], generator=_generator(plan, key, layer + 1))
-        for key in shard["key"].tolist()
+        for key in shard.key.tolist()
     ]
     return torch.stack(drawn).to(like.device)
 
 
-def gaps(shard: dict[str, Any], plan: Plan) -> torch.Tensor:
+def gaps(shard: Shard, plan: Plan) -> torch.Tensor:
     """How much later the positions of every row start, (R,)."""
     found = []
-    for key in shard["key"][shard["question"][:, 0]].tolist():
+    for key in shard.key[shard.question[:, 0]].tolist():
         generator = _generator(plan, key, 0)
         has_gap = float(torch.rand((), generator=generator)) < plan.gap_share
         length = int(torch.randint(1, max(plan.gap_max, 1) + 1, (), generator=generator))
         found.append(length * has_gap)
-    return torch.tensor(found, device=shard["ids"].device)
+    return torch.tensor(found, device=shard.ids.device)
 
 
 def _generator(plan: Plan, key: int, purpose: int) -> torch.Generator:

@@ -17,8 +17,10 @@ from training.adapter.infer import infer
 from training.adapter.losses import Answers, Outcome, answers_of, kept
 from training.adapter.plan import Plan, gaps
 from training.adapter.steering import Enough, Injection, Mixer, Reader
+from training.data.shard import Shard
 from vif.adapter import VIFAdapter
 from vif.model.attention import KEYWORD, Tap, cache_keyword
+from vif.model.types import VisionLanguageModel
 
 # A second pass over the rows has a price of its own; it must save this share of the padding.
 WORTH_SPLITTING = 0.15
@@ -31,7 +33,11 @@ class SharedLayer(DynamicLayer):
     (checkpointing) sees what the first run saw.
     """
 
-    def __init__(self, prefix: DynamicLayer, image: torch.Tensor) -> None:
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, prefix: Any, image: torch.Tensor) -> None:
+        """Takes the keys and values of `prefix`, and which image each row lies behind."""
         super().__init__()
         self.lazy_initialization(prefix.keys, prefix.values)
         self.keys, self.values, self.image = prefix.keys, prefix.values, image
@@ -62,7 +68,7 @@ class Prefix(NamedTuple):
     next: torch.Tensor
 
 
-def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: Plan) -> Outcome:
+def run_shared(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan) -> Outcome:
     """Reads images, infers maps, answers."""
     prefix = read_images(vlm, shard, plan)
     inferred = {}
@@ -73,12 +79,12 @@ def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan:
     if plan.map_only:
         return Outcome(inferred, None)
     injection, parts = Injection(shard, plan, inferred), []
-    for rows in chunks(shard["length"]):
+    for rows in chunks(shard.length):
         tap = Mixer(
             lambda layer, rows=rows: injection.mix(layer, rows, _values(prefix, layer, shard))
         )
-        length = int(shard["length"][rows].max())
-        wanted = shard["labels"][rows, 1:length] >= 0
+        length = int(shard.length[rows].max())
+        wanted = shard.labels[rows, 1:length] >= 0
         keep = torch.nonzero(wanted.any(0)).squeeze(1)
         logits = kept(_pass(vlm, shard, plan, prefix, rows, tap, keep).logits, keep)
         parts.append(answers_of(shard, rows, keep, logits))
@@ -86,9 +92,9 @@ def run_shared(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan:
 
 
 @torch.no_grad()
-def read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan | None = None) -> Prefix:
+def read_images(vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None) -> Prefix:
     """Reads every image once; without a plan through all layers, no state of which is kept."""
-    head = dict(shard["head"])
+    head = dict(shard.head)
     mask = head.pop("attention_mask")
     is_padded = not bool(mask.all())
     for name, tensor in head.items():
@@ -120,14 +126,14 @@ def read_images(vlm: nn.Module, shard: dict[str, Any], plan: Plan | None = None)
     return Prefix(cache, states, mask if is_padded else None, following)
 
 
-def has_axes(vlm: nn.Module) -> bool:
+def has_axes(vlm: VisionLanguageModel) -> bool:
     """Whether positions have axes of their own for time, row and column (Qwen)."""
     parameters = getattr(vlm.config.get_text_config(), "rope_parameters", None) or {}
     return "mrope_section" in parameters
 
 
 @contextmanager
-def _positions(vlm: nn.Module) -> Iterator[list[torch.Tensor]]:
+def _positions(vlm: VisionLanguageModel) -> Iterator[list[torch.Tensor]]:
     """Positions that the language model is given within the context."""
     found: list[torch.Tensor] = []
 
@@ -141,40 +147,41 @@ def _positions(vlm: nn.Module) -> Iterator[list[torch.Tensor]]:
         handle.remove()
 
 
-def image_states(shard: dict[str, Any], states: torch.Tensor) -> torch.Tensor:
+def image_states(shard: Shard, states: torch.Tensor) -> torch.Tensor:
     """States (B, S, d) at image tokens, (B, N, d)."""
-    index = shard["columns"][..., None].expand(-1, -1, states.shape[-1])
+    index = shard.columns[..., None].expand(-1, -1, states.shape[-1])
     return states.gather(1, index)
 
 
 @torch.no_grad()
 def _read_texts(
-    vlm: nn.Module, shard: dict[str, Any], plan: Plan, prefix: Prefix
+    vlm: VisionLanguageModel, shard: Shard, plan: Plan, prefix: Prefix
 ) -> dict[int, torch.Tensor]:
     """States at every learning layer of what latents read, (Q, L, d)."""
     found: dict[int, torch.Tensor] = {}
-    for rows in chunks(shard["length"]):
+    for rows in chunks(shard.length):
         tap = Reader(plan.settings.learning_layers, stop=True)
         with suppress(Enough):
             _pass(vlm, shard, plan, prefix, rows, tap, 1)
         for layer, states in tap.states.items():
-            size = (*shard["ids"].shape, states.shape[-1])
+            size = (*shard.ids.shape, states.shape[-1])
             whole = found.setdefault(layer, states.new_zeros(size))
             whole[rows, : states.shape[1]] = states
-    place = shard["row"].clamp_min(0)[:, None]
-    return {layer: states[place, shard["read"]] for layer, states in found.items()}
+    place = shard.row.clamp_min(0)[:, None]
+    return {layer: states[place, shard.read] for layer, states in found.items()}
 
 
-def _values(prefix: Prefix, layer: int, shard: dict[str, Any]) -> torch.Tensor:
+def _values(prefix: Prefix, layer: int, shard: Shard) -> torch.Tensor:
     """Values of image tokens in a layer, (B, Hkv, N, D)."""
-    values = prefix.cache.layers[layer].values
-    index = shard["columns"][:, None, :, None]
+    kept: Any = prefix.cache.layers[layer]
+    values = kept.values
+    index = shard.columns[:, None, :, None]
     return values.gather(2, index.expand(-1, values.shape[1], -1, values.shape[3]))
 
 
 def _pass(
-    vlm: nn.Module,
-    shard: dict[str, Any],
+    vlm: VisionLanguageModel,
+    shard: Shard,
     plan: Plan,
     prefix: Prefix,
     rows: torch.Tensor,
@@ -182,11 +189,11 @@ def _pass(
     keep: torch.Tensor | int,
 ) -> Any:
     """Runs rows behind their images; logits of the positions to keep."""
-    length = int(shard["length"][rows].max())
-    image = shard["image"][rows]
+    length = int(shard.length[rows].max())
+    image = shard.image[rows]
     cache = DynamicCache()
-    layers = [layer for layer in prefix.cache.layers if layer.is_initialized]
-    cache.layers = [SharedLayer(layer, image) for layer in layers]
+    layers: list[Any] = prefix.cache.layers
+    cache.layers = [SharedLayer(layer, image) for layer in layers if layer.is_initialized]
     positions = prefix.next[:, image, None] + torch.arange(length, device=image.device)
     if plan.gap_max:
         positions = positions + gaps(shard, plan)[rows][:, None]
@@ -194,7 +201,7 @@ def _pass(
     if prefix.mask is not None:
         mask = F.pad(prefix.mask[image], (0, length), value=1)
     return vlm(
-        input_ids=shard["ids"][rows, :length],
+        input_ids=shard.ids[rows, :length],
         attention_mask=mask,
         position_ids=positions if has_axes(vlm) else positions[0],
         use_cache=True,

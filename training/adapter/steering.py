@@ -15,6 +15,7 @@ from typing_extensions import override
 from training.adapter.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import ANSWER
+from training.data.shard import Shard
 from vif.model.attention import Tap, attention
 from vif.model.rows import Mix
 
@@ -65,19 +66,19 @@ class Mixer(Tap):
 class Injection:
     """Every question's map and strength, by injection layer, in the form that attention takes."""
 
-    def __init__(self, shard: dict[str, Any], plan: Plan, inferred: dict[int, Inferred]) -> None:
+    def __init__(self, shard: Shard, plan: Plan, inferred: dict[int, Inferred]) -> None:
         """Maps by learning layer; they may come in later, but before they are needed."""
         self.shard, self.plan, self.inferred = shard, plan, inferred
         self.sources = {} if plan.source == "plain" else plan.settings.sources()
-        start = shard["head"]["input_ids"].shape[1]
+        start = shard.head["input_ids"].shape[1]
         is_prefill = plan.settings.phase == "prefill"
-        self.several = shard["question"].shape[1] > 1 or is_prefill
-        turn = shard["turn"]
+        self.several = shard.question.shape[1] > 1 or is_prefill
+        turn = shard.turn
         if is_prefill:
-            turn = turn.masked_fill(shard["part"] == ANSWER, -1)
+            turn = turn.masked_fill(shard.part == ANSWER, -1)
         self.turns = F.pad(turn, (start, 0), value=-1) if self.several else None
         if self.sources:
-            self.first_row = shard["columns"].max(1).values + 1
+            self.first_row = shard.columns.max(1).values + 1
 
     def maps(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Map (Q, N) and strength (Q, H) for a layer; None where nothing is injected."""
@@ -88,7 +89,7 @@ class Injection:
         if self.plan.fixed_gate:
             gate = torch.ones_like(gate)
         if self.plan.source == "truth":
-            weights = self.shard["target"]
+            weights = self.shard.target
             gate = gate * (weights.sum(1, keepdim=True) > 0)
         return weights, (self.plan.settings.alpha * gate).clamp(0, 1)
 
@@ -105,14 +106,14 @@ class Injection:
         if found is None:
             return None
         weights, strength = found
-        asked = self.shard["question"][rows]
+        asked = self.shard.question[rows]
         asked = asked if self.several else asked[:, 0]
-        image, pooled = self.shard["image"][rows], None
+        image, pooled = self.shard.image[rows], None
         if values is not None:
             grid = weights.unflatten(0, (len(values), -1)).to(values.dtype)
             pooled = (grid[:, None] @ values).transpose(1, 2).flatten(0, 1)[asked].float()
         return Mix(
-            columns=self.shard["columns"][image],
+            columns=self.shard.columns[image],
             map=weights[asked],
             strength=strength[asked],
             first_row=self.first_row[image],
@@ -134,8 +135,8 @@ def full_precision_attention(
     There the fused kernel takes half as long in float32, forward and backward, as in bfloat16.
     """
     with torch.autocast(query.device.type, enabled=False):
-        parts = (part.float() for part in (query, key, value))
-        return attention(module, *parts, attention_mask, **kwargs)
+        query, key, value = query.float(), key.float(), value.float()
+        return attention(module, query, key, value, attention_mask, **kwargs)
 
 
 AttentionInterface.register(FULL_PRECISION, full_precision_attention)

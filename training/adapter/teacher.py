@@ -12,16 +12,17 @@ import os
 import struct
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from training.adapter.evidence import gradients
+from training.data.shard import Shard
 from vif.errors import InputError
+from vif.model.types import VisionLanguageModel
 
 HEADER = struct.Struct("<qiff")  # key, places, gain, log p of the answer
 DESCRIPTION = "teacher.json"
@@ -179,15 +180,15 @@ class Teacher:
         self.sharpness, self.full_gain = sharpness, full_gain
         self.asked, self.seconds, self.skipped = 0, 0.0, Counter()
 
-    def teach(self, vlm: nn.Module, shard: dict[str, Any], whole: bool) -> dict[str, Any]:
-        """The shard with ``evidence`` (Q, N) and ``taught`` (Q,) bool."""
-        keys, known = shard["key"].tolist(), (shard["row"] >= 0).tolist()
+    def teach(self, vlm: VisionLanguageModel, shard: Shard, whole: bool) -> Shard:
+        """The shard with evidence."""
+        keys, known = shard.key.tolist(), (shard.row >= 0).tolist()
         wanted = [key for key, real in zip(keys, known, strict=True) if real]
         if not all(key in self.store for key in wanted):
             self.store.refresh()
         if not all(key in self.store for key in wanted):
             self._ask(vlm, shard, whole)
-        evidence = np.zeros((len(keys), shard["columns"].shape[1]), np.float32)
+        evidence = np.zeros((len(keys), shard.columns.shape[1]), np.float32)
         taught = np.zeros(len(keys), bool)
         for q, (key, real) in enumerate(zip(keys, known, strict=True)):
             found = self.store.get(key) if real else Found(None, 0.0, 0.0)
@@ -195,25 +196,24 @@ class Teacher:
                 share = min(max(found.gain / self.full_gain, 0.0), 1.0)
                 evidence[q] = self.sharpness * share * found.scores
                 taught[q] = True
-        device = shard["ids"].device
-        return shard | {
-            "evidence": torch.from_numpy(evidence).to(device),
-            "taught": torch.from_numpy(taught).to(device),
-        }
+        device = shard.ids.device
+        return replace(
+            shard,
+            evidence=torch.from_numpy(evidence).to(device),
+            taught=torch.from_numpy(taught).to(device),
+        )
 
-    def _ask(self, vlm: nn.Module, shard: dict[str, Any], whole: bool) -> None:
+    def _ask(self, vlm: VisionLanguageModel, shard: Shard, whole: bool) -> None:
         started = time.monotonic()
-        device = shard["ids"].device.type
+        device = shard.ids.device.type
         # A CPU's backward pass is slow in half precision.
         with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
             maps, values = gradients(vlm, shard, self.layers, self.strength, whole)
-        outside = shard["centres"].isnan().any(-1).cpu().numpy()
+        outside = shard.centres.isnan().any(-1).cpu().numpy()
         maps, values = self.strength * maps.double().cpu().numpy(), values.cpu().numpy()
         each = len(maps) // len(outside)
         found = {}
-        for q, (key, row) in enumerate(
-            zip(shard["key"].tolist(), shard["row"].tolist(), strict=True)
-        ):
+        for q, (key, row) in enumerate(zip(shard.key.tolist(), shard.row.tolist(), strict=True)):
             if row >= 0 and key not in self.store:
                 found[key] = self._judge(maps[q], float(values[q]), outside[q // each])
         self.asked += len(found)

@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch.utils.data import DataLoader, Sampler, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 from typing_extensions import override
 
-from training.adapter.arguments import VIFArguments, VIFTrainingArguments
+from training.adapter.arguments import VIFArguments, VIFTrainingArguments, output_of
 from training.adapter.callbacks import LogFile, write_line
 from training.adapter.model import NOTHING, VIFModel
 from training.adapter.tuning import gathered, restore, save
@@ -53,15 +53,17 @@ class VIFTrainer(Trainer):
         callbacks: list[TrainerCallback],
     ) -> None:
         _check(args)
-        self.vif, self.eval_datasets = vif, eval_datasets
+        self.own = args
+        self.vif, self.eval_datasets, self.records = vif, eval_datasets, train_dataset.records
         self.sums: dict[str, float] = defaultdict(float)
         self.seen, self.since = torch.zeros(5), time.monotonic()
         self.evaluated: tuple[int, dict[str, float]] = (-1, {})
+        evaluated: dict[str, Dataset] = dict(eval_datasets)
         super().__init__(
             model=model,
             args=args,
             train_dataset=train_dataset,
-            eval_dataset=eval_datasets or None,
+            eval_dataset=evaluated or None,
             data_collator=Collator(model.whole),
             callbacks=[LogFile(), *callbacks],
         )
@@ -100,6 +102,7 @@ class VIFTrainer(Trainer):
             backbone.layers_to_steer,
         )
         parts, weights = model(inputs, plan), self.vif.loss_weights
+        assert num_items_in_batch is not None  # `get_batch_samples` counts them
         counts = num_items_in_batch.clamp_min(1)
         loss = parts.pop(NOTHING, 0.0) + sum(
             weights[name] * parts[name] / counts[COUNT_OF.get(name, QUESTIONS)]
@@ -115,7 +118,7 @@ class VIFTrainer(Trainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """See `training.optim.make_optimizer`."""
         if self.optimizer is None:
-            self.optimizer = make_optimizer(self.unwrapped, self.args)
+            self.optimizer = make_optimizer(self.unwrapped, self.own)
         return self.optimizer
 
     @override
@@ -124,9 +127,7 @@ class VIFTrainer(Trainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
-        return ByLength(
-            size * self.args.world_size, self.train_dataset.records.lengths, self.args.seed
-        )
+        return ByLength(size * self.args.world_size, self.records.lengths, self.args.seed)
 
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -183,8 +184,8 @@ class VIFTrainer(Trainer):
         Raises:
             InputError: If it cannot be written; the last one is left as it was.
         """
-        output = self.args.output_dir
-        partial, name = Path(output) / PARTIAL, f"checkpoint-{self.state.global_step}"
+        output = output_of(self.args)
+        partial, name = output / PARTIAL, f"checkpoint-{self.state.global_step}"
         if self.args.should_save:
             shutil.rmtree(partial, ignore_errors=True)
         self.accelerator.wait_for_everyone()
@@ -195,19 +196,19 @@ class VIFTrainer(Trainer):
             shutil.rmtree(partial, ignore_errors=True)
             raise InputError(_unwritten(output, name, error)) from error
         finally:
-            self.args.output_dir = output
+            self.args.output_dir = str(output)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            shutil.rmtree(Path(output) / name, ignore_errors=True)
-            os.replace(partial / name, Path(output) / name)
-            rotate_checkpoints(output_dir=output, save_total_limit=self.args.save_total_limit)
+            shutil.rmtree(output / name, ignore_errors=True)
+            os.replace(partial / name, output / name)
+            rotate_checkpoints(output_dir=str(output), save_total_limit=self.args.save_total_limit)
 
     @override
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Adapter, in full precision where training may go on from it, and what else is tuned."""
         if not self.args.should_save:  # FSDP asks every process, and gives all of it to the first
             return
-        folder = Path(output_dir or self.args.output_dir)
+        folder = Path(output_dir) if output_dir else output_of(self.args)
         is_checkpoint = folder.name.startswith("checkpoint-")
         dtype = None if is_checkpoint else torch.float16
         save(self.unwrapped, folder, dtype, state_dict if self.is_fsdp_enabled else None)
@@ -260,8 +261,8 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _unwritten(output: str, name: str, error: Exception) -> str:
-    last = get_last_checkpoint(output)
+def _unwritten(output: Path, name: str, error: Exception) -> str:
+    last = get_last_checkpoint(str(output))
     kept = f"{Path(last).name} is the last good one" if last else "there is no earlier one"
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (

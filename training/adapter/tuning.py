@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, set_peft_model_state_dict
@@ -49,8 +50,10 @@ def thaw(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float)
         raise InputError(f"tune is {tune!r}, expected adapter, lora or full.")
     decoder = next(name for name, part in vlm.named_modules() if part is vlm.get_decoder())
     targets = rf"{re.escape(decoder)}\..*\.({'|'.join(LINEAR)})"
+    # peft's annotation of the scale is int, the published one a float.
+    scale: Any = alpha
     vlm.add_adapter(
-        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
+        LoraConfig(r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=targets)
     )
     # They are made in the backbone's precision, in which small steps of training are lost.
     for parameter in vlm.parameters():
@@ -144,7 +147,7 @@ def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) ->
         ) from error
 
 
-def _load(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
+def _load(module: nn.Module, state: dict[str, Any]) -> None:
     """As `load_state_dict`, into parameters that FSDP may have spread over processes as well."""
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(module, state, options=options)

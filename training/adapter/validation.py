@@ -12,7 +12,7 @@ import torch.distributed as dist
 from training.adapter.losses import Answers, Outcome, is_in_box, strength
 from training.adapter.model import VIFModel
 from training.adapter.plan import Plan
-from training.data.batches import to_device
+from training.data.shard import Shard
 from vif.adapter.mixture import normalised_entropy
 from vif.settings import Settings
 
@@ -37,16 +37,17 @@ def validate(
     found: Tallies = defaultdict(lambda: defaultdict(list))
     for batch in batches:
         for shard in batch["shards"]:
-            shard = to_device(shard, device)
-            if not shard["columns"].shape[1]:
+            shard = shard.to(device)
+            if not shard.columns.shape[1]:
                 continue
             for name, source in SOURCES.items():
                 if source != "plain" and not model.has_adapter:
                     continue
                 plan = Plan(settings, source=source)
                 outcome = model.run(shard, plan)
-                right = _right(outcome.answers, len(shard["row"]))
-                _collect(found[name], shard, right, shard["row"] >= 0)
+                assert outcome.answers is not None  # the plan answers
+                right = _right(outcome.answers, len(shard.row))
+                _collect(found[name], shard, right, shard.row >= 0)
                 if name == "vif":
                     _collect_maps(found, shard, plan, outcome)
                     _collect_posterior(found, shard, model.run(shard, _knowing(settings)))
@@ -58,18 +59,19 @@ def _knowing(settings: Settings) -> Plan:
     return Plan(settings, posterior=True, map_only=True)
 
 
-def _collect_posterior(found: Tallies, shard: dict[str, Any], outcome: Outcome) -> None:
+def _collect_posterior(found: Tallies, shard: Shard, outcome: Outcome) -> None:
     """What knowing the answer is worth: where the posterior points, and its divergence."""
     out = list(outcome.inferred.values())[-1]
-    known = shard["target"].sum(1) > 0
-    _collect(found["posterior_pointing"], shard, is_in_box(out.used, shard["target"]), known)
-    _collect(found["kl"], shard, out.kl, shard["row"] >= 0)
+    known = shard.target.sum(1) > 0
+    assert out.kl is not None  # the plan asks the posterior
+    _collect(found["posterior_pointing"], shard, is_in_box(out.used, shard.target), known)
+    _collect(found["kl"], shard, out.kl, shard.row >= 0)
 
 
-def _collect_maps(found: Tallies, shard: dict[str, Any], plan: Plan, outcome: Outcome) -> None:
+def _collect_maps(found: Tallies, shard: Shard, plan: Plan, outcome: Outcome) -> None:
     """Everything about maps; those of the last learning layer."""
     out = list(outcome.inferred.values())[-1].used
-    target, valid = shard["target"], shard["row"] >= 0
+    target, valid = shard.target, shard.row >= 0
     known = target.sum(1) > 0
     _collect(found["pointing"], shard, is_in_box(out, target), known)
     _collect(found["in_box"], shard, (out.map * (target > 0)).sum(1), known)
@@ -78,9 +80,9 @@ def _collect_maps(found: Tallies, shard: dict[str, Any], plan: Plan, outcome: Ou
 
 
 def _collect(
-    found: dict[str, list[float]], shard: dict[str, Any], values: torch.Tensor, chosen: torch.Tensor
+    found: dict[str, list[float]], shard: Shard, values: torch.Tensor, chosen: torch.Tensor
 ) -> None:
-    for turn, value, ok in zip(shard["turns"], values.tolist(), chosen.tolist(), strict=True):
+    for turn, value, ok in zip(shard.turns, values.tolist(), chosen.tolist(), strict=True):
         if ok:
             for name in {"all", turn.group, turn.family} - {""}:
                 found[name].append(float(value))
@@ -96,7 +98,7 @@ def _right(answers: Answers, number: int) -> torch.Tensor:
 def gather(found: Tallies) -> dict[str, dict[str, float]]:
     """Means over the questions of all processes."""
     plain = {name: dict(groups) for name, groups in found.items()}
-    everyone = [plain]
+    everyone: list[Any] = [plain]
     if dist.is_initialized():
         everyone = [None] * dist.get_world_size()
         dist.all_gather_object(everyone, plain)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 from typing_extensions import override
 
@@ -16,10 +14,12 @@ from training.adapter.plan import Plan, gaps
 from training.adapter.shared import has_axes, image_states
 from training.adapter.steering import Enough, Injection
 from training.data.encoding import ANSWER
+from training.data.shard import Shard
 from vif.adapter.base import VIFAdapter
 from vif.model import families
 from vif.model.attention import KEYWORD, Tap
 from vif.model.rows import Mix
+from vif.model.types import VisionLanguageModel
 
 
 class Live(Tap):
@@ -28,20 +28,20 @@ class Live(Tap):
     Layers report between each other, outside of what gradient checkpointing runs again.
     """
 
-    def __init__(self, adapter: VIFAdapter, shard: dict[str, Any], plan: Plan) -> None:
+    def __init__(self, adapter: VIFAdapter, shard: Shard, plan: Plan) -> None:
         self.adapter, self.shard, self.plan = adapter, shard, plan
         self.layers = [] if plan.source == "plain" else plan.settings.learning_layers
         self.inferred: dict[int, Inferred] = {}
         self.injection = Injection(shard, plan, self.inferred)
-        self.rows = torch.arange(len(shard["ids"]), device=shard["ids"].device)
+        self.rows = torch.arange(len(shard.ids), device=shard.ids.device)
 
     @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         """Infers at a learning layer."""
         if layer not in self.layers:
             return
-        start = self.shard["head"]["input_ids"].shape[1]
-        text = states[self.shard["row"].clamp_min(0)[:, None], start + self.shard["read"]]
+        start = self.shard.head["input_ids"].shape[1]
+        text = states[self.shard.row.clamp_min(0)[:, None], start + self.shard.read]
         self.inferred[layer] = infer(
             self.adapter, self.shard, self.plan, layer, image_states(self.shard, states), text
         )
@@ -54,11 +54,11 @@ class Live(Tap):
         return self.injection.mix(layer, self.rows)
 
 
-def run_whole(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: Plan) -> Outcome:
+def run_whole(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan) -> Outcome:
     """One pass over every conversation, its image included."""
     tap = Live(adapter, shard, plan)
-    start = shard["head"]["input_ids"].shape[1]
-    wanted = shard["labels"][:, 1:] >= 0
+    start = shard.head["input_ids"].shape[1]
+    wanted = shard.labels[:, 1:] >= 0
     keep = torch.nonzero(wanted.any(0)).squeeze(1)
     logits = None
     with suppress(Enough):
@@ -75,18 +75,18 @@ def run_whole(vlm: nn.Module, adapter: VIFAdapter, shard: dict[str, Any], plan: 
 
 
 def inputs_of(
-    vlm: nn.Module, shard: dict[str, Any], plan: Plan | None = None
+    vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None
 ) -> dict[str, torch.Tensor]:
     """Images and rows joined into sequences, padded on both sides."""
-    inputs, length = dict(shard["head"]), shard["ids"].shape[1]
-    ticks = torch.arange(length, device=shard["ids"].device)
+    inputs, length = dict(shard.head), shard.ids.shape[1]
+    ticks = torch.arange(length, device=shard.ids.device)
     own = {
-        "input_ids": shard["ids"],
-        "attention_mask": (ticks < shard["length"][:, None]).long(),
+        "input_ids": shard.ids,
+        "attention_mask": (ticks < shard.length[:, None]).long(),
     }
     if families.find(vlm.config.model_type).sees_all:
         # A prompt that sees itself as a whole must be told where the answer begins.
-        own["token_type_ids"] = (shard["part"] == ANSWER).long()
+        own["token_type_ids"] = (shard.part == ANSWER).long()
     for name, tensor in inputs.items():
         if tensor.is_floating_point():
             inputs[name] = tensor.to(vlm.dtype)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from training.data.encoding import ANSWER, IGNORE, OTHER, QUESTION, Item
 from training.data.records import Turn
+from training.data.shard import Shard
 from vif.model.backbone import TEXT_INPUTS, join
 
 MOST_QUESTIONS = 4096  # of one image; numbers them
@@ -26,46 +27,39 @@ class Collator:
         self.whole = whole
 
     def __call__(self, items: list[Item | None]) -> dict[str, Any]:
-        """A batch: ``shards``, see `make_shard`, and ``counts`` (5,)."""
+        """A batch: ``shards``, and ``counts`` (5,) of all of them."""
         shards: dict[int, list[Item]] = {}
         for item in items:
             if item is not None:
                 parts = item.split() if self.whole else [item]
                 shards.setdefault(len(item.columns), []).extend(parts)
         found = [make_shard(shard) for shard in shards.values()]
-        counts = sum((shard["counts"] for shard in found), torch.zeros(5))
+        counts = sum((shard.counts for shard in found), torch.zeros(5))
         return {"shards": found, "counts": counts}
 
 
-def make_shard(items: list[Item]) -> dict[str, Any]:
-    """B images with R rows of up to T tokens and Q = B * M places for up to M questions each.
-
-    Returns:
-        ``head``: the images' tokens, padded on the left to P, and pixels; ``columns`` (B, N),
-        ``centres`` (B, N, 2); ``ids``, ``part``, ``turn``, ``labels`` (R, T), ``length`` (R,),
-        ``image`` (R,): of every row; ``question`` (R, turns), where a row's turns are among Q;
-        ``row`` (Q,), -1 where there is no question, ``read``, ``is_question``, ``is_answer``
-        (Q, L), what a latent reads of its row; ``target`` (Q, N); ``key`` (Q,), a number of its
-        own; ``turns``, Q turns or None; ``counts`` (5,), see above.
-    """
+def make_shard(items: list[Item]) -> Shard:
+    """Items with equally many image tokens as one shard."""
     rows = _rows([row for item in items for row in item.rows])
     head = _join_heads(items)
-    out = rows | _questions(items, rows["part"])
+    asked = _questions(items, rows["part"])
     longest = head["input_ids"].shape[1]
     pads = [longest - item.head["input_ids"].shape[1] for item in items]
     images = [i for i, item in enumerate(items) for _ in item.rows]
     read = head["attention_mask"].sum() + rows["length"].sum()
-    known, boxed = out["row"] >= 0, out["target"].sum(1) > 0
+    known, boxed = asked["row"] >= 0, asked["target"].sum(1) > 0
     if not len(items[0].columns):  # nothing to look at
         known = torch.zeros_like(known)
     counts = [(rows["labels"] != IGNORE).sum(), known.sum(), boxed.sum(), read, len(images)]
-    return out | {
-        "head": head,
-        "columns": torch.stack([item.columns + pad for item, pad in zip(items, pads, strict=True)]),
-        "centres": torch.stack([item.centres for item in items]),
-        "image": torch.tensor(images),
-        "counts": torch.tensor([float(count) for count in counts]),
-    }
+    return Shard(
+        **rows,
+        **asked,
+        head=head,
+        columns=torch.stack([item.columns + pad for item, pad in zip(items, pads, strict=True)]),
+        centres=torch.stack([item.centres for item in items]),
+        image=torch.tensor(images),
+        counts=torch.tensor([float(count) for count in counts]),
+    )
 
 
 def _rows(rows: list[Any]) -> dict[str, torch.Tensor]:
@@ -81,7 +75,7 @@ def _rows(rows: list[Any]) -> dict[str, torch.Tensor]:
 
 
 def _questions(items: list[Item], part: torch.Tensor) -> dict[str, Any]:
-    """Where questions are; `part` (R, T) as in `make_shard`."""
+    """Where questions are; `part` (R, T) as in `Shard`."""
     most = max(sum(len(row.turns) for row in item.rows) for item in items)
     total = len(items) * most
     deepest = max(len(row.turns) for item in items for row in item.rows)
@@ -130,12 +124,3 @@ def _join_heads(items: list[Item]) -> dict[str, torch.Tensor]:
                 tensor = F.pad(tensor, (longest - tensor.shape[1], 0))
             out.setdefault(name, []).append(tensor)
     return {name: join(parts) for name, parts in out.items()}
-
-
-def to_device(value: Any, device: torch.device) -> Any:
-    """A batch on another device."""
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return {name: to_device(part, device) for name, part in value.items()}
-    return value

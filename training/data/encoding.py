@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 
 from training.data.records import BadRecord, Record, Records, Turn
 from vif.errors import InputError
-from vif.inputs.boxes import box_shares
+from vif.inputs.boxes import as_box, box_shares
 from vif.inputs.images import open_image
 from vif.model import families
 from vif.model.backbone import TEXT_INPUTS, Backbone
@@ -81,7 +81,7 @@ class Encoder:
         # Everything but the weights: it goes to other processes.
         self.backbone = copy.copy(backbone)
         self.backbone.model = SimpleNamespace(config=backbone.model.config)
-        self.backbone.uninstall = None
+        self.backbone.uninstall = _nothing
         self.processor = backbone.processor
         self.tokenizer = backbone.processor.tokenizer
         self.max_length = getattr(backbone.text_config, "max_position_embeddings", None)
@@ -241,8 +241,13 @@ def _targets(
     if layout is None or image is None:
         return np.zeros((len(turns), 0), np.float32)
     scale = np.array([*image.size, *image.size])
-    boxes = [np.array(turn.boxes or []).reshape(-1, 4) / scale for turn in turns]
+    pixels = [np.array(turn.boxes or []).reshape(-1, 4) for turn in turns]
+    boxes = [[as_box(sides) for sides in found / scale] for found in pixels]
     return np.stack([box_shares(layout.cells, found) for found in boxes]).astype(np.float32)
+
+
+def _nothing() -> None:
+    """A backbone without its model has nothing to undo."""
 
 
 def _common_start(a: str, b: str) -> int:

@@ -25,7 +25,7 @@ VALIDATION_TEXT = 128
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/scenes"))
     parser.add_argument("--scenes", type=int, default=16_000, help="training scenes")
     parser.add_argument("--validation_scenes", type=int, default=96)

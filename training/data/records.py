@@ -275,7 +275,8 @@ def _scan_list(path: Path) -> Any:
             read_on(0)
             begin = text.index("[") + 1
             while True:
-                begin = _BETWEEN.match(text, begin).end()
+                between = _BETWEEN.match(text, begin)
+                begin = between.end() if between else begin
                 if text[begin : begin + 1] == "]":
                     return
                 try:

@@ -115,8 +115,8 @@ class PackedScenes(Dataset):
         self.num_batches, self.rank, self.num_processes = num_batches, rank, num_processes
         tokenizer = build_tokenizer()
         self.encode = lambda text: tokenizer(text, add_special_tokens=False)["input_ids"]
-        names = (PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT)
-        self.ids = dict(zip(names, tokenizer.convert_tokens_to_ids(names), strict=True))
+        vocabulary = tokenizer.get_vocab()
+        self.ids = {name: vocabulary[name] for name in (PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT)}
 
     def __len__(self) -> int:
         return self.num_batches

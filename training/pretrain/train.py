@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 # Spinning OpenMP threads would take the cores from the data worker.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -187,9 +188,11 @@ def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
     return DataLoader(data, batch_size=None, num_workers=1, prefetch_factor=6)
 
 
-def train_tower(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+def train_tower(
+    model: LlavaForConditionalGeneration, head: DenseHead, config: PretrainConfig, folder: Path
+) -> None:
     """Teaches the tower what is at every token."""
-    tower, head = parts["vlm"].model.vision_tower, parts["head"]
+    tower = model.model.vision_tower
     trained = nn.ModuleDict({"vision_tower": tower, "head": head})
     optimisers = Optimisers(
         trained,
@@ -233,9 +236,11 @@ def validate(
     return averages(found)
 
 
-def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) -> None:
+def train_questions(
+    model: LlavaForConditionalGeneration, head: DenseHead, config: PretrainConfig, folder: Path
+) -> None:
     """Teaches the whole model to answer, the tower going on with its dense labels."""
-    model, head = parts["vlm"], parts["head"]
+    parts = nn.ModuleDict({"vlm": model, "head": head})
     # The patch embedding is done after the dense stage; its gradient is dear on a CPU.
     model.model.vision_tower.embeddings.patch_embedding.requires_grad_(False)
     optimisers = Optimisers(
@@ -279,7 +284,7 @@ def train_questions(parts: nn.ModuleDict, config: PretrainConfig, folder: Path) 
 
 def export(model: LlavaForConditionalGeneration, folder: Path) -> None:
     """Saves model and processor in half precision, as any transformers checkpoint."""
-    half = LlavaForConditionalGeneration(model.config).to(torch.bfloat16)
+    half = LlavaForConditionalGeneration(model.config).bfloat16()
     half.load_state_dict(model.state_dict())
     half.generation_config = model.generation_config
     half.save_pretrained(folder)
@@ -301,17 +306,17 @@ def pretrain(config: PretrainConfig, work: Path, output: Path, start: Path | Non
         states = torch.load(start, weights_only=True)["model"]
         weights = {n.removeprefix("vlm."): t for n, t in states.items() if n.startswith("vlm.")}
         model.load_state_dict(weights)
-    head = DenseHead(model.config.vision_config.hidden_size)
-    parts = nn.ModuleDict({"vlm": model, "head": head})
-    train_tower(parts, config, work)
-    train_questions(parts, config, work)
+    vision: Any = model.config.vision_config
+    head = DenseHead(vision.hidden_size)
+    train_tower(model, head, config, work)
+    train_questions(model, head, config, work)
     if join_processes()[0] == 0:
         export(model, output)
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("assets/demo-vlm"))
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain"))
     parser.add_argument("--steps", type=int, default=PretrainConfig.steps)

@@ -285,7 +285,7 @@ def run(stages: list[Stage], work: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("runs/reproduce"))
     parser.add_argument("--all", action="store_true", help="seeds, controls and ablations too")
     parser.add_argument("--only", nargs="+", help="of the variants, these alone")

@@ -28,7 +28,7 @@ def install(model: Path, adapter: Path, assets: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--assets", type=Path, default=Path("assets"))

@@ -197,7 +197,7 @@ def keep_logs(runs: Path, results: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--pages", type=Path, default=Path(), help="folder of README.md and docs")
     parser.add_argument("--runs", type=Path, help="folder of trainings whose logs are kept")

@@ -127,14 +127,12 @@ class VIFAdapter(nn.Module):
         nn.init.zeros_(self.relation.bias)
         self.keys = nn.Linear(width, width)
         self.weight_head = nn.Linear(width, 1)
-        self.gate_head = nn.Sequential(
-            nn.Linear(2 * width, width),
-            nn.SiLU(),
-            nn.Linear(width, config.num_layers * config.num_heads),
-        )
+        first = nn.Linear(2 * width, width)
+        last = nn.Linear(width, config.num_layers * config.num_heads)
+        self.gate_head = nn.Sequential(first, nn.SiLU(), last)
         # A gate of exactly 1 everywhere: training starts as VIF with one alpha.
-        nn.init.zeros_(self.gate_head[-1].weight)
-        nn.init.zeros_(self.gate_head[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def remember(self, states: torch.Tensor, centres: torch.Tensor) -> Memory:
         """Encodes an image.

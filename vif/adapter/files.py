@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -31,7 +32,9 @@ def read_adapter(name_or_folder: str | Path) -> tuple[VIFConfig, dict[str, torch
             )
     try:
         values = json.loads((folder / CONFIG_NAME).read_text())
-        ranges = {name: tuple(values.pop(name)) for name in ("learning", "injection")}
+        ranges: dict[str, Any] = {
+            name: tuple(values.pop(name)) for name in ("learning", "injection")
+        }
         return VIFConfig(**values, **ranges), load_file(folder / WEIGHTS_NAME)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise broken(name_or_folder, error) from error

@@ -40,6 +40,8 @@ class PositionFeatures(nn.Module):
     (Rahimi and Recht 2007), so "the nearest object" is one dot product away.
     """
 
+    frequencies: torch.Tensor
+
     def __init__(
         self, bandwidths: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4), each: int = 16
     ) -> None:

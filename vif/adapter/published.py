@@ -185,7 +185,9 @@ class PublishedVIF(VIFAdapter):
         centres = self._grid(memory.centres).repeat_interleave(len(z) // len(memory.centres), 0)
         tokens = render(mixture, centres, self.config.renderer)
         gate = z.new_ones(len(z), self.config.num_layers, self.config.num_heads)
-        return Rendered(z, components(mixture, centres), *mixture, tokens, gate)
+        pointing = components(mixture, centres)
+        means, sigmas, weights = mixture
+        return Rendered(z, pointing, means, sigmas, weights, tokens, gate)
 
     @override
     def place(self, mixture: MixtureParameters, centres: torch.Tensor) -> MixtureParameters:

@@ -7,6 +7,7 @@ rows, parameters and FLOPs by building both forms on PyTorch's meta device, whic
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -30,6 +31,7 @@ SMALL, INITIAL = 0.035, 0.162
 IMAGE_SHARE, UNEVENNESS = 0.2, 1.0
 
 Table = list[tuple[str, list[float]]]
+Made = TypeVar("Made")
 
 
 def compare() -> tuple[Table, Table]:
@@ -101,7 +103,7 @@ def _percent(weights: torch.Tensor) -> torch.Tensor:
 def seven_billion(width: int | None = None) -> VIFConfig:
     """An adapter for LLaVA-1.5-7B: the published form, or this project's of a width."""
     llama = LlamaConfig()
-    common = {
+    common: dict[str, Any] = {
         "hidden_size": llama.hidden_size,
         "num_layers": llama.num_hidden_layers,
         "num_heads": llama.num_attention_heads,
@@ -111,8 +113,16 @@ def seven_billion(width: int | None = None) -> VIFConfig:
     if width is not None:
         return VIFConfig(**common, width=width, ffn_dim=2 * width)
     size = llama.hidden_size
-    published = {"encoder": "published", "means": "head", "grid": "endpoint", "renderer": "softmax"}
-    return VIFConfig(**common, **published, width=size, ffn_dim=4 * size, image_layers=0)
+    return VIFConfig(
+        **common,
+        width=size,
+        ffn_dim=4 * size,
+        image_layers=0,
+        encoder="published",
+        means="head",
+        grid="endpoint",
+        renderer="softmax",
+    )
 
 
 def costs() -> Table:
@@ -157,7 +167,8 @@ def question_flops(adapter: VIFAdapter) -> tuple[int, int]:
     mask = torch.zeros(1, TEXT_TOKENS, dtype=torch.bool, device="meta")
     memory, once = _count(lambda: adapter.remember(states, torch.zeros(SIDE**2, 2, device="meta")))
     # Which rows are text depends on numbers, which the meta device does not have.
-    latent = adapter.latent.prior if adapter.config.encoder == "published" else adapter.latent
+    latent: Any = adapter.latent
+    latent = latent.prior if adapter.config.encoder == "published" else latent
     z, read = _count(lambda: latent(memory.tokens, text, mask).mean)
     _, drawn = _count(lambda: adapter.render(memory, z))
     return once + read + drawn, read + drawn
@@ -173,12 +184,12 @@ def _prefill_flops(model: LlamaModel) -> int:
     return _count(lambda: model(**inputs, use_cache=False))[1]
 
 
-def _meta(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def _meta(make: Callable[[], Made]) -> Made:
     with torch.device("meta"):
         return make()
 
 
-def _count(call: Callable[[], object]) -> tuple[object, int]:
+def _count(call: Callable[[], Made]) -> tuple[Made, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         out = call()
     return out, counter.get_total_flops()

@@ -37,8 +37,8 @@ def matched_strength(share: Sequence[float | None], base: Sequence[float | None]
     Returns:
         (L,), in [0, 1], 0 where it would be under `LEAST_STRENGTH` and in layers without attention.
     """
-    share, base = np.asarray(share, float), np.asarray(base, float)
-    strength = ((share - base) / np.maximum(1 - base, 1e-9)).clip(0, 1)
+    plain = np.asarray(base, float)
+    strength = ((np.asarray(share, float) - plain) / np.maximum(1 - plain, 1e-9)).clip(0, 1)
     return np.where(strength >= LEAST_STRENGTH, strength, 0.0)
 
 

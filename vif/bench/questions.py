@@ -64,16 +64,10 @@ def endless(split: str, seed: int, text: int = 0, families: Sequence[str] = ()) 
     while True:
         scene = draw_scene(number, split)
         for question in ask_scene(scene, number, QUESTIONS_PER_SCENE, weights):
-            boxes = scaled(scene, question)
-            yield Item(scene, question, unrelated_text(count, text), boxes)
+            text_before = unrelated_text(count, text)
+            yield Item(scene, question, text_before, question.boxes_on(scene))
             count += 1
         number += 1
-
-
-def scaled(scene: Scene, question: SceneQuestion) -> tuple[Box, ...]:
-    """The boxes of a question in [0, 1] image coordinates."""
-    size = scene.image.width
-    return tuple((x0 / size, y0 / size, x1 / size, y1 / size) for x0, y0, x1, y1 in question.boxes)
 
 
 def members(questions: Sequence[Item]) -> dict[str, np.ndarray]:

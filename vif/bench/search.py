@@ -130,10 +130,8 @@ def relational(seed: int, context: str = "") -> Iterator[Item]:
     weights = {family: float(family in RELATIONAL) for family in GROUP_OF}
     while True:
         scene = draw_scene(seed)
-        size = scene.image.width
         for question in ask_scene(scene, seed, PER_SCENE, weights):
-            boxes = tuple(tuple(v / size for v in box) for box in question.boxes)
-            yield Item(scene, question, context, boxes)
+            yield Item(scene, question, context, question.boxes_on(scene))
         seed += 1
 
 
@@ -181,6 +179,8 @@ def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
         None if there is no such file or it says nothing about the method.
     """
     entry = text_free(path)
+    if entry is None:
+        return None
     try:
         found = entry["methods"][method]
         number = {name: int(found["family_n"].get(name, 0)) for name in RELATIONAL}

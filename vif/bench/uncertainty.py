@@ -16,7 +16,7 @@ import numpy as np
 
 from vif import metrics
 from vif.bench.outcomes import interval
-from vif.bench.questions import endless, scaled
+from vif.bench.questions import endless
 from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
 from vif.bench.tables import columns, percent, span
 from vif.posterior import Belief, beliefs
@@ -167,7 +167,7 @@ def _read(
         prior.mean.map,
         tuple(one.mean.map for one in posteriors),
         tuple(one.refined.map for one in posteriors if one.refined is not None),
-        tuple(metrics.box_coverage(found.cells, scaled(scene, one)) for one in right),
+        tuple(metrics.box_coverage(found.cells, one.boxes_on(scene)) for one in right),
         tuple(one.kl for one in posteriors),
         _spread(prior),
         scene.seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -110,7 +110,7 @@ def is_number(value: Any) -> bool:
     return is_plain and math.isfinite(value)
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether a JSON value is a whole number that is not negative."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

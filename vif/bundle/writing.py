@@ -119,7 +119,9 @@ def _png(picture: Image.Image) -> bytes:
 
 def _curves(bundle: Bundle) -> bytes:
     """One line per answer, token and layer."""
-    rows = [("method", "token", "layer", "image_share", "entropy", "in_box_share")]
+    rows: list[tuple[Any, ...]] = [
+        ("method", "token", "layer", "image_share", "entropy", "in_box_share")
+    ]
     for name, trace in bundle.traces.items():
         asked = metrics.box_coverage(trace.cells, bundle.boxes) if bundle.boxes else None
         for token in range(len(trace.tokens)):

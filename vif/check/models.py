@@ -78,7 +78,9 @@ def tiny_adapter(seed: int = 0) -> VIFAdapter:
         injection=(3, 5),
     )
     adapter = VIFAdapter(config)
-    nn.init.normal_(adapter.gate_head[-1].weight, std=1.0)
+    last = adapter.gate_head[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.normal_(last.weight, std=1.0)
     nn.init.normal_(adapter.pointer.weight, std=1.0)
     return adapter.eval()
 
@@ -135,7 +137,8 @@ def _processor(tiny: Tiny) -> ProcessorMixin:
     if "image_seq_length" in tiny.image_options:
         image_processor.image_seq_length = tiny.image_options["image_seq_length"]
     config = getattr(transformers, tiny.config)
-    made = processor_class(config, tiny.vision.get("model_type")) or PROCESSOR_MAPPING[config]
+    known = processor_class(config, tiny.vision.get("model_type"))
+    made: Any = known or PROCESSOR_MAPPING[config]
     parts = dict.fromkeys(getattr(made, "parts", ()))
     parts |= {"image_processor": image_processor, "tokenizer": _tokenizer(tiny)}
     template = _template(tiny) if tiny.has_template else None

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 from typing_extensions import override
@@ -90,7 +89,7 @@ def visible(mask: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor:
 
 
 def reference(
-    module: nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -101,13 +100,14 @@ def reference(
 ) -> tuple[torch.Tensor, None]:
     """Attention as `vif.model.attention.attention` must be."""
     tap: Tap | None = kwargs.get(KEYWORD)
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    p = probabilities(query, key, attention_mask, scaling, softcap)
-    mix = None if tap is None else tap.mix(module.layer_idx)
-    if mix is not None:
-        p = _mixed(p, mix, visible(attention_mask, p), tap.position)
-    if tap is not None and tap.wants(module.layer_idx):
-        tap.record(module.layer_idx, p[:, :, -1], tap.position + p.shape[2] - p.shape[3])
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    p = probabilities(query, key, attention_mask, scale, softcap)
+    if tap is not None:
+        mix = tap.mix(module.layer_idx)
+        if mix is not None:
+            p = _mixed(p, mix, visible(attention_mask, p), tap.position)
+        if tap.wants(module.layer_idx):
+            tap.record(module.layer_idx, p[:, :, -1], tap.position + p.shape[2] - p.shape[3])
     values = value.repeat_interleave(query.shape[1] // value.shape[1], 1).float()
     return (p @ values).transpose(1, 2).contiguous().to(query.dtype), None
 
@@ -129,7 +129,7 @@ def _mixed(p: torch.Tensor, mix: Mix, seen: torch.Tensor, start: int) -> torch.T
 
 
 def spy(
-    module: nn.Module,
+    module: Any,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,

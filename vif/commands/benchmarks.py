@@ -139,9 +139,11 @@ def _check_lmms_eval(python: str) -> None:
 
 def _plan(args: argparse.Namespace, rows: Sequence[Row]) -> str:
     """Tasks, sizes and time, plain and with every method."""
-    seconds = dict.fromkeys(args.methods, args.seconds)
+    seconds: dict[str, float]
     if args.seconds is None:
         seconds = _measured(load_session(args), args.methods)
+    else:
+        seconds = dict.fromkeys(args.methods, args.seconds)
     lines = [f"{'task':<26}{'questions':>10}" + "".join(f"{name:>12}" for name in args.methods)]
     total = dict.fromkeys(args.methods, 0.0)
     for row in rows:

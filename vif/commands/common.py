@@ -12,13 +12,16 @@ from typing import Any
 
 from vif import bundled
 from vif.errors import InputError
-from vif.inputs.boxes import check_boxes
+from vif.inputs.boxes import as_box, check_boxes
 from vif.inputs.schema import AskedSettings
 from vif.model.aspect import ASPECT_RATIOS
 from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
 from vif.session import Session, load
 from vif.settings import Settings
+
+# What flags are added to: a command's parser, or a titled part of its help.
+Flags = argparse.ArgumentParser | argparse._ArgumentGroup
 
 # Published names of the ranges and the strength, and the setting each one changes.
 INJECTION_FLAGS = (
@@ -107,7 +110,7 @@ def question_of(args: argparse.Namespace) -> Question:
     if args.image_file is None or args.query is None:
         raise InputError("Give --image-file and --query, or --scene for a generated picture.")
     check_boxes(boxes)
-    place = tuple(map(tuple, boxes)) or None
+    place = tuple(map(as_box, boxes)) or None
     return Question(args.image_file, args.query, args.context, place, place)
 
 
@@ -122,8 +125,7 @@ def _question_of_scene(args: argparse.Namespace) -> Question:
             f"{len(placed) - 1}."
         )
     question = placed[args.question]
-    size = scene.image.width
-    boxes = tuple(tuple(side / size for side in box) for box in question.boxes)
+    boxes = question.boxes_on(scene)
     return Question(scene.image, question.text, args.context, boxes, boxes, question.answer)
 
 

@@ -7,16 +7,16 @@ import sys
 from pathlib import Path
 
 from vif import data
+from vif.commands.common import Flags
 from vif.data import Data
+from vif.data.fields import NAMES
 from vif.data.reading import SCENES
 from vif.errors import InputError
 
 _SHOWN = 5
 
 
-def add_data_flags(
-    parser: argparse.ArgumentParser, default: str | None = SCENES, takes_query: bool = True
-) -> None:
+def add_data_flags(parser: Flags, default: str | None = SCENES, takes_query: bool = True) -> None:
     """Where questions are read from, and which."""
     parser.add_argument(
         "--data",
@@ -64,8 +64,8 @@ def parse_columns(given: list[str]) -> dict[str, str]:
     columns = {}
     for entry in given:
         field, _, column = entry.partition("=")
-        if field not in data.fields.NAMES or not column:
-            expected = ", ".join(data.fields.NAMES)
+        if field not in NAMES or not column:
+            expected = ", ".join(NAMES)
             raise InputError(
                 f"--columns {entry!r} cannot be read: expected FIELD=COLUMN with a field out of "
                 f"{expected}."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vif import bundled, measure
-from vif.commands.common import chosen_settings, load_session
+from vif.commands.common import Flags, chosen_settings, load_session
 from vif.commands.data import list_skipped, show_progress
 from vif.data import Data, Example
 from vif.errors import InputError
@@ -19,7 +19,7 @@ from vif.session import Session
 from vif.settings import Settings
 
 
-def add_job_flags(parser: argparse.ArgumentParser, out: str | None) -> None:
+def add_job_flags(parser: Flags, out: str | None) -> None:
     """Where results go, and how the questions are asked."""
     parser.add_argument("--out", type=Path, default=out and Path(out), help="folder for results")
     parser.add_argument(

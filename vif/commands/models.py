@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps([asdict(model) | _facts(model) for model in CATALOGUE]))
         return
     heads = ("model", "family", "billion", "download", *(place for place, *_ in _PLACES))
-    rows = [(*heads, "licence", "not")]
+    rows: list[tuple[str, ...]] = [(*heads, "licence", "not")]
     for model in CATALOGUE:
         facts = _facts(model)
         runs = ("yes" if facts["runs"][place] else "-" for place, *_ in _PLACES)

@@ -21,6 +21,7 @@ from vif.commands.common import (
 )
 from vif.commands.tables import grid, span
 from vif.errors import InputError
+from vif.probes.lens import TOP
 from vif.question import Question
 from vif.session import Session
 
@@ -52,7 +53,7 @@ def add(commands: Any) -> None:
 
     text = "which words the states of every layer stand for (logit lens)"
     one = _kind(kinds, "lens", lens, text, takes_boxes=False)
-    one.add_argument("--top", type=int, default=probes.lens.TOP, help="words per layer")
+    one.add_argument("--top", type=int, default=TOP, help="words per layer")
 
     text = "compare head outputs with and without the image"
     one = _kind(kinds, "heads", heads, text, takes_boxes=False)

@@ -73,7 +73,7 @@ class Example:
         with Image.open(self.image) as stored:
             size = stored.size
         upright = (size[0] > size[1]) == (image.width > image.height)
-        return size if upright else size[::-1]
+        return size if upright else (size[1], size[0])
 
 
 def _check_pixels(boxes: tuple[Box, ...], size: tuple[int, int]) -> None:

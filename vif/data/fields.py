@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vif.errors import InputError
-from vif.inputs.boxes import Box
+from vif.inputs.boxes import Box, as_box
 
 # The first name that is there is read; --columns puts a person's own name before them.
 NAMES = {
@@ -90,12 +90,9 @@ def boxes_of(value: Any) -> tuple[Box, ...]:
     try:
         given = list(value)
         given = [given] if given and not hasattr(given[0], "__len__") else given
-        boxes = tuple(tuple(float(side) for side in box) for box in given)
+        return tuple(as_box(float(side) for side in box) for box in given)
     except (TypeError, ValueError):
-        boxes = ((),)
-    if any(len(box) != 4 for box in boxes):
-        raise InputError(f"its box is {_shown(value)}, expected x0, y0, x1, y1")
-    return boxes
+        raise InputError(f"its box is {_shown(value)}, expected x0, y0, x1, y1") from None
 
 
 def _shown(value: Any) -> str:

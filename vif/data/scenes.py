@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from PIL import Image
+
 from vif.data.example import Data, Example
 from vif.scenes import SceneQuestion, ask_scene, draw_scene
 from vif.scenes.boxes import FAMILY as BOX
@@ -31,7 +33,6 @@ def read_scenes(
     scene_number = seed * 1_000_000
     while len(examples) < number:
         scene = draw_scene(scene_number, split)
-        size = scene.image.width
         for k, question in enumerate(ask(scene, scene_number, QUESTIONS_PER_SCENE)):
             examples.append(
                 Example(
@@ -40,7 +41,7 @@ def read_scenes(
                     question=question.text,
                     # A box is compared with the box, not with how it is written.
                     answers=() if question.family == BOX else (question.answer,),
-                    boxes=tuple(tuple(side / size for side in box) for box in question.boxes),
+                    boxes=question.boxes_on(scene),
                     group=question.family,
                     source=f"scene {scene_number}",
                 )
@@ -49,5 +50,5 @@ def read_scenes(
     return Data(f"{name} ({split}, seed {seed})", "scenes", examples[:number])
 
 
-def _picture(scene: Scene) -> object:
+def _picture(scene: Scene) -> Image.Image:
     return scene.image

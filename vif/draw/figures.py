@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -27,7 +28,7 @@ SIDE = 420
 SMALLEST = 1e-5
 _PANEL, _DPI, _RINGS = 3.2, 160, 6
 # Text stays text in SVG, and the same figure is the same bytes.
-_STYLE = {"svg.fonttype": "none", "svg.hashsalt": "vif-lens", "font.size": 9}
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "vif-lens", "font.size": 9}
 
 
 @dataclass(frozen=True, eq=False)

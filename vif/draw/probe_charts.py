@@ -102,8 +102,7 @@ def exit_sweep(
     figure.add_vline(x=first, line={"color": INJECTION_COLOUR, "width": 1.5, "dash": "dash"})
     dress(figure)
     _layer_axis(figure, len(after) - 1, "")
-    ticks = figure.layout.xaxis.dtick
-    shown = [-1, *range(0, len(after) - 1, ticks)]
+    shown = [-1, *range(0, len(after) - 1, _step(len(after) - 1))]
     names = ["never", *map(str, shown[1:])]
     figure.update_xaxes(range=[-1.5, len(after) - 1.5], tickvals=shown, ticktext=names)
     title = axis_title("last layer that sees the image; filled: the answer stays the same")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vif.grounding.formats import BINS, PIXELS, THOUSAND, UNIT
-from vif.inputs.boxes import Box
+from vif.inputs.boxes import Box, as_box
 from vif.model.backbone import Backbone
 from vif.model.families.picture import pair
 from vif.model.families.whole import before_processing
@@ -44,7 +44,7 @@ class Frame:
             square = np.array([[0.0, 0.0, 1.0, 1.0]])
             kept = before_processing(square, backbone.processor.image_processor, size)[0]
             side = pair(vision.image_size)
-            return cls(tuple(map(float, kept)), (side[1], side[0]))
+            return cls(as_box(map(float, kept)), (side[1], side[0]))
         patch = pair(getattr(vision, "patch_size", 14))
         merge = getattr(vision, "spatial_merge_size", 1)
         return cls((0.0, 0.0, 1.0, 1.0), (columns * patch[1] * merge, rows * patch[0] * merge))
@@ -58,13 +58,13 @@ class Frame:
         """
         units = np.array(box) / self._unit(scale)
         low, extent = np.tile(self.region[:2], 2), np.tile(self._extent, 2)
-        return tuple(float(v) for v in (low + units * extent).clip(0, 1))
+        return as_box(float(v) for v in (low + units * extent).clip(0, 1))
 
     def from_original(self, box: Box, scale: str) -> Box:
         """A box in [0, 1] of the original image as a model would write it."""
         low, extent = np.tile(self.region[:2], 2), np.tile(self._extent, 2)
         units = ((np.array(box) - low) / extent).clip(0, 1)
-        return tuple(float(v) for v in units * self._unit(scale))
+        return as_box(float(v) for v in units * self._unit(scale))
 
     @property
     def _extent(self) -> np.ndarray:

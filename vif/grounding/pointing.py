@@ -6,7 +6,7 @@ import numpy as np
 
 from vif import metrics
 from vif.grounding.boxes import smallest_box
-from vif.inputs.boxes import Box
+from vif.inputs.boxes import Box, as_box
 from vif.trace import Trace
 
 # The part of the map that the box has to hold.
@@ -42,4 +42,4 @@ def box_of_map(trace: Trace, map: np.ndarray, share: float = SHARE) -> Box | Non
     top, left, bottom, right = smallest_box(weights, share)
     cells = trace.cells[grid[top:bottom, left:right]].reshape(-1, 4)
     sides = [*np.nanmin(cells[:, :2], 0), *np.nanmax(cells[:, 2:], 0)]
-    return tuple(float(side) for side in sides)
+    return as_box(float(side) for side in sides)

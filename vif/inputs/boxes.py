@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from vif.errors import InputError
 
 Box = tuple[float, float, float, float]
+
+
+def as_box(sides: Iterable[float]) -> Box:
+    """Four numbers x0, y0, x1, y1 as a box."""
+    x0, y0, x1, y1 = sides
+    return x0, y0, x1, y1
 
 
 def check_boxes(boxes: Sequence[Box]) -> None:

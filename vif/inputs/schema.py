@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from vif.errors import InputError
-from vif.inputs.boxes import Box
+from vif.inputs.boxes import Box, as_box
 from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS, clean_question
 from vif.settings import MOST_NEW_TOKENS, MOST_SEED, Settings
 
@@ -39,13 +39,14 @@ def _readable(text: str) -> str:
     return text
 
 
-def _whole(title: str, low: int, high: int, **more: Any) -> Any:
-    """A field for a whole number."""
-    words = f"a whole number from {low:,} to {high:,}"
-    limits = Field(title=title, description=words, ge=low, le=high, **more)
-    return Annotated[int, BeforeValidator(_integral), limits]
+def _between(title: str, low: int, high: int) -> Any:
+    """A field for a whole number, the least by default."""
+    return Field(
+        low, title=title, description=f"a whole number from {low:,} to {high:,}", ge=low, le=high
+    )
 
 
+Whole = Annotated[int, BeforeValidator(_integral)]
 Name = Annotated[str, Field(min_length=1, max_length=_MOST_NAMED)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Share = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)]
@@ -79,11 +80,11 @@ class AskedSettings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    learning_start: _whole("Learning layers from", 0, MOST_LAYER) = 0
-    learning_end: _whole("Learning layers to", 0, MOST_LAYER) = 0
-    injection_start: _whole("Injection layers from", 0, MOST_LAYER) = 0
-    injection_end: _whole("Injection layers to", 0, MOST_LAYER) = 0
-    stride: _whole("Use every n-th layer", 1, MOST_LAYER) = 1
+    learning_start: Whole = _between("Learning layers from", 0, MOST_LAYER)
+    learning_end: Whole = _between("Learning layers to", 0, MOST_LAYER)
+    injection_start: Whole = _between("Injection layers from", 0, MOST_LAYER)
+    injection_end: Whole = _between("Injection layers to", 0, MOST_LAYER)
+    stride: Whole = _between("Use every n-th layer", 1, MOST_LAYER)
     alpha: Annotated[
         float,
         Field(
@@ -94,9 +95,9 @@ class AskedSettings(BaseModel):
             description="a number from 0 to 1",
         ),
     ] = 0.0
-    samples: _whole("Latent samples", 0, MOST_SAMPLES) = 0
-    seed: _whole("Seed", 0, MOST_SEED) = 0
-    max_new_tokens: _whole("Longest answer", 1, MOST_NEW_TOKENS) = 1
+    samples: Whole = _between("Latent samples", 0, MOST_SAMPLES)
+    seed: Whole = _between("Seed", 0, MOST_SEED)
+    max_new_tokens: Whole = _between("Longest answer", 1, MOST_NEW_TOKENS)
     phase: Annotated[
         str, Field(title="The phase", pattern="^(both|prefill)$", description="both or prefill")
     ] = "both"
@@ -165,13 +166,14 @@ class AskedQuestion(AskedSettings):
     @property
     def boxes(self) -> list[Box]:
         """The place to look at, as boxes."""
-        return [tuple(corners) for corners in self.look]
+        return [as_box(corners) for corners in self.look]
 
 
 class PublicQuestion(AskedQuestion):
     """One question where others wait: fewer methods, shorter answers."""
 
-    methods: Annotated[
+    # Must be given here, unlike in the class above.
+    methods: Annotated[  # pyright: ignore[reportGeneralTypeIssues]
         list[Name],
         Field(
             title="The list of methods",
@@ -180,7 +182,7 @@ class PublicQuestion(AskedQuestion):
             description=f'a list of 1 to {MOST_METHODS} names such as ["plain", "vif"]',
         ),
     ]
-    max_new_tokens: _whole("Longest answer", 1, MOST_TOKENS) = 1
+    max_new_tokens: Whole = _between("Longest answer", 1, MOST_TOKENS)
 
 
 def shortened(value: Any) -> str:

@@ -27,6 +27,6 @@ from typing import Any
 
 def manifest() -> Any:
     """What lmms-eval reads of the entry point: the model's name and where its class is."""
-    from lmms_eval.models.registry_v2 import ModelManifest
+    from lmms_eval.models.registry_v2 import ModelManifest  # pyright: ignore[reportMissingImports]
 
     return ModelManifest("vif_lens", simple_class_path="vif.lmms_eval.model.VIFLens")

@@ -104,7 +104,7 @@ class Asker:
         # How many questions of each kind were met.
         self.counts: Counter[str] = Counter()
 
-    def answers(self, questions: Iterable[TaskItem], done: Callable[[int], None]) -> list[str]:
+    def answers(self, questions: Iterable[TaskItem], done: Callable[[int], object]) -> list[str]:
         """Answers, cut where the task says.
 
         A question without any image is answered by the language model alone, whatever the method,
@@ -121,7 +121,7 @@ class Asker:
         return self._each(questions, self._answer, done, "")
 
     def likelihoods(
-        self, questions: Iterable[TaskItem], done: Callable[[int], None]
+        self, questions: Iterable[TaskItem], done: Callable[[int], object]
     ) -> list[tuple[float, bool]]:
         """Log-probability of every question's target, and whether it is the greedy answer.
 
@@ -180,7 +180,7 @@ class Asker:
         self,
         questions: Iterable[TaskItem],
         ask: Callable[[Sequence[TaskItem]], list[Result]],
-        done: Callable[[int], None],
+        done: Callable[[int], object],
         nothing: Result,
     ) -> list[Result]:
         """Results in the order of the questions, in batches; `nothing` for what is skipped."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +18,7 @@ from vif.measure.result import Result
 PANELS = ("share", "entropy", "in_box", "dominance")
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.spines.top": False,
@@ -84,7 +85,7 @@ def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None
         return
     axes.set_ylim(bottom=0)
     if not by_share:
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
 
 
 def _title(results: Sequence[Result]) -> str:

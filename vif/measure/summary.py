@@ -122,7 +122,7 @@ def _entries(records: Sequence[dict[str, Any]], head: dict[str, Any]) -> list[di
 
 def _numbers(rows: Sequence[Sequence[float | None]], sources: Sequence[str]) -> dict[str, Any]:
     values = np.array(rows, float)
-    unknown = np.isnan(values).all(0)
+    unknown = np.asarray(np.isnan(values).all(0))
     made = vars(statistics(np.where(unknown, 0, values), sources))
     return {
         name: made[name] if name in ("n", "images") else _rounded(made[name], unknown)

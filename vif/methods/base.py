@@ -30,27 +30,30 @@ class Request:
     Attributes:
         batch: The prompts.
         settings: The person's settings.
-        num_heads: Query heads per layer.
+        backbone: The model, for methods that ask it something else first.
         adapter: The learned part of VIF, if there is one.
         truth: Where the answer is known to be, (B, N), rows sum to 1 or are 0 where nothing is
             known; None if nothing was given.
         look: Where a person wants the model to look, like `truth`; None if nothing was given.
-        backbone: The model, for methods that ask it something else first.
-        images: The image of every prompt, for the same.
+        images: The image of every prompt, for methods that look at it again.
         options: The method's own settings, complete: `Method.options` with what a person changed.
         cancel: Stops a method's extra passes between two tokens, like the answer's own.
     """
 
     batch: Batch
     settings: Settings
-    num_heads: int
+    backbone: Backbone
     adapter: VIFAdapter | None = None
     truth: torch.Tensor | None = None
     look: torch.Tensor | None = None
-    backbone: Backbone | None = None
     images: Sequence[Image.Image] = ()
     options: Mapping[str, float] = field(default_factory=dict)
     cancel: threading.Event | None = None
+
+    @property
+    def num_heads(self) -> int:
+        """Query heads per layer."""
+        return self.backbone.num_heads
 
     def instead(self, question: str) -> Batch:
         """The same images and contexts with another question."""

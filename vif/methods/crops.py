@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from vif.inputs.boxes import Box
+from vif.inputs.boxes import Box, as_box
 from vif.methods.base import Request
 from vif.model.batch import Batch
 from vif.model.families import Layout
@@ -153,7 +153,7 @@ def cut_out(image: Image.Image, box: Box, size: tuple[int, int]) -> View:
     if (x0, y0, x1, y1) == (0, 0, *image.size):
         return View(image, WHOLE)
     part = image.crop((x0, y0, x1, y1)).resize(size, Image.Resampling.BICUBIC)
-    return View(part, tuple((np.array([x0, y0, x1, y1]) / scale).tolist()))
+    return View(part, as_box((np.array([x0, y0, x1, y1]) / scale).tolist()))
 
 
 def ask_again(request: Request, views: Sequence[View]) -> Recorder:
@@ -185,4 +185,4 @@ def placed(layout: Layout, box: Box) -> Layout:
 
 def _within(inner: np.ndarray, outer: Box) -> Box:
     x0, y0, x1, y1 = outer
-    return tuple((inner * ([x1 - x0, y1 - y0] * 2) + ([x0, y0] * 2)).tolist())
+    return as_box((inner * ([x1 - x0, y1 - y0] * 2) + ([x0, y0] * 2)).tolist())

@@ -61,7 +61,8 @@ def own_answers(request: Request, options: dict[str, float]) -> torch.Tensor:
         found = [tap.gradient(score) for score in chosen]
     maps = [posterior(gradient, tap.visible, options["sharpness"]) for gradient in found]
     shares = (shares / shares.sum(1, keepdim=True)).cpu().double()
-    return sum(share[:, None] * one for share, one in zip(shares.T, maps, strict=True))
+    pairs = zip(shares.T, maps, strict=True)
+    return sum((share[:, None] * one for share, one in pairs), torch.zeros(()))
 
 
 def posterior(gradient: torch.Tensor, visible: torch.Tensor, sharpness: float) -> torch.Tensor:

@@ -32,7 +32,7 @@ def set_aspect_ratio(config: Any, processor: Any, how: str) -> None:
     """
     if how not in ASPECT_RATIOS:
         raise InputError(f"The aspect ratio is {how!r}, expected {' or '.join(ASPECT_RATIOS)}.")
-    vision = getattr(config, "vision_config", None)
+    vision: Any = getattr(config, "vision_config", None)
     if config.model_type != "llava" or vision.model_type == "pixtral":
         raise InputError(
             f"An aspect ratio can be set for models of type 'llava' that look at one square; "

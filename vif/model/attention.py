@@ -19,6 +19,7 @@ from transformers.masking_utils import sdpa_mask
 
 from vif.model.edits import Edit, apply_edit
 from vif.model.rows import Mix, apply_mix, eager, last_row, mix_row, steered_rows
+from vif.model.types import VisionLanguageModel
 
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
 NAME = "vif_rows"
@@ -50,7 +51,7 @@ class Tap:
         """How to edit the attention of a layer; at most one of `mix` and `edit` may answer."""
         return None
 
-    def guide(self, logits: torch.Tensor) -> torch.Tensor:
+    def guide(self, logits: torch.Tensor, /) -> torch.Tensor:
         """Edits the logits of the next token, (B, V), before anything is chosen from them."""
         return logits
 
@@ -99,19 +100,22 @@ def attention(
     tap: Tap | None = kwargs.pop(KEYWORD, None)
     softcap = kwargs.pop("softcap", None)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    layer = getattr(module, "layer_idx", None)
-    tap = None if layer is None else tap
-    edit = None if tap is None else tap.edit(layer)
-    if edit is not None:
-        query = edit.query(query, key, tap.position)
-    if softcap is None:
+
+    def stock(query: torch.Tensor) -> torch.Tensor:
+        if softcap is not None:
+            return eager(query, key, value, attention_mask, scale, softcap)
         out, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    else:
-        out = eager(query, key, value, attention_mask, scale, softcap)
-    if tap is None:
-        return out, None
+        return out
+
+    layer: int | None = getattr(module, "layer_idx", None)
+    if tap is None or layer is None:
+        return stock(query), None
+    edit = tap.edit(layer)
+    if edit is not None:
+        query = edit.query(query, key, tap.position)
+    out = stock(query)
     mix = tap.mix(layer)
     end = tap.position + query.shape[2]
     first_key = max(0, end - key.shape[2])
@@ -143,7 +147,7 @@ def attention(
     return out, None
 
 
-def install(model: nn.Module) -> Callable[[], None]:
+def install(model: VisionLanguageModel) -> Callable[[], None]:
     """Makes a model's language part use `attention` and report to taps. Once per model, at load.
 
     Args:
@@ -163,7 +167,7 @@ def install(model: nn.Module) -> Callable[[], None]:
     return uninstall
 
 
-def watch(model: nn.Module) -> Callable[[], None]:
+def watch(model: VisionLanguageModel) -> Callable[[], None]:
     """Makes the decoder tell taps when a pass begins and what each layer puts out.
 
     The hooks hold no state and change no number in a call without a tap.
@@ -184,13 +188,13 @@ def watch(model: nn.Module) -> Callable[[], None]:
     return unwatch
 
 
-def select(model: nn.Module, name: str) -> None:
+def select(model: VisionLanguageModel, name: str) -> None:
     """Sends a model's language part, and nothing else, through a registered function."""
     has_parts = "text_config" in model.config.sub_configs
     model.set_attn_implementation({"text_config": name} if has_parts else name)
 
 
-def cache_keyword(model: nn.Module) -> str:
+def cache_keyword(model: VisionLanguageModel) -> str:
     """The keyword by which a model's forward takes a cache."""
     return cache_name(inspect.signature(model.forward).parameters) or CACHE_NAMES[-1]
 
@@ -203,7 +207,7 @@ def cache_name(kwargs: Container[str]) -> str | None:
 def _begin(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
     tap = kwargs.get(KEYWORD)
     if tap is not None:
-        inputs = kwargs.get("inputs_embeds")
+        inputs: Any = kwargs.get("inputs_embeds")
         inputs = kwargs.get("input_ids", args[0] if args else None) if inputs is None else inputs
         name = cache_name(kwargs)
         cache = None if name is None else kwargs[name]

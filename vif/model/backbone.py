@@ -20,6 +20,7 @@ from vif.inputs.text import clean_context, clean_question
 from vif.model import attention, families
 from vif.model.download import Progress
 from vif.model.loading import load_checkpoint
+from vif.model.types import VisionLanguageModel
 from vif.trace import MASS_PARTS
 
 # What a processor makes of the text; everything else is made of the image.
@@ -71,7 +72,7 @@ class Backbone:
     """
 
     def __init__(
-        self, model: nn.Module, processor: Any, name: str, allow_unlisted: bool = False
+        self, model: VisionLanguageModel, processor: Any, name: str, allow_unlisted: bool = False
     ) -> None:
         """Installs the attention function and checks that every layer goes through it.
 
@@ -84,7 +85,8 @@ class Backbone:
         Raises:
             InputError: If the family is unknown or a layer does not report.
         """
-        self.model, self.processor, self.name = model.eval(), processor, name
+        self.model: VisionLanguageModel = model.eval()
+        self.processor, self.name = processor, name
         self.family = families.find(model.config.model_type, allow_unlisted)
         self.text_config = model.config.get_text_config()
         tokenizer = processor.tokenizer
@@ -320,7 +322,7 @@ class _Probe(attention.Tap):
         self.recorded.add(layer)
 
 
-def _install(model: nn.Module, name: str) -> Callable[[], None]:
+def _install(model: VisionLanguageModel, name: str) -> Callable[[], None]:
     try:
         return attention.install(model)
     except (AttributeError, ValueError) as error:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vif.model.attention import KEYWORD, Tap
+from vif.model.types import VisionLanguageModel
 
 NUM_ALTERNATIVES = 5
 
@@ -32,11 +33,11 @@ class Generated:
     tokens: list[torch.Tensor] = field(default_factory=list)
     logprobs: list[torch.Tensor] = field(default_factory=list)
     top: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
-    finished_at: torch.Tensor | None = None
+    finished_at: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
 
 def generate(
-    model: torch.nn.Module,
+    model: VisionLanguageModel,
     inputs: dict[str, Any],
     tap: Tap,
     max_new_tokens: int,
@@ -89,7 +90,9 @@ class Stream:
         ids: Everything read so far, (B, S).
     """
 
-    def __init__(self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, model: VisionLanguageModel, ids: torch.Tensor, kwargs: dict[str, Any]
+    ) -> None:
         self.model, self.ids, self.kwargs = model, ids, kwargs
         self.first = True
 
@@ -120,7 +123,7 @@ class Stream:
         self.ids = torch.cat([self.ids, tokens[:, None].to(self.ids)], -1)
 
 
-def open_stream(model: torch.nn.Module, inputs: dict[str, Any]) -> Stream:
+def open_stream(model: VisionLanguageModel, inputs: dict[str, Any]) -> Stream:
     """A stream for a branch that runs beside an answer (guidance by contrast).
 
     Args:
@@ -129,7 +132,7 @@ def open_stream(model: torch.nn.Module, inputs: dict[str, Any]) -> Stream:
     """
     streams: list[Stream] = []
 
-    def keep(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    def keep(model: VisionLanguageModel, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         for name in ("logits_processor", "stopping_criteria", "generation_config"):
             kwargs.pop(name)
         streams.append(Stream(model, input_ids, kwargs))
@@ -141,7 +144,7 @@ def open_stream(model: torch.nn.Module, inputs: dict[str, Any]) -> Stream:
 
 
 def _loop(
-    model: Any,
+    model: VisionLanguageModel,
     input_ids: torch.Tensor,
     logits_processor: Any,
     stopping_criteria: Any,

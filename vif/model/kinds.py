@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
@@ -50,7 +50,7 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
         return config  # Loading it tells what is missing.
-    if model_type not in CONFIG_MAPPING_NAMES and config.get("auto_map"):
+    if model_type not in CONFIG_MAPPING and config.get("auto_map"):
         raise InputError(
             f"{name!r} cannot be used: it needs code of its own (models of type {model_type!r} are "
             "not part of transformers), and code of a model is never run here. Choose a checkpoint "

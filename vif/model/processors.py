@@ -70,7 +70,10 @@ def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
         OSError: If there is none.
     """
     # Never code of a model: asked of every part, which would each ask a person at the terminal.
-    options = {"local_files_only": local_files_only, "trust_remote_code": False}
+    options: dict[str, Any] = {
+        "local_files_only": local_files_only,
+        "trust_remote_code": False,
+    }
     config = AutoConfig.from_pretrained(name, **options)
     vision = getattr(config, "vision_config", None)
     made = processor_class(type(config), getattr(vision, "model_type", None)) or AutoProcessor
@@ -91,7 +94,7 @@ def processor_class(
     # SmolVLM's differs from Idefics 3's in videos alone, and these need one library more.
     known = Idefics3Processor if config is SmolVLMConfig else _known_class(config)
     parts = [] if known is None else known.get_attributes()
-    if not {*_KEPT} <= {*parts} or len(parts) == len(_KEPT):
+    if known is None or not {*_KEPT} <= {*parts} or len(parts) == len(_KEPT):
         return Idefics3Processor if config is SmolVLMConfig else None
     return _image_only(known)
 

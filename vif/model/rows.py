@@ -6,6 +6,7 @@ Pure functions of queries, keys, values and masks. Knows nothing about models.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 
@@ -40,8 +41,8 @@ class Mix:
 
     def to(self, device: torch.device) -> Mix:
         """The same on another device; a model may be spread over several."""
-        parts = (getattr(self, part.name) for part in fields(self))
-        return Mix(*(part if part is None else part.to(device) for part in parts))
+        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Mix(**{name: p if p is None else p.to(device) for name, p in parts.items()})
 
 
 def last_row(

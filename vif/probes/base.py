@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from vif.question import Question
 from vif.session import Session
 
 
+@dataclass(frozen=True)
 class Result:
     """A frozen dataclass whose fields are numbers, words and arrays."""
 

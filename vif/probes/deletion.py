@@ -81,8 +81,8 @@ def deletion_curve(
         InputError: If the map does not fit the image, or shares or draws make no sense.
         Cancelled: If `cancel` was set.
     """
-    shares = np.asarray(shares, float)
-    _check(shares, draws)
+    points = np.asarray(shares, float)
+    _check(points, draws)
     check_hideable(session.backbone)
     reading = open_reading(session, question)
     number = reading.batch.columns.shape[1]
@@ -95,7 +95,7 @@ def deletion_curve(
     rng = np.random.default_rng(seed)
     orders = [np.lexsort((rng.random(number), -weights))]
     orders += [rng.permutation(number) for _ in range(draws)]
-    counts = np.round(shares * number).astype(int)
+    counts = np.round(points * number).astype(int)
     rows = torch.arange(reading.length) >= reading.first_row
     columns = reading.batch.columns[0].cpu()
     hidden = [
@@ -124,10 +124,10 @@ def deletion_curve(
     others = [np.delete(random, i, 0).mean(0) for i in range(draws)]
     return DeletionCurve(
         answer=watched.text,
-        shares=shares,
+        shares=points,
         top=top,
         random=random,
-        area=float(np.trapezoid(random.mean(0) - top, shares)),
+        area=float(np.trapezoid(random.mean(0) - top, points)),
         areas=np.array(
             [np.trapezoid(rest - own, shares) for rest, own in zip(others, random, strict=True)]
         ),

@@ -163,15 +163,17 @@ class Reading:
             batch = Batch.make(self.backbone, [self.prompt] * rows)
             stream = open_stream(self.backbone.model, batch.inputs)
             return stream.ids, stream.kwargs
-        if self._prefix is None:
+        prefix = self._prefix
+        if prefix is None:
             stream = open_stream(self.backbone.model, self.batch.inputs)
             self._forward(stream.ids, stream.kwargs, 0, self._start, 1, None)
             self.passes += self._start / self.length
-            self._prefix = stream.kwargs
+            prefix = self._prefix = stream.kwargs
             self._ids = stream.ids
-        kwargs = {name: _repeated(name, value, rows) for name, value in self._prefix.items()}
-        name = cache_name(self._prefix)
-        return self._ids.expand(rows, -1), kwargs | {name: _widened(self._prefix[name], rows)}
+        kwargs = {name: _repeated(name, value, rows) for name, value in prefix.items()}
+        name = cache_name(prefix)
+        assert name is not None  # a pass has filled it
+        return self._ids.expand(rows, -1), kwargs | {name: _widened(prefix[name], rows)}
 
     def _forward(
         self,
@@ -197,7 +199,8 @@ class Reading:
         if self._start == 0:
             return WHOLE_ROWS
         _, kwargs = self._opened(1)
-        size = sum(t.numel() * t.element_size() for t in _tensors(kwargs[cache_name(kwargs)]))
+        cache = kwargs[cache_name(kwargs) or ""]
+        size = sum(t.numel() * t.element_size() for t in _tensors(cache))
         grown = size * self.length / self._start
         return int(min(PASS_ROWS, max(1, PASS_BYTES // grown)))
 

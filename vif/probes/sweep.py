@@ -121,7 +121,7 @@ def _sources(
     settings = replace(request.settings, injection=(0, num_layers - 1))
     options = method.resolve(settings.options.get(method.name, {}))
 
-    def make(chosen: Settings) -> Tap:
+    def make(chosen: Settings) -> Any:
         return method.tap(replace(request, options=options, settings=chosen))
 
     tap = make(settings)

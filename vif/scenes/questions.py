@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vif.inputs.boxes import Box, as_box
 from vif.scenes.draw import Scene
 from vif.scenes.wording import word
 from vif.scenes.world import COLOURS, SHAPES, SceneObject, allowed_combinations
 
-Box = tuple[float, float, float, float]
 GRID = 4  # "where" is answered by a cell of a 4 x 4 grid, a1 top left, d4 bottom right
 CELL_MARGIN = 0.02  # an object this close to a cell border is not asked about
 NEARER = 1.25  # the runner-up must be this much farther away than the answer
@@ -41,6 +41,11 @@ class SceneQuestion:
     family: str
     group: str
     boxes: tuple[Box, ...]
+
+    def boxes_on(self, scene: Scene) -> tuple[Box, ...]:
+        """`boxes` in [0, 1] image coordinates of their scene."""
+        size = scene.image.width
+        return tuple(as_box(side / size for side in box) for box in self.boxes)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 try:
-    import spaces
+    import spaces  # pyright: ignore[reportMissingImports]
 except ImportError:
     spaces = None
 

@@ -36,7 +36,8 @@ class _Gradients(Tap):
     def __init__(self, request: Request) -> None:
         self.watch_row = request.batch.first_row
         self.attention: dict[int, torch.Tensor] = {}
-        self.states: torch.Tensor | None = None
+        # Filled in by the pass.
+        self.states: torch.Tensor = torch.empty(0)
 
     @override
     def edit(self, layer: int) -> Edit:
@@ -79,7 +80,7 @@ def relevancy(request: Request) -> torch.Tensor:
     tap, score = _read(request)
     layers = sorted(tap.attention)
     gradients = torch.autograd.grad(score, [tap.attention[layer] for layer in layers])
-    total = 0
+    total = torch.zeros(())
     for layer, gradient in zip(layers, gradients, strict=True):
         raised = tap.attention[layer].detach() * gradient.clamp_min(0)
         total = total + _columns(request, raised).float().mean(1).cpu()

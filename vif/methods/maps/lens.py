@@ -19,7 +19,8 @@ class _States(Tap):
 
     def __init__(self, layer: int) -> None:
         self.layer = layer
-        self.states: torch.Tensor | None = None
+        # Filled in by the pass.
+        self.states: torch.Tensor = torch.empty(0)
 
     @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:

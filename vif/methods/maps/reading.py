@@ -46,7 +46,7 @@ def last_rows(request: Request, batch: Batch, layers: Sequence[int]) -> np.ndarr
     tap = _Until(batch, max(layers))
     with suppress(Enough):
         generate(request.backbone.model, dict(batch.inputs), tap, 1, request.cancel)
-    return torch.stack([tap.rows[0][layer] for layer in layers], 1).numpy()
+    return torch.stack(_recorded(tap.rows[0], layers), 1).numpy()
 
 
 def answer_rows(
@@ -65,9 +65,17 @@ def answer_rows(
     """
     tap = Recorder(batch)
     found = generate(request.backbone.model, dict(batch.inputs), tap, steps, request.cancel)
-    rows = torch.stack([torch.stack([step[layer] for layer in layers]) for step in tap.rows])
+    rows = torch.stack([torch.stack(_recorded(step, layers)) for step in tap.rows])
     lengths = found.finished_at.tolist()
     return [rows[:length, :, i].numpy() for i, length in enumerate(lengths)]
+
+
+def _recorded(step: Sequence[torch.Tensor | None], layers: Sequence[int]) -> list[torch.Tensor]:
+    """Rows of some layers, each (B, H, N); all of them have attention."""
+    found = [row for layer in layers if (row := step[layer]) is not None]
+    if len(found) < len(layers):
+        raise ValueError(f"Not every one of the layers {list(layers)} recorded its attention.")
+    return found
 
 
 class _Most(Edit):

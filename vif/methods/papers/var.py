@@ -21,7 +21,7 @@ class VAREdit(Edit):
     def __init__(self, request: Request) -> None:
         super().__init__(request.batch.first_row)
         self.columns, self.options = request.batch.columns, request.options
-        self.sinks: torch.Tensor | None = None
+        self.sinks = torch.zeros(0, 0, dtype=torch.bool)
 
     @override
     def weights(self, weights: torch.Tensor, rows: Rows) -> torch.Tensor:
@@ -45,7 +45,8 @@ class VARTap(EditingTap):
     def __init__(self, request: Request) -> None:
         # The paper spares the last layer; so do we. The released code means to, but does not.
         layers = published_layers(2, 31, request.backbone)[:-1]
-        super().__init__(request, {layer: VAREdit(request) for layer in layers})
+        self.sinks = {layer: VAREdit(request) for layer in layers}
+        super().__init__(request, self.sinks)
         self.first = first_tokens(request.batch)
         for notes in self.notes:
             notes |= {"sinks": {}, "note": NO_SINKS}
@@ -53,7 +54,7 @@ class VARTap(EditingTap):
     @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         """The output of a layer is the input of the next."""
-        edit = self.edits.get(layer + 1)
+        edit = self.sinks.get(layer + 1)
         if edit is not None and self.position == 0:
             first = self.first.to(states.device)
             edit.sinks, _ = activation_sinks(states, first, self.request.options["tau"])
@@ -66,7 +67,7 @@ class VARTap(EditingTap):
     def edit(self, layer: int) -> Edit | None:
         """Nothing where a layer has no sink: it is left exactly as it is."""
         edit = super().edit(layer)
-        return edit if edit is not None and bool(edit.sinks.any()) else None
+        return edit if edit is not None and bool(self.sinks[layer].sinks.any()) else None
 
 
 @register

@@ -36,7 +36,7 @@ def _anyres(picture: Picture, max_tiles: int | None) -> Layout:
     side = vision.image_size // vision.patch_size
     width, height = picture.size
     canvas_height, canvas_width = select_best_resolution(
-        [height, width], picture.config.image_grid_pinpoints
+        (height, width), picture.config.image_grid_pinpoints
     )
     tile = vision.image_size
     full = (canvas_height // tile * side, canvas_width // tile * side)

@@ -28,7 +28,8 @@ def fixed_cells(picture: Picture, side: int) -> np.ndarray:
     """Cells of a square grid over what the image processor keeps of the image, (side^2, 4)."""
     vision = picture.config.vision_config
     is_told = hasattr(vision, "image_size") and hasattr(vision, "patch_size")
-    cells = grid_cells(side, side, (0, 0, *(seen_share(vision) if is_told else (1, 1))))
+    right, bottom = seen_share(vision) if is_told else (1.0, 1.0)
+    cells = grid_cells(side, side, (0, 0, right, bottom))
     return before_processing(cells, picture.processor.image_processor, picture.size)
 
 
