@@ -54,5 +54,7 @@ def serve(path: str | Path, host: str = "127.0.0.1", port: int | None = None) ->
     saved = bundle.read(path)
     result, _ = from_bundle(saved)
     with tempfile.TemporaryDirectory(prefix="vif-lens-", ignore_cleanup_errors=True) as empty:
-        demo = build_demo(Replay(saved), assets=empty, opened=result)
+        # It has what the page needs of a session to show answers, and no more.
+        session: Any = Replay(saved)
+        demo = build_demo(session, assets=empty, opened=result)
         demo.launch(server_port=port, inbrowser=True, **launch_options(host))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import themes
 
 from vif.ui import tones
 from vif.ui.guard.memory import bounded
@@ -17,7 +18,7 @@ STATIC = Path(__file__).with_name("static")
 _SHARED = ("maps.js", "canvas.js", "store.js", "modes.js")
 _SHEETS = ("page.css", "form.css", "answers.css", "tabs.css", "frames.css")
 
-_SLATE = gr.themes.Color(
+_SLATE = themes.Color(
     c50="#f7f8fa",
     c100="#eef1f5",
     c200="#dfe4eb",
@@ -55,16 +56,16 @@ def head() -> str:
     return f"<style>{tones.style()}</style>{scripts}"
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """Returns the theme; every font is served by the page itself."""
     # 700, not 600: the semi-bold file that ships with Gradio lacks most letters.
-    return gr.themes.Base(
+    return themes.Base(
         primary_hue=_SLATE,
         secondary_hue=_SLATE,
         neutral_hue=_SLATE,
-        radius_size=gr.themes.sizes.radius_md,
-        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
-        font_mono=(gr.themes.LocalFont("IBM Plex Mono", weights=(400,)), "monospace"),
+        radius_size=themes.sizes.radius_md,
+        font=(themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
+        font_mono=(themes.LocalFont("IBM Plex Mono", weights=(400,)), "monospace"),
     ).set(
         body_background_fill="*neutral_100",
         body_background_fill_dark="*neutral_950",

@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
+from gradio.events import Dependency
 
 from vif.errors import InputError
 from vif.ui.actions import ask, fill
@@ -37,7 +39,7 @@ from vif.ui.state.shelf import Key, Shelf
 from vif.ui.state.view import View
 from vif.ui.zero import run_model
 
-Data = Mapping[gr.components.Component, Any]
+Data = Mapping[Component, Any]
 
 _SCROLL = """() => {
   if (window.innerWidth > 820 || !window.vifStore.isAsked) return;
@@ -89,12 +91,12 @@ class Wiring:
         self.truths, self.cancel = state(self.controls.truths), state(None)
         self.drawing, self.example = state(Drawing()), state(None)
 
-    def field(self, name: str) -> gr.components.Component:
-        """The component of a field of `Form`."""
+    def field(self, name: str) -> Any:
+        """The component of a field of `Form`; which events it has depends on the field."""
         return self.controls.fields[name]
 
     @property
-    def form(self) -> set[gr.components.Component]:
+    def form(self) -> set[Any]:
         """Everything that is filled in on the left, as `read_form` takes it."""
         return {self.drawing, *self.controls.fields.values(), *self.controls.own.sliders}
 
@@ -109,24 +111,24 @@ class Wiring:
         )
 
     @property
-    def asked(self) -> set[gr.components.Component]:
+    def asked(self) -> set[Any]:
         """Everything that a run needs."""
         return {self.key, self.truths, *self.form}
 
     @property
-    def told(self) -> list[gr.components.Component]:
+    def told(self) -> list[Any]:
         """Everything that a run changes while and after it runs."""
         c = self.controls
         return [c.run, c.stop, c.message, self.cancel, *self.shown]
 
     @property
-    def filled(self) -> list[gr.components.Component]:
+    def filled(self) -> list[Any]:
         """What a new picture with its question changes on the left."""
         fields = map(self.field, ("image", "question", "context"))
         return [*fields, self.truths, self.controls.suggestions]
 
     @property
-    def shown(self) -> list[gr.components.Component]:
+    def shown(self) -> list[Any]:
         """Everything that a new result changes."""
         a = self.answers
         return [self.result, a.answers, a.body, a.ruler, a.files]
@@ -210,7 +212,7 @@ class Wiring:
         event(None, self._watched, None, js=js, **QUICK)
 
     @property
-    def _watched(self) -> list[gr.components.Component]:
+    def _watched(self) -> list[Any]:
         """What answers belong to, for the browser alone."""
         return [*self.controls.fields.values(), *self.controls.own.sliders]
 
@@ -222,7 +224,7 @@ class Wiring:
             self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
         )
 
-    def settle(self, event: gr.events.Dependency) -> None:
+    def settle(self, event: Dependency) -> None:
         """The buttons when something that ran has ended."""
         c = self.controls
         settle(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
@@ -322,7 +324,7 @@ class Wiring:
     def _remark(self, result: Result) -> str:
         """What to look for, if an example was asked."""
         known = [e for e in self.examples if e.truth and result.truth]
-        return next((e.note for e in known if e.truth.same_as(result.truth)), "")
+        return next((e.note for e in known if e.known.same_as(result.known)), "")
 
     def run_with_place(self, data: Data) -> Iterator[dict[Any, Any]]:
         """Asks the model with the marked place among the methods."""
@@ -389,7 +391,10 @@ class Wiring:
         if result is None:
             return gr.skip()
         longest = max(len(trace.tokens) for trace in result.traces.values())
-        is_head = view.head in ("mean", "max") or view.head < result.first.num_heads
+        head = view.head
+        is_head = (
+            head in ("mean", "max") if isinstance(head, str) else head < result.first.num_heads
+        )
         if view.token >= longest or not is_head:
             return gr.skip()
         return gr.HTML(slices=slice_of(result, view.token, view.head))

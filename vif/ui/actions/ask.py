@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any, Protocol
-
-from PIL import Image
+from typing import Any
 
 from vif import methods
 from vif.inputs.images import open_image
 from vif.model.generation import Cancelled
 from vif.report import as_json
-from vif.settings import Settings
-from vif.trace import Trace
+from vif.session import Session
 from vif.ui.state.form import Form, Truth
 from vif.ui.state.result import Result
 
@@ -22,22 +19,6 @@ BUNDLED_MODEL = "demo-vlm"
 ONLY_SCENES = (
     "This model has only ever seen drawn scenes: on any other picture its words mean nothing."
 )
-
-
-class Session(Protocol):
-    """What the page needs of a session."""
-
-    name: str
-    num_layers: int
-    backbone: Any
-    adapter: Any
-    defaults: Settings
-
-    def ask(self, image: Image.Image, question: str, **options: Any) -> dict[str, Trace]:
-        """Answers one question with every method asked for."""
-
-    def token_count(self, text: str) -> int:
-        """Number of tokens of a text."""
 
 
 def steering_method(session: Session) -> methods.Method:
@@ -64,7 +45,7 @@ def answer(
     """
     form.check()
     form = form.shown(session.defaults)
-    image = open_image(form.image)
+    image = open_image(form.picture)
     truth = form.truth_in(truths)
     options = form.asked(truth)
     try:

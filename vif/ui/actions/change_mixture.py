@@ -37,10 +37,10 @@ def ask_again(
         )
     source, changes = result.traces[method], Changes.read(data, mixture)
     mixture = changes.apply(mixture, source, result.renderer_of(method))
-    options = {**result.form.settings(), "methods": ["look"], "look": mixture.map}
+    options = {**result.filled.settings(), "methods": ["look"], "look": mixture.map}
     try:
         trace = session.ask(
-            open_image(result.form.image), result.form.question, cancel=cancel, **options
+            open_image(result.filled.picture), result.filled.question, cancel=cancel, **options
         )["look"]
     except Cancelled:
         return None
@@ -59,7 +59,8 @@ def ask_again(
 def _chosen(result: Result, data: Any) -> tuple[str, Mixture]:
     """The answer and the mixture that the browser names."""
     name, layer = (data.get(key) if isinstance(data, dict) else None for key in ("answer", "layer"))
-    for mixture in result.injecting.get(name, []) if isinstance(name, str) else []:
-        if mixture.layer == layer:
-            return name, mixture
+    if isinstance(name, str):
+        for mixture in result.injecting.get(name, []):
+            if mixture.layer == layer:
+                return name, mixture
     raise InputError("There is no mixture to change: run a method that injects one first.")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from vif import methods
 from vif.errors import InputError
@@ -119,7 +120,7 @@ def _check(asked: PublicQuestion, session: Session) -> None:
             )
 
 
-def _inputs(session: Session) -> list[gr.components.Component]:
+def _inputs(session: Session) -> list[Component]:
     """The parameters of the endpoint; labels are their names, values their defaults."""
     defaults = session.defaults
     return [

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from vif.ui.guard import MODEL
 from vif.ui.html.templates import notice
@@ -43,7 +44,7 @@ STOPPING = _shown(notice("Stopping…"))
 
 
 def settle(
-    event: gr.events.Dependency,
+    event: Dependency,
     at_rest: Mapping[gr.Button, str],
     message: gr.HTML,
     failed: str,

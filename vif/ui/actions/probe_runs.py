@@ -45,9 +45,9 @@ class Call:
     @property
     def question(self) -> Question:
         """What was asked, and where its answer lies if that is known."""
-        form, truth = self.result.form, self.result.truth
+        form, truth = self.result.filled, self.result.truth
         boxes = truth.boxes if truth is not None else None
-        return Question(form.image, form.question, form.context or "", boxes).opened()
+        return Question(form.picture, form.question, form.context or "", boxes).opened()
 
     @property
     def shared(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _heads(call: Call) -> Found:
 
 
 def _sweep(call: Call) -> Found:
-    result, form = call.result, call.result.form
+    result, form = call.result, call.result.filled
     if call.of not in result.injecting:
         raise InputError(
             f"{method_label(call.of)} injects no map, so there is no range to sweep: choose an "
@@ -205,9 +205,8 @@ def _best_to_set(found: Sweep) -> str:
     first = found.learning[1] + 1
     if found.best[0] >= first or first >= len(found.change):
         return ""
-    start, end = np.unravel_index(
-        int(np.nanargmax(found.change[first:])), found.change[first:].shape
-    )
+    best = np.unravel_index(int(np.nanargmax(found.change[first:])), found.change[first:].shape)
+    start, end = map(int, best)
     change = found.change[first + start, end]
     return f" Best that can be set: {_layers(first + start, end)}, {_signed(change)}."
 

@@ -30,7 +30,7 @@ def recorded_for(session: Session, form: Form, example: Example) -> Result | Non
     result, _ = example.recorded
     is_same = (
         list(form.chosen) == list(result.traces)
-        and replace(result.form, question=form.question, context=form.context).settings()
+        and replace(result.filled, question=form.question, context=form.context).settings()
         == form.settings()
         and not form.options_changed()
     )

@@ -8,7 +8,7 @@ import traceback
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import BlockFunction
+from gradio.block_function import BlockFunction
 from gradio.server_messages import EstimationMessage
 
 from vif.errors import InputError
@@ -56,7 +56,7 @@ class Page(gr.Blocks):
         if options.get("explicit_call"):
             return await super().process_api(fn, inputs, *args, **options)
         event_id = options.get("event_id")
-        request = self._running.pop(event_id, None)
+        request = self._running.pop(event_id or "", None)
         self.memory.begin(options.get("state"))
         try:
             if request is None:

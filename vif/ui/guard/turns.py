@@ -204,6 +204,7 @@ class Turns:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         with self._changed:
+            assert self._current is not None  # the holder has a request
             request, started = self._current
             seconds = self._clock() - started
             request.used += seconds

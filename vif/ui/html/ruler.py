@@ -28,7 +28,7 @@ def ruler_panel(result: Result) -> str:
         return fill("ruler", layout=None)
     grids = layout["grids"]
     scales = [[i] for i in range(min(1, len(grids)))] + [list(range(1, len(grids)))]
-    is_placed = np.isfinite(trace.cells).all(1)
+    is_placed = np.asarray(np.isfinite(trace.cells).all(1))
     padding = len(layout["padding"])
     others = int((~is_placed).sum()) - padding
     return fill(

@@ -40,9 +40,10 @@ def _layers(
     num_layers: int, bounds: tuple[float | None, float | None], stride: float | None
 ) -> set[int]:
     """The model's layers in a range; none while a field is empty, broken or out of order."""
-    numbers = (*bounds, stride)
-    if any(value is None or value != int(value) for value in numbers) or stride < 1:
-        return set()
     low, high = bounds
+    if low is None or high is None or stride is None or stride < 1:
+        return set()
+    if any(value != int(value) for value in (low, high, stride)):
+        return set()
     # Whatever is being typed, no more than the model's layers are looked at.
     return {i for i in range(num_layers) if low <= i <= high and (i - low) % stride == 0}

@@ -117,7 +117,7 @@ def _question(example: Example) -> str:
 
 def asked(example: Example) -> Question:
     """An example as it is asked."""
-    truth = example.truth
+    truth = example.known
     context = unrelated_text(SHOWN_TEXT_SEED, example.text)
     return Question(example.image, example.question, context, truth.boxes, answer=truth.answer)
 
@@ -152,11 +152,11 @@ def _pair(left: str, right: str = "") -> str:
 
 def _where(room: Classroom, example: Example) -> Reveal:
     shown = picture(
-        example.image, "The true place, dashed", boxes=example.truth.boxes, mark=room.mark
+        example.image, "The true place, dashed", boxes=example.known.boxes, mark=room.mark
     )
     saw = "The answer is in the dashed box. Nobody drew a box: go back and draw one."
     if room.mark is not None:
-        covered = _covered(example.truth.boxes, room.mark)
+        covered = _covered(example.known.boxes, room.mark)
         saw = f"The answer is in the dashed box. Your box covers {100 * covered:.0f} % of it."
     return Reveal(_pair(shown), saw, True)
 
@@ -223,7 +223,7 @@ def _layers(room: Classroom, example: Example) -> Reveal:
 
 
 def _ladder(room: Classroom, example: Example) -> Reveal:
-    truth = example.truth
+    truth = example.known
     found = attenuation_ladder(room.session, asked(example), cancel=room.cancel)
     share = found.share[0].mean(1)
     turns = [said != truth.answer for said in found.said[0]]
@@ -239,7 +239,7 @@ def _ladder(room: Classroom, example: Example) -> Reveal:
 
 
 def _beliefs(room: Classroom, example: Example) -> Reveal:
-    truth = example.truth
+    truth = example.known
     wrong = _ask(room, example, ["plain"])["plain"].answer
     answers = list(dict.fromkeys([truth.answer, wrong]))
     found = beliefs(room.session, asked(example), answers, cancel=room.cancel)
@@ -257,7 +257,7 @@ def _beliefs(room: Classroom, example: Example) -> Reveal:
 
 
 def _muted(room: Classroom, example: Example) -> Reveal:
-    truth = example.truth
+    truth = example.known
     traces = _ask(room, example, ["plain", "vif"])
     vif, mixture = traces["vif"], traces["vif"].mixtures[0]
     order = np.argsort(-mixture.weights)
@@ -302,7 +302,7 @@ def _map_of(
 
 
 def _hurts(room: Classroom, example: Example) -> Reveal:
-    truth = example.truth
+    truth = example.known
     traces = _ask(room, example, ["plain", "vif"])
     top = max(float(_look(trace).max()) for trace in traces.values())
     maps = [
@@ -343,7 +343,7 @@ def _table(bench: dict[str, Any] | None) -> str:
 
 
 def _not_attention(room: Classroom, example: Example) -> Reveal:
-    truth = example.truth
+    truth = example.known
     trace = _ask(room, example, ["plain"])["plain"]
     look, question = _look(trace), asked(example)
     hidden = deletion_curve(room.session, question, look, cancel=room.cancel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -100,7 +101,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
     return Answers(answers, strip, beside, body, tabs, components, ruler, probes, tab, *shared)
 
 
-def answers_block(result: Result | None) -> dict[str, object]:
+def answers_block(result: Result | None) -> dict[str, Any]:
     """Returns ``value`` and ``data`` of the answers' component."""
     if result is None:
         return {"value": empty_html(), "data": None}

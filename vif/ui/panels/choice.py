@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from vif import methods
 from vif.draw.charts import method_label
@@ -38,12 +39,12 @@ class OwnSettings:
     fields: list[tuple[str, str, gr.Slider]]
 
     @property
-    def sliders(self) -> list[gr.components.Component]:
+    def sliders(self) -> list[Component]:
         """All sliders, as inputs."""
         return [slider for *_, slider in self.fields]
 
     def gather(
-        self, data: Mapping[gr.components.Component, Any], chosen: Sequence[str]
+        self, data: Mapping[Component, Any], chosen: Sequence[str]
     ) -> dict[str, dict[str, Any]]:
         """Returns the values of sliders by chosen method and option, from values by component."""
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -32,7 +33,7 @@ class Controls:
         truths: Known answers of the first picture.
     """
 
-    fields: dict[str, gr.components.Component]
+    fields: dict[str, Any]
     draw: gr.Button
     suggestions: gr.HTML
     run: gr.Button
@@ -134,7 +135,7 @@ def _text_box(examples: list[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
 
 def _settings(
     session: Session,
-) -> tuple[gr.Accordion, gr.HTML, dict[str, gr.components.Component]]:
+) -> tuple[gr.Accordion, gr.HTML, dict[str, Any]]:
     """What methods that inject share: where they read and write, and how strongly."""
     defaults = session.defaults
     with gr.Accordion("Layers and strength", open=True, elem_id="settings") as settings:

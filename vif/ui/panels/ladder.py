@@ -77,8 +77,8 @@ def question_of(form: Form, truths: list[Truth]) -> Question:
     """What is filled in, with its answer and place if they are known."""
     form.check()
     truth = form.truth_in(truths)
-    known = {"answer": truth.answer, "boxes": truth.boxes or None} if truth else {}
-    return Question(form.image, form.question, form.context or "", **known)
+    known: dict[str, Any] = {"answer": truth.answer, "boxes": truth.boxes or None} if truth else {}
+    return Question(form.picture, form.question, form.context or "", **known)
 
 
 def ladder_of(session: Session, form: Form, truths: list[Truth], cancel: threading.Event) -> Ladder:

@@ -134,6 +134,7 @@ def check_guess(
 def _pointed(result: Result, name: str) -> str:
     """Whether the model's own look points at the truth: mean over layers, first token."""
     weights, asked = metrics.mean_weights(result.traces[name]), result.asked(name)
+    assert asked is not None  # the guess was compared with it
     hits = metrics.points_into(weights, asked)
     share = percent(float(weights @ asked))
     return f"{'points at it' if hits else 'points elsewhere'}, {share} of its look on it"

@@ -97,8 +97,8 @@ def figure_of(
         Cancelled: If it was stopped.
     """
     question = question_of(form, truths).opened()
-    if (typed or "").strip():
-        answers = [typed.strip(), *filter(None, [question.answer])]
+    if supposed := (typed or "").strip():
+        answers = [supposed, *filter(None, [question.answer])]
     else:
         own = likeliest_answers(session, question, cancel=cancel)
         answers = [*filter(None, [question.answer]), *own]

@@ -109,11 +109,12 @@ class Sharing:
             link = permalink.read(str(query or ""), *page)
         except InputError as error:
             raise gr.Error(str(error), print_exception=False) from error
-        if link.example is None:
-            filled = fill.scene(link.scene, link.question)
-        else:
+        if link.example is not None:
             one = wiring.examples[link.example]
             filled = fill.SceneFill(one.image, one.truths)
+        else:
+            assert link.scene is not None  # a link that opens has one of the two
+            filled = fill.scene(link.scene, link.question)
         shown = {k: v for k, v in asdict(View.read(dict(link.view))).items() if k in link.view}
         return {
             **wiring.fill_in(filled, link.question or filled.truths[0].question, link.text),

@@ -179,7 +179,7 @@ def step_strip(frames: Frames, chosen: int) -> str:
     steps = []
     for step, frame in frames:
         trace = frame.traces[list(frame.traces)[-1]]
-        steps.append((step, trace.answer, is_correct(trace.answer, frame.truth.answer)))
+        steps.append((step, trace.answer, is_correct(trace.answer, frame.known.answer)))
     return fill("training_steps", steps=steps, chosen=chosen)
 
 
@@ -191,7 +191,7 @@ def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any
             "name": name,
             "tone": tones(frame.traces)[name],
             "answer": trace.answer,
-            "is_right": is_correct(trace.answer, frame.truth.answer),
+            "is_right": is_correct(trace.answer, frame.known.answer),
             "sure": math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0,
         }
         for name, trace in frame.traces.items()
@@ -201,7 +201,7 @@ def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any
     if not mixtures:
         return html, None
     layer = min(layer, len(mixtures) - 1)
-    mixture, boxes = mixtures[layer], frame.truth.boxes
+    mixture, boxes = mixtures[layer], frame.known.boxes
     top = highest_weight([other for _, other in frames], layer)
     where = f"Injection layer {mixture.layer}"
     return html, figure_data(

@@ -47,6 +47,17 @@ class Example:
     recorded: tuple[Result, View] | None = None
 
     @property
+    def known(self) -> Truth:
+        """The right answer, where it must be known.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if self.truth is None:
+            raise ValueError("The right answer is not known here.")
+        return self.truth
+
+    @property
     def truths(self) -> list[Truth]:
         """The known answers: one or none."""
         return [] if self.truth is None else [self.truth]

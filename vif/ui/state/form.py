@@ -10,6 +10,7 @@ from vif import methods
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
+from vif.inputs.images import ImageSource
 from vif.inputs.schema import MOST_METHODS, PublicQuestion
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
@@ -61,7 +62,7 @@ class Form:
         drawing: What was marked on the picture.
     """
 
-    image: str | None
+    image: ImageSource | None
     question: str
     context: str
     chosen: Sequence[str]
@@ -77,10 +78,20 @@ class Form:
     own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     drawing: Drawing = field(default_factory=Drawing)
 
-    def check(self) -> None:
-        """Raises `InputError` unless there is a picture and a question."""
+    @property
+    def picture(self) -> ImageSource:
+        """The picture.
+
+        Raises:
+            InputError: If there is none.
+        """
         if self.image is None:
             raise InputError("There is no picture: upload one, or draw a new scene.")
+        return self.image
+
+    def check(self) -> None:
+        """Raises `InputError` unless there is a picture and a question."""
+        _ = self.picture
         if not (self.question or "").strip():
             raise InputError("There is no question: type one, or click a suggestion.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from vif.inputs.boxes import Box
 from vif.ui.state.permalink import Link
@@ -62,7 +63,7 @@ def python(link: Link, context: str = "", example: str = "", boxes: Sequence[Box
     load = f"vif.load({link.model!r})"
     if link.model == BUNDLED:
         load = 'vif.load("assets/demo-vlm", adapter="assets/demo-vif")'
-    given = {"context": context} if context else {}
+    given: dict[str, Any] = {"context": context} if context else {}
     given |= dict(link.settings)
     if "oracle" in link.methods:
         given["boxes"] = list(boxes)

@@ -56,6 +56,28 @@ class Result:
         return replace(self, traces={**self.traces, name: replace(trace, method=name)})
 
     @property
+    def known(self) -> Truth:
+        """The right answer, where it must be known.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if self.truth is None:
+            raise ValueError("The right answer is not known here.")
+        return self.truth
+
+    @property
+    def filled(self) -> Form:
+        """What was filled in, where it must be known.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if self.form is None:
+            raise ValueError("It is not known here what was filled in.")
+        return self.form
+
+    @property
     def first(self) -> Trace:
         """Any trace, for what they all share: layers, heads, cells and settings."""
         return next(iter(self.traces.values()))

@@ -13,7 +13,6 @@ from PIL import Image
 
 from vif import bundle
 from vif.draw import figures, render
-from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
@@ -51,8 +50,8 @@ def to_bundle(result: Result, view: View, note: str = "") -> bundle.Bundle:
 def _picture(result: Result) -> Image.Image:
     """The picture as it was asked about; as it is shown where the upload is gone."""
     try:
-        return open_image(result.form.image)
-    except (InputError, AttributeError):
+        return open_image(result.filled.picture)
+    except ValueError:
         return Image.fromarray(result.picture)
 
 
