@@ -263,6 +263,7 @@ def _muted(room: Classroom, example: Example) -> Reveal:
     order = np.argsort(-mixture.weights)
     left = [np.where(np.isin(np.arange(len(order)), order[:k]), 0, mixture.weights)
             for k in range(len(order))]  # fmt: skip
+    assert room.session.adapter is not None  # else the mixture above could not be asked for
     renderer = room.session.adapter.config.renderer
     maps = [_map_of(mixture.means, mixture.sigmas, weights, vif, renderer) for weights in left]
     settings = replace(room.session.defaults, max_new_tokens=LONGEST)
