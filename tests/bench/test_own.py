@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_adapter, tiny_model
-from training.pretrain.processor import build_processor
+from tests.tiny import save_tiny
 from vif import data
 from vif.__main__ import main
 from vif.bench import own
@@ -24,10 +23,7 @@ from vif.trace import Trace
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    tiny_model().save_pretrained(folder / "model")
-    build_processor().save_pretrained(folder / "model")
-    tiny_adapter().save_pretrained(folder / "adapter")
+    folder = save_tiny(tmp_path_factory.mktemp("files"))
     for i in range(4):
         Image.new("RGB", (90, 60 + i), (60 * i, 20, 20)).save(folder / f"{i}.png")
     return folder

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_adapter, tiny_model
-from training.pretrain.processor import build_processor
+from tests.tiny import save_tiny
 from vif.__main__ import main
 from vif.commands.common import parse_options
 from vif.scenes import ask_scene, draw_scene
@@ -16,10 +15,7 @@ from vif.scenes import ask_scene, draw_scene
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A model, an adapter and an image on disk."""
-    folder = tmp_path_factory.mktemp("files")
-    tiny_model().save_pretrained(folder / "model")
-    build_processor().save_pretrained(folder / "model")
-    tiny_adapter().save_pretrained(folder / "adapter")
+    folder = save_tiny(tmp_path_factory.mktemp("files"))
     Image.new("RGB", (80, 60), "red").save(folder / "image.png")
     return folder
 

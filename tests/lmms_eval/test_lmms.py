@@ -13,8 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import tiny_adapter, tiny_model, tiny_session
-from training.pretrain.processor import build_processor
+from tests.tiny import save_tiny, tiny_session
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
 from vif.lmms_eval.asking import Asker, TaskItem, split_text
@@ -221,11 +220,7 @@ def model_class(monkeypatch):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A model and an adapter on disk."""
-    folder = tmp_path_factory.mktemp("lmms")
-    tiny_model().save_pretrained(folder / "model")
-    build_processor().save_pretrained(folder / "model")
-    tiny_adapter().save_pretrained(folder / "adapter")
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("lmms"))
 
 
 def test_the_entry_point_names_the_class(model_class):

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tiny import NUM_LAYERS, tiny_adapter, tiny_model
-from training.pretrain.processor import build_processor
+from tests.tiny import NUM_LAYERS, save_tiny, tiny_model
 from vif import data, measure, metrics
 from vif.__main__ import main
 from vif.errors import InputError
@@ -26,11 +25,7 @@ from vif.session import load
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("files")
-    tiny_model().save_pretrained(folder / "model")
-    build_processor().save_pretrained(folder / "model")
-    tiny_adapter().save_pretrained(folder / "adapter")
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("files"))
 
 
 @pytest.fixture

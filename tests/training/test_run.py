@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from tests.tiny_training import arguments, command, save_scenes, save_tiny_model
+from tests.tiny_training import arguments, command
 from training.adapter import trainer as trainer_module
 from training.train_vif import train
 from vif import load
@@ -21,16 +21,6 @@ from vif.model.backbone import Backbone
 from vif.scenes import draw_scene
 from vif.settings import Settings
 from vif.trace import Trace
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return save_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import HfArgumentParser
 
-from tests.tiny_training import arguments, save_scenes, save_tiny_model
+from tests.tiny_training import arguments
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.model import VIFModel
 from training.adapter.trainer import ByLength
@@ -19,16 +19,6 @@ from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.settings import Settings
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return save_tiny_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return save_scenes(tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture(scope="module")

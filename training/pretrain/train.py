@@ -23,28 +23,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from transformers import (
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    Qwen3Config,
-    SiglipVisionConfig,
-)
+from transformers import LlavaForConditionalGeneration
 
 from training.pretrain.dense import DenseHead
-from training.pretrain.lanes import LANES
+from training.pretrain.model import build_model
 from training.pretrain.packing import PackedScenes, PackingConfig
-from training.pretrain.processor import (
-    END,
-    IMAGE,
-    NUM_IMAGE_TOKENS,
-    PAD,
-    PATCH_SIZE,
-    SIDE,
-    build_processor,
-)
+from training.pretrain.processor import NUM_IMAGE_TOKENS, build_processor
 from training.pretrain.scores import averages, collect, correct
 from training.run import Optimisers, Run, join_processes
-from vif.scenes.world import IMAGE_SIZE
 
 
 @dataclass(frozen=True)
@@ -83,66 +69,6 @@ FAMILY_WEIGHTS = {
     "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 2.2,
     "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8, "below": 0.8, "odd": 2.0,
 }  # fmt: skip
-
-
-def build_model(seed: int) -> LlavaForConditionalGeneration:
-    """A small LLaVA with random weights: SigLIP-like tower, QK-normed decoder of 8 layers."""
-    torch.manual_seed(seed)
-    tokenizer = build_processor().tokenizer
-    vision = SiglipVisionConfig(
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=IMAGE_SIZE,
-        patch_size=PATCH_SIZE,
-        vision_use_head=False,
-    )
-    text = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=8,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        head_dim=32,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.convert_tokens_to_ids(END),
-        pad_token_id=tokenizer.convert_tokens_to_ids(PAD),
-    )
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        image_seq_length=NUM_IMAGE_TOKENS,
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        tie_word_embeddings=True,
-    )
-    model = LlavaForConditionalGeneration(config)
-    with torch.no_grad():
-        embedding = model.model.vision_tower.embeddings.position_embedding.weight
-        embedding.copy_(position_table(embedding.shape[1]))
-    model.set_attn_implementation({"text_config": LANES})
-    model.generation_config.eos_token_id = text.eos_token_id
-    model.generation_config.pad_token_id = text.pad_token_id
-    return model
-
-
-def position_table(width: int) -> torch.Tensor:
-    """Sines and cosines of row and column, (N, width), to start the tower's positions from.
-
-    The usual random start is a twentieth of a patch's embedding in size: the tower then ignores
-    where a patch lies, and no question about places is ever learned.
-    """
-    frequencies = math.pi / 2 ** torch.linspace(0, 4, width // 4)
-    ticks = torch.arange(SIDE)[:, None] * frequencies
-    waves = torch.cat([ticks.sin(), ticks.cos()], -1)
-    rows = waves[:, None].expand(-1, SIDE, -1)
-    columns = waves[None].expand(SIDE, -1, -1)
-    return 0.6 * torch.cat([rows, columns], -1).reshape(SIDE * SIDE, width)
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:

@@ -99,16 +99,10 @@ class PublishedEncoder(nn.Module):
         question_mask: torch.Tensor,
         answer_mask: torch.Tensor | None = None,
     ) -> Gaussian:
-        """Prior, or with an answer the posterior.
+        """As `vif.adapter.latent.LatentEncoder.forward`, with other things to read.
 
-        Args:
-            memory: Hidden states of image tokens, (B, N, hidden).
-            text: Hidden states, (B * M, T, hidden), M questions per image.
-            question_mask: Which of them are text other than the answer, (B * M, T) bool.
-            answer_mask: Which of them are the answer, (B * M, T) bool.
-
-        Returns:
-            A diagonal Gaussian over (B * M, K, d) latents.
+        `memory` holds the hidden states of the image tokens themselves, (B, N, hidden), and
+        `question_mask` marks all text but the answer.
         """
         image = memory.repeat_interleave(len(text) // len(memory), 0)
         if answer_mask is None:

@@ -1,7 +1,8 @@
 """A tiny random model of every family, with a processor to match: nothing is downloaded.
 
 The models are made by transformers' own classes and the images go through transformers' own image
-processors, so that what is checked here is what a real checkpoint meets.
+processors, so that what is checked here is what a real checkpoint meets. The bundled model, which
+has a processor of this project, is built by training/pretrain instead.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ from vif.model.processors import processor_class
 PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
     "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",
 )  # fmt: skip
+# For any of the models: they all have one width, depth and number of heads.
+ADAPTER = VIFConfig(
+    hidden_size=HIDDEN,
+    num_layers=NUM_LAYERS,
+    num_heads=NUM_HEADS,
+    width=16,
+    num_components=3,
+    image_layers=1,
+    slot_layers=1,
+    latent_heads=2,
+    ffn_dim=32,
+    learning=(1, 2),
+    injection=(3, 5),
+)
 _WORDS = """
 what which where is the a an of in on to and or not it this that colour shape size small large red
 green blue yellow black white circle square star ring heart left right above below near far how many
@@ -64,20 +79,7 @@ def build(name: str, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
 def tiny_adapter(seed: int = 0) -> VIFAdapter:
     """An adapter for any tiny model, whose gates differ by question, layer and head."""
     torch.manual_seed(seed)
-    config = VIFConfig(
-        hidden_size=HIDDEN,
-        num_layers=NUM_LAYERS,
-        num_heads=NUM_HEADS,
-        width=16,
-        num_components=3,
-        image_layers=1,
-        slot_layers=1,
-        latent_heads=2,
-        ffn_dim=32,
-        learning=(1, 2),
-        injection=(3, 5),
-    )
-    adapter = VIFAdapter(config)
+    adapter = VIFAdapter(ADAPTER)
     last = adapter.gate_head[-1]
     assert isinstance(last, nn.Linear)
     nn.init.normal_(last.weight, std=1.0)

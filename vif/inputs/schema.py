@@ -40,10 +40,9 @@ def _readable(text: str) -> str:
 
 
 def _between(title: str, low: int, high: int) -> Any:
-    """A field for a whole number, the least by default."""
-    return Field(
-        low, title=title, description=f"a whole number from {low:,} to {high:,}", ge=low, le=high
-    )
+    """The limits of a whole number."""
+    words = f"a whole number from {low:,} to {high:,}"
+    return Field(title=title, description=words, ge=low, le=high)
 
 
 Whole = Annotated[int, BeforeValidator(_integral)]
@@ -80,11 +79,11 @@ class AskedSettings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    learning_start: Whole = _between("Learning layers from", 0, MOST_LAYER)
-    learning_end: Whole = _between("Learning layers to", 0, MOST_LAYER)
-    injection_start: Whole = _between("Injection layers from", 0, MOST_LAYER)
-    injection_end: Whole = _between("Injection layers to", 0, MOST_LAYER)
-    stride: Whole = _between("Use every n-th layer", 1, MOST_LAYER)
+    learning_start: Annotated[Whole, _between("Learning layers from", 0, MOST_LAYER)] = 0
+    learning_end: Annotated[Whole, _between("Learning layers to", 0, MOST_LAYER)] = 0
+    injection_start: Annotated[Whole, _between("Injection layers from", 0, MOST_LAYER)] = 0
+    injection_end: Annotated[Whole, _between("Injection layers to", 0, MOST_LAYER)] = 0
+    stride: Annotated[Whole, _between("Use every n-th layer", 1, MOST_LAYER)] = 1
     alpha: Annotated[
         float,
         Field(
@@ -95,9 +94,9 @@ class AskedSettings(BaseModel):
             description="a number from 0 to 1",
         ),
     ] = 0.0
-    samples: Whole = _between("Latent samples", 0, MOST_SAMPLES)
-    seed: Whole = _between("Seed", 0, MOST_SEED)
-    max_new_tokens: Whole = _between("Longest answer", 1, MOST_NEW_TOKENS)
+    samples: Annotated[Whole, _between("Latent samples", 0, MOST_SAMPLES)] = 0
+    seed: Annotated[Whole, _between("Seed", 0, MOST_SEED)] = 0
+    max_new_tokens: Annotated[Whole, _between("Longest answer", 1, MOST_NEW_TOKENS)] = 1
     phase: Annotated[
         str, Field(title="The phase", pattern="^(both|prefill)$", description="both or prefill")
     ] = "both"
@@ -182,7 +181,7 @@ class PublicQuestion(AskedQuestion):
             description=f'a list of 1 to {MOST_METHODS} names such as ["plain", "vif"]',
         ),
     ]
-    max_new_tokens: Whole = _between("Longest answer", 1, MOST_TOKENS)
+    max_new_tokens: Annotated[Whole, _between("Longest answer", 1, MOST_TOKENS)] = 1
 
 
 def shortened(value: Any) -> str:

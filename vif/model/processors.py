@@ -102,9 +102,10 @@ def processor_class(
 def _known_class(config: type[PreTrainedConfig]) -> type[ProcessorMixin] | None:
     """The processor that belongs to a model; None if there is none or a library is missing."""
     try:
-        return PROCESSOR_MAPPING[config]
+        known: Any = PROCESSOR_MAPPING[config]
     except (KeyError, ImportError):
         return None
+    return known
 
 
 class _ImageOnly(ProcessorMixin):
@@ -131,4 +132,5 @@ def _image_only(base: type[ProcessorMixin]) -> type[ProcessorMixin]:
     kept = [part for part in parts if part in _KEPT]
     # The name is what transformers writes into saved files and compares.
     members = {"get_attributes": classmethod(lambda _: kept), "parts": tuple(parts)}
-    return type(base.__name__, (base, _ImageOnly), members)
+    parents: Any = (base, _ImageOnly)
+    return type(base.__name__, parents, members)

@@ -42,7 +42,9 @@ class Mix:
     def to(self, device: torch.device) -> Mix:
         """The same on another device; a model may be spread over several."""
         parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in fields(self)}
-        return Mix(**{name: p if p is None else p.to(device) for name, p in parts.items()})
+        for name, part in parts.items():
+            parts[name] = None if part is None else part.to(device)
+        return Mix(**parts)
 
 
 def last_row(

@@ -6,16 +6,13 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from typing_extensions import override
 
 from vif.errors import InputError
 from vif.methods.prompts import without_image
 from vif.metrics import sensitivity, total_sensitivity
-from vif.model.attention import Tap
 from vif.model.batch import Batch
-from vif.model.edits import Edit
 from vif.model.generation import Cancelled, open_stream
+from vif.model.heads import HeadOutputs
 from vif.probes.base import Result
 from vif.probes.prefix import Progress
 from vif.question import Question
@@ -79,9 +76,9 @@ def head_divergence(
     for done, inputs in enumerate(prompts, start=1):
         if cancel is not None and cancel.is_set():
             raise Cancelled
-        tap = _Outputs()
+        tap = HeadOutputs()
         open_stream(backbone.model, inputs).advance(tap)
-        outputs.append(tap.found)
+        outputs.append({layer: out[0].cpu().numpy() for layer, out in tap.layers.items()})
         if progress is not None:
             progress(done, len(prompts))
     divergence, relative = np.full((2, backbone.num_layers, backbone.num_heads), np.nan)
@@ -95,25 +92,3 @@ def head_divergence(
         top=top,
         total=total_sensitivity(divergence, top),
     )
-
-
-class _Outputs(Tap):
-    """Keeps what the heads of every layer put out in the last row, (H, D) each."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, np.ndarray] = {}
-
-    @override
-    def edit(self, layer: int) -> Edit:
-        return _Keep(self.found)
-
-
-class _Keep(Edit):
-    def __init__(self, found: dict[int, np.ndarray]) -> None:
-        super().__init__(None)
-        self.found = found
-
-    @override
-    def output(self, out: torch.Tensor, layer: int) -> torch.Tensor:
-        self.found[layer] = out[0, -1].float().cpu().numpy()
-        return out

@@ -157,10 +157,14 @@ class Cut(MapEdit):
 )
 def cut(request: Request, weights: torch.Tensor) -> Recorder:
     """Cuts edges from text and generated rows to that share of the tokens on the image."""
-    points = request.batch.centres.cpu().numpy()
-    ratio = request.options["ratio"]
+    return cut_tokens(request, least_of_each(request, weights), weights)
+
+
+def least_of_each(request: Request, weights: torch.Tensor) -> np.ndarray:
+    """Which tokens are the least share of every map, as option ``ratio`` says, (B, N) bool."""
+    points, ratio = request.batch.centres.cpu().numpy(), request.options["ratio"]
     pairs = zip(weights.cpu().numpy(), points, strict=True)
-    return cut_tokens(request, np.stack([least_tokens(*pair, ratio) for pair in pairs]), weights)
+    return np.stack([least_tokens(*pair, ratio) for pair in pairs])
 
 
 def least_tokens(weights: np.ndarray, points: np.ndarray, ratio: float) -> np.ndarray:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from PIL import ImageDraw
 from typing_extensions import override
 
 from vif.methods import crops
 from vif.methods.base import Option, Request
-from vif.methods.edits.base import MapEdit, edited, fields_of, how, least_tokens, note
+from vif.methods.edits.base import MapEdit, edited, fields_of, how, least_of_each, note
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
 from vif.model.edits import Rows
 from vif.recording import Recorder
@@ -43,9 +42,7 @@ def prune(request: Request, weights: torch.Tensor) -> Recorder:
     do not move; what they compute themselves is read by nobody, which gives the answer of a model
     that left them out, not its speed.
     """
-    points = request.batch.centres.cpu().numpy()
-    pairs = zip(weights.cpu().numpy(), points, strict=True)
-    dropped = np.stack([least_tokens(*pair, request.options["ratio"]) for pair in pairs])
+    dropped = least_of_each(request, weights)
     marked = torch.from_numpy(dropped).float().to(weights.device)
     after = int(request.options["after"])
     layers = published_layers(after, PUBLISHED_DEPTH - 1, request.backbone)

@@ -36,6 +36,12 @@ class ImageMask(Edit):
         return logits.masked_fill(pairs[:, None] > 0, float("-inf"))
 
 
+def _nothing_hidden(request: Request) -> np.ndarray:
+    """Which image token is hidden from which, (B, N, N) bool: none."""
+    batch, number = request.batch.columns.shape
+    return np.zeros((batch, number, number), bool)
+
+
 def _masked(request: Request, hidden: torch.Tensor) -> EditingTap:
     edit = ImageMask(request, hidden)
     return EditingTap(request, dict.fromkeys(request.backbone.attention_layers, edit))
@@ -60,11 +66,10 @@ class SAISA(Method):
     @override
     def tap(self, request: Request) -> EditingTap:
         """Works on any model."""
-        number = request.batch.columns.shape[1]
-        hidden = np.zeros((len(request.batch), number, number), bool)
+        hidden = _nothing_hidden(request)
         for i, rng in enumerate(request.generators(2)):
-            hidden[i] = rng.random((number, number)) < request.options["share"]
-        hidden &= ~np.eye(number, dtype=bool)
+            hidden[i] = rng.random(hidden[i].shape) < request.options["share"]
+        hidden &= ~np.eye(len(hidden[0]), dtype=bool)
         return _masked(request, torch.from_numpy(hidden))
 
 
@@ -89,8 +94,7 @@ class CCA(Method):
     @override
     def tap(self, request: Request) -> EditingTap:
         """Works on any model."""
-        number = request.batch.columns.shape[1]
-        hidden = np.zeros((len(request.batch), number, number), bool)
+        hidden = _nothing_hidden(request)
         for i, prompt in enumerate(request.batch.prompts):
             ring = _rings(prompt.layout)
             known = ring >= 0

@@ -9,36 +9,9 @@ from typing_extensions import override
 
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import EditingTap, nearest_layer, published_layers
-from vif.model.attention import Tap
 from vif.model.edits import Edit
 from vif.model.generation import generate
-
-
-class HeadOutputs(Tap):
-    """Keeps what every head puts out for the last row of the prompt.
-
-    Attributes:
-        layers: One (B, H, D) float32 tensor per layer.
-    """
-
-    def __init__(self) -> None:
-        self.layers: dict[int, torch.Tensor] = {}
-
-    @override
-    def edit(self, layer: int) -> Edit | None:
-        """Does not edit; the pass is only observed."""
-        return _Keep(self.layers) if self.position == 0 else None
-
-
-class _Keep(Edit):
-    def __init__(self, layers: dict[int, torch.Tensor]) -> None:
-        super().__init__(None)
-        self.layers = layers
-
-    @override
-    def output(self, out: torch.Tensor, layer: int) -> torch.Tensor:
-        self.layers[layer] = out[:, -1].float()
-        return out
+from vif.model.heads import HeadOutputs
 
 
 def outputs_without_image(request: Request) -> dict[int, torch.Tensor]:
