@@ -176,6 +176,8 @@ def test_sweep_prints_the_grid_and_writes_it(files, run, tmp_path):
         ("deletion", ["--draws", "2"], {"shares", "top", "random", "area"}, "top of vif"),
         ("deletion", ["--draws", "2", "--map", "attention"], {"area"}, "top of attention"),
         ("heads", ["--top", "2"], {"divergence", "relative", "total"}, "T-VHD"),
+        ("inside", [], {"attention", "value_norms", "dynamics"}, "massive activations"),
+        ("sweep", ["--map", "uniform"], {"change", "best"}, "best: layers"),
     ],
 )
 def test_probes_print_a_table_and_write_numbers(files, capsys, tmp_path, probe, flags, keys, words):

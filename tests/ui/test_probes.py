@@ -7,10 +7,10 @@ import pytest
 from tests.fake_page import ask, clicked, wiring_of
 from vif.errors import InputError
 from vif.model.generation import Cancelled
-from vif.probes.sweep import Sweep
-from vif.ui.actions import probe_runs
+from vif.probes import PROBES
+from vif.probes.sweep import Sweep, best_to_set
 from vif.ui.actions.ask import answer
-from vif.ui.actions.probe_runs import PROBES, Call, Found, Probe
+from vif.ui.actions.probe_runs import Found, call_of, run_probe
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.panels import probing
 from vif.ui.state.form import Form
@@ -55,8 +55,7 @@ def swept(count=4):
 @pytest.mark.parametrize("kind", PROBES)
 def test_every_probe_tells_what_it_found_and_its_progress(session, asked, kind):
     news = []
-    call = Call(session, asked, "vif", threading.Event(), lambda *now: news.append(now))
-    found = PROBES[kind].run(call)
+    found = run_probe(session, kind, asked, "vif", progress=lambda *now: news.append(now))
     assert found.words
     assert (found.figure is None) == (kind == "sweep")
     done, total = news[-1]
@@ -68,20 +67,28 @@ def test_every_probe_can_be_stopped(session, asked, kind):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):
-        PROBES[kind].run(Call(session, asked, "vif", cancel, lambda *_: None))
+        run_probe(session, kind, asked, "vif", cancel=cancel)
 
 
 def test_an_answer_without_a_map_cannot_be_swept(session, asked):
-    call = Call(session, asked, "plain", threading.Event(), lambda *_: None)
     with pytest.raises(InputError, match="injects no map"):
-        PROBES["sweep"].run(call)
+        run_probe(session, "sweep", asked, "plain")
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_every_probe_says_the_same_in_a_terminal(session, asked, kind):
+    call = call_of(session, asked, "vif")
+    probe = PROBES[kind]
+    found = probe.run(call)
+    assert len(probe.table(found, call).splitlines()) > 2
+    assert found.as_json()
 
 
 # --- the tab ----------------------------------------------------------------------------------
 
 
 def test_results_stay_newest_first(page, monkeypatch):
-    monkeypatch.setitem(PROBES, "exit", Probe("Exit", "Does.", lambda call: Found("Seen.")))
+    monkeypatch.setattr(probing, "run_probe", lambda *_, **__: Found("Seen."))
     _box, _, _, kept = page
     first = run(page, "exit")[-1][kept]
     second = run(page, "exit", first)[-1][kept]
@@ -91,15 +98,15 @@ def test_results_stay_newest_first(page, monkeypatch):
 
 
 def test_a_problem_or_a_stop_leaves_results_in_place(page, monkeypatch):
-    def refuse(call):
+    def refuse(*_, **__):
         raise InputError("This cannot be probed.")
 
-    def stop(call):
+    def stop(*_, **__):
         raise Cancelled
 
     box, _, _, _kept = page
     for kind, work, words in (("exit", refuse, "cannot be probed"), ("heads", stop, "Stopped.")):
-        monkeypatch.setitem(PROBES, kind, Probe("A probe", "Does.", work))
+        monkeypatch.setattr(probing, "run_probe", work)
         last = run(page, kind)[-1]
         assert list(last) == [box.message]
         assert words in last[box.message]
@@ -130,9 +137,8 @@ def test_an_answer_about_a_crop_is_not_probed_with_the_full_picture_s_tokens(ses
     result = answer(session, form, [], threading.Event())
     assert result.reads_part("vicrop")
     assert probing.whose("deletion", result, None).choices == []
-    call = Call(session, result, "vicrop", threading.Event(), lambda *_: None)
     with pytest.raises(InputError, match="read a part of the picture"):
-        PROBES["deletion"].run(call)
+        run_probe(session, "deletion", result, "vicrop")
 
 
 def test_a_click_on_the_grid_takes_the_range():
@@ -153,6 +159,6 @@ def test_the_grid_has_a_cell_per_range_and_blocks_what_cannot_be_set():
 
 def test_the_best_range_that_can_be_set_is_named_too():
     found = swept()
-    assert probe_runs._best_to_set(found) == ""
+    assert best_to_set(found) == ""
     moved = Sweep("vif", "red", -1.0, found.change, (0, 3), (0, 1))
-    assert "layer 3, +1.00" in probe_runs._best_to_set(moved)
+    assert "layer 3, +1.00" in best_to_set(moved)

@@ -21,8 +21,8 @@ from vif.commands.common import (
     load_session,
     question_of,
 )
-from vif.commands.tables import grid
 from vif.probes.base import plain
+from vif.tables import grid
 
 
 def add(commands: Any) -> None:

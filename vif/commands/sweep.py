@@ -17,8 +17,9 @@ from vif.commands.common import (
     question_of,
     write_json,
 )
-from vif.commands.tables import grid, span
-from vif.probes.sweep import Sweep, sweep
+from vif.probes import PROBES
+from vif.probes.protocol import Call
+from vif.probes.sweep import sweep
 
 
 def add(commands: Any) -> None:
@@ -49,21 +50,5 @@ def run(args: argparse.Namespace) -> None:
         progress=progress_of("ranges"),
     )
     print(f"question: {question.text}")
-    print(table(found))
+    print(PROBES["sweep"].table(found, Call(session, question)))
     write_json(args.json, {"question": question.text, **found.as_json()})
-
-
-def table(found: Sweep) -> str:
-    """The grid with the words that belong to it."""
-    layers = range(len(found.change))
-    best = found.change[found.best]
-    return "\n".join(
-        [
-            f"answer watched: {found.answer!r}, log-probability {found.plain:.3f} if left alone",
-            f"change by injecting the map of {found.method!r} from layer (down) to layer (across):",
-            grid(layers, layers, found.change, "+.3f", "from"),
-            f"best: layers {span(*found.best)}, {best:+.3f}",
-            f"The map is read from layers {span(*found.learning)} of a plain pass; ranges that "
-            f"begin at layer {found.learning[1]} or before would need that pass outside a sweep.",
-        ]
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from plotly import graph_objects as go
@@ -261,3 +261,46 @@ def _colours() -> tuple[str, ...]:
 
 def _span(first: int, last: int) -> str:
     return f"{first}" if first == last else f"{first}–{last}"
+
+
+def lens(rank: np.ndarray, words: Sequence[Sequence[str]]) -> go.Figure:
+    """Draws which place the answer's first word has among all words, layer by layer.
+
+    Args:
+        rank: Of the answer's first word, (L,); 0 is the likeliest.
+        words: Likeliest words of every layer, (L, K); shown on pointing.
+    """
+    figure = go.Figure(
+        go.Scatter(
+            y=(rank + 1).tolist(),
+            mode="lines+markers",
+            line={"color": INJECTION_COLOUR},
+            customdata=[", ".join(found) for found in words],
+            hovertemplate="layer %{x}: place %{y}; likeliest: %{customdata}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(title=axis_title("place of the answer's first word"), type="log")
+    _layer_axis(figure, len(rank), "layer")
+    dress(figure)
+    return figure
+
+
+def sinks(shares: Mapping[str, np.ndarray]) -> go.Figure:
+    """Draws how much of the attention on the image lies on sinks, a line per test.
+
+    Args:
+        shares: By test, (L,), in [0, 1]; NaN leaves a gap.
+    """
+    figure = go.Figure()
+    for i, (name, curve) in enumerate(shares.items()):
+        figure.add_scatter(
+            y=[None if np.isnan(v) else 100 * float(v) for v in curve],
+            name=name,
+            mode="lines+markers",
+            line={"color": OTHER_COLOURS[i % len(OTHER_COLOURS)]},
+            marker={"symbol": _SYMBOLS[i % len(_SYMBOLS)]},
+        )
+    figure.update_yaxes(title=axis_title("attention on the image that lies on sinks, %"))
+    _layer_axis(figure, max(map(len, shares.values())), "layer")
+    dress(figure)
+    return figure

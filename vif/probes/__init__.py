@@ -1,8 +1,9 @@
 """Probes: why a model answers as it does, by what happens when something is taken away.
 
-Functions of a session, an image and a question; each gives a frozen dataclass of arrays with
-`as_json`. All but `look_inside` work without attention weights. They edit by `vif.model.edits`,
-many variants in one pass (`vif.probes.prefix`), and know nothing about pages or commands.
+Functions of a session and a question; each gives a frozen dataclass of arrays with `as_json`. All
+but `look_inside` work without attention weights. They edit by `vif.model.edits`, many variants in
+one pass (`vif.probes.prefix`). A file's `Probe` makes its function known to the command line and to
+the page, which list `PROBES`; see `vif.probes.protocol`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,13 @@ from vif.probes.inside import Inside, look_inside
 from vif.probes.knockout import BOX_FLOWS, FLOWS, Knockout, knockout
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.probes.lens import LogitLens, PatchLens, logit_lens, patch_lens
+from vif.probes.protocol import PROBES
+from vif.probes.sweep import Sweep
 
 __all__ = [
     "BOX_FLOWS",
     "FLOWS",
+    "PROBES",
     "DeletionCurve",
     "ExitSweep",
     "HeadDivergence",
@@ -26,6 +30,7 @@ __all__ = [
     "Ladder",
     "LogitLens",
     "PatchLens",
+    "Sweep",
     "attenuation_ladder",
     "deletion_curve",
     "exit_sweep",

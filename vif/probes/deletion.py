@@ -5,17 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vif.errors import InputError
 from vif.metrics import image_weights, mean_weights
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
+from vif.probes.protocol import ANSWER, Call, Flag, Probe, charts, register, signed
 from vif.question import Question
 from vif.session import Session
+from vif.tables import grid
 from vif.trace import Trace
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -129,7 +133,7 @@ def deletion_curve(
         random=random,
         area=float(np.trapezoid(random.mean(0) - top, points)),
         areas=np.array(
-            [np.trapezoid(rest - own, shares) for rest, own in zip(others, random, strict=True)]
+            [np.trapezoid(rest - own, points) for rest, own in zip(others, random, strict=True)]
         ),
     )
 
@@ -164,3 +168,75 @@ def _marked(length: int, positions: Sequence[int]) -> torch.Tensor:
     marked = torch.zeros(length, dtype=torch.bool)
     marked[list(positions)] = True
     return marked
+
+
+@register
+class DeletionProbe(Probe[DeletionCurve]):
+    """Deletion curve."""
+
+    name = "deletion"
+    label = "Deletion curve"
+    does = (
+        "Hides the tokens that a map marks, and random ones against them: does the answer need "
+        "what the map shows?"
+    )
+    needs_map = True
+    needs_whole = True
+    flags = (
+        ANSWER,
+        Flag("draws", int, "random orders", 8),
+        Flag("seed", int, "of the random orders", 0),
+    )
+
+    @override
+    def run(self, call: Call) -> DeletionCurve:
+        _check_whole(call)
+        given = {flag.name: self.option(call, flag.name) for flag in self.flags}
+        weights = map_of(call.mapped)
+        return deletion_curve(call.session, call.question, weights, **given, **call.shared)
+
+    @override
+    def words(self, found: DeletionCurve, call: Call) -> str:
+        by_chance = float(found.areas.max())
+        verdict = (
+            "so it marks what the answer needs"
+            if found.area > max(by_chance, 0)
+            else "so it marks the answer no better than chance"
+        )
+        return (
+            f"Watched: “{found.answer}”. Hiding what {call.label} marks costs "
+            f"{signed(found.area, 3)} of probability more than hiding random tokens (area between "
+            f"the curves; random orders reach {signed(by_chance, 3)}), {verdict}."
+        )
+
+    @override
+    def table(self, found: DeletionCurve, call: Call) -> str:
+        columns = [f"{share:.0%}" for share in found.shares]
+        low, high = found.random.min(0), found.random.max(0)
+        values = np.stack([found.top, found.random.mean(0), low, high])
+        random = f"random, mean of {len(found.random)}"
+        names = [f"top of {call.label}", random, "random, lowest", "random, highest"]
+        return "\n".join(
+            [
+                f"answer watched: {found.answer!r}; its probability with these tokens hidden:",
+                grid(names, columns, values, ".4f", "hidden"),
+                f"area between random and top: {found.area:+.4f}; single random orders against "
+                f"the others: {found.areas.min():+.4f} to {found.areas.max():+.4f}",
+            ]
+        )
+
+    @override
+    def figure(self, found: DeletionCurve, call: Call) -> Any:
+        return charts().deletion(found.shares, found.top, found.random, call.label)
+
+
+def _check_whole(call: Call) -> None:
+    """Raises `InputError` if a map lies on other tokens than those that are hidden."""
+    asked, trace = call.question.opened(), call.mapped
+    prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
+    cells = prompt.layout.cells.astype(trace.cells.dtype)
+    if not np.array_equal(trace.cells, cells, equal_nan=True):
+        raise InputError(
+            f"The answer behind {call.label} read a part of the picture, so its map does not fit "
+            "the tokens that are hidden, those of the full picture: choose another answer."
+        )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
 from vif.probes.prefix import Progress
+from vif.probes.protocol import ANSWER, Call, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
+from vif.tables import grid
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,46 @@ def exit_sweep(
         kl=next_token_divergence(found[-1, 0], found[:, 0]),
         probability=watched.probability(found),
     )
+
+
+@register
+class ExitProbe(Probe[ExitSweep]):
+    """Exit sweep."""
+
+    name = "exit"
+    label = "Exit sweep"
+    does = "Hides the image after each layer in turn: from where on is it no longer needed?"
+    flags = (ANSWER,)
+
+    @override
+    def run(self, call: Call) -> ExitSweep:
+        answer = self.option(call, "answer")
+        return exit_sweep(call.session, call.question, answer=answer, **call.shared)
+
+    @override
+    def words(self, found: ExitSweep, call: Call) -> str:
+        needed = (
+            "The answer is the same without the image."
+            if found.first < 0
+            else f"After layer {found.first} the image is no longer needed for it."
+        )
+        return f"Watched: “{found.answer}”. {needed}"
+
+    @override
+    def table(self, found: ExitSweep, call: Call) -> str:
+        values = np.stack([found.same, found.kl, found.probability], 1).astype(float)
+        names = ["never seen", *map(str, found.after[1:])]
+        first = f"after layer {found.first}" if found.first >= 0 else "without the image at all"
+        return "\n".join(
+            [
+                f"answer watched: {found.answer!r}",
+                grid(names, ["same", "KL", "probability"], values, ".4g", "image seen up to layer"),
+                f"the answer stays the same from an exit {first}",
+            ]
+        )
+
+    @override
+    def figure(self, found: ExitSweep, call: Call) -> Any:
+        return charts().exit_sweep(
+            found.after, found.kl, found.probability, found.same, found.first
+        )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from vif.errors import InputError
 from vif.methods.prompts import without_image
@@ -15,8 +17,10 @@ from vif.model.generation import Cancelled, open_stream
 from vif.model.heads import HeadOutputs
 from vif.probes.base import Result
 from vif.probes.prefix import Progress
+from vif.probes.protocol import Call, Flag, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
+from vif.tables import grid
 
 # 4 of 32 heads of a 7B model.
 _TOP = 1 / 8
@@ -92,3 +96,46 @@ def head_divergence(
         top=top,
         total=total_sensitivity(divergence, top),
     )
+
+
+@register
+class HeadsProbe(Probe[HeadDivergence]):
+    """Head divergence."""
+
+    name = "heads"
+    label = "Head divergence"
+    does = "Compares what every head puts out with and without the image, in two passes."
+    flags = (Flag("top", int, "heads per layer in the sum"),)
+
+    @override
+    def run(self, call: Call) -> HeadDivergence:
+        top = self.option(call, "top")
+        return head_divergence(call.session, call.question, top=top, **call.shared)
+
+    @override
+    def words(self, found: HeadDivergence, call: Call) -> str:
+        most = int(np.nanargmax(found.divergence))
+        layer, head = np.unravel_index(most, found.divergence.shape)
+        return (
+            f"Head {head} of layer {layer} moves most when the image is gone, by "
+            f"{found.divergence[layer, head]:.2f}. T-VHD, the sum of the {found.top} largest per "
+            f"layer: {found.total:.2f}."
+        )
+
+    @override
+    def table(self, found: HeadDivergence, call: Call) -> str:
+        layers, columns = (range(size) for size in found.divergence.shape)
+        return "\n".join(
+            [
+                "distance of head outputs with and without the image (VHD), layer down, head "
+                "across:",
+                grid(layers, columns, found.divergence, ".3f", "layer"),
+                "the same over the norm of the output with the image:",
+                grid(layers, columns, found.relative, ".3f", "layer"),
+                f"sum of the {found.top} largest of every layer (T-VHD): {found.total:.3f}",
+            ]
+        )
+
+    @override
+    def figure(self, found: HeadDivergence, call: Call) -> Any:
+        return charts().head_divergence(found.divergence)

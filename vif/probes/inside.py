@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from typing_extensions import override
 
+from vif import metrics
 from vif.errors import InputError
 from vif.model.attention import Tap
 from vif.model.edits import Edit, Rows
 from vif.model.generation import open_stream
 from vif.probes.base import Result, open_reading
+from vif.probes.protocol import Call, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
+from vif.tables import grid
 
 
 @dataclass(frozen=True)
@@ -125,3 +129,85 @@ def _value_norms(values: torch.Tensor, heads: int, projection: nn.Module) -> tor
         alone[:, head * width : (head + 1) * width] = values[head]
         norms.append((projection(alone) - nothing).float().norm(dim=-1))
     return torch.stack(norms)
+
+
+@register
+class InsideProbe(Probe[Inside]):
+    """What the attention on the image brings."""
+
+    name = "inside"
+    label = "Sinks and content"
+    does = (
+        "Reads the prompt once, values and states included: how much of the attention on the "
+        "image lies on sinks, by four tests, and how much content does it bring?"
+    )
+    takes_boxes = True
+
+    @override
+    def run(self, call: Call) -> Inside:
+        return call.once(lambda: look_inside(call.session, call.question))
+
+    @override
+    def words(self, found: Inside, call: Call) -> str:
+        shares = sink_shares(found)
+        name, curve = max(shares.items(), key=lambda entry: np.nanmean(entry[1]))
+        layer = int(np.nanargmax(curve))
+        recalled = self._recalled(found, call)
+        where = f" {recalled}" if recalled else ""
+        return (
+            f"By the test of {name}, sinks draw {np.nanmean(curve):.0%} of the attention on the "
+            f"image on average, most in layer {layer} ({curve[layer]:.0%}).{where}"
+        )
+
+    @override
+    def table(self, found: Inside, call: Call) -> str:
+        shares = sink_shares(found)
+        columns = range(len(found.attention))
+        values = np.stack(list(shares.values()))
+        lines = [
+            "share of the attention on the image that lies on sinks, by test (down) and layer:",
+            grid(list(shares), columns, values, ".3f", "test"),
+            "tokens that hold half of the image's contribution |a v W_O|, by layer:",
+            grid(["tokens"], columns, half_of(found)[None], ".0f", ""),
+        ]
+        recalled = self._recalled(found, call)
+        return "\n".join([*lines, recalled] if recalled else lines)
+
+    @override
+    def figure(self, found: Inside, call: Call) -> Any:
+        return charts().sinks(sink_shares(found))
+
+    def _recalled(self, found: Inside, call: Call) -> str:
+        """What the entropy of tokens over layers says about the true place, if that is known."""
+        if not call.question.boxes:
+            return ""
+        asked = call.question.opened()
+        prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
+        truth = metrics.box_coverage(prompt.layout.cells, asked.boxes or ())
+        recall = metrics.low_entropy_recall(metrics.token_entropy(found.dynamics), truth)
+        return f"Of the true place, {recall:.0%} is among the 20 % of tokens of least entropy."
+
+
+def sink_shares(found: Inside) -> dict[str, np.ndarray]:
+    """Share of the attention on the image that lies on sinks, (L,) by test; NaN where untested."""
+    rows = found.attention.mean(1)
+    states = metrics.massive_dimensions(found.first)
+    later = {
+        "massive activations": metrics.activation_sinks(found.states, states),
+        "likeness to the first token": metrics.cosine_sinks(found.states, found.first),
+    }
+    # The states are those that go into every layer but the first.
+    tests = {name: np.pad(mask, ((1, 0), (0, 0))) for name, mask in later.items()}
+    tests["attention"] = metrics.attention_sinks(found.columns)
+    tests["attention without content"] = metrics.value_sinks(found.attention, found.value_norms)
+    total = np.maximum(rows.sum(-1), np.finfo(rows.dtype).tiny)
+    shares = {name: (rows * mask).sum(-1) / total for name, mask in tests.items()}
+    for name in later:
+        shares[name][0] = np.nan
+    return shares
+
+
+def half_of(found: Inside) -> np.ndarray:
+    """How many image tokens bring half of what attention brings from the image, (L,)."""
+    brought = np.sort(metrics.contribution(found.attention, found.value_norms), -1)[:, ::-1]
+    return (brought.cumsum(-1) < 0.5).sum(-1) + 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vif.errors import InputError
 from vif.inputs.boxes import Box, check_boxes
@@ -15,8 +17,10 @@ from vif.metrics import box_coverage
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
 from vif.probes.prefix import Progress, Reading
+from vif.probes.protocol import Call, Flag, Probe, charts, layers_named, register, signed
 from vif.question import Question
 from vif.session import Session
+from vif.tables import grid, span
 
 FLOWS = ("question->last", "image->last", "image->question")
 BOX_FLOWS = (
@@ -158,3 +162,57 @@ def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Ten
     }
     source, _, goal = flow.partition("->")
     return sets[goal], sets[source]
+
+
+@register
+class KnockoutProbe(Probe[Knockout]):
+    """Attention knockout."""
+
+    name = "knockout"
+    label = "Knockout"
+    does = (
+        "Cuts who reads whom in a window of layers and watches the first token: through which "
+        "layers does what is seen reach the answer?"
+    )
+    takes_boxes = True
+    flags = (
+        Flag("window", int, "layers of a window"),
+        Flag("flows", str, f"which of {', '.join(FLOWS + BOX_FLOWS)}", several=True),
+        Flag("answer", str, "watch its first token; the model's own answer by default"),
+    )
+
+    @override
+    def run(self, call: Call) -> Knockout:
+        given = {flag.name: self.option(call, flag.name) for flag in self.flags}
+        return knockout(call.session, call.question, **given, **call.shared)
+
+    @override
+    def words(self, found: Knockout, call: Call) -> str:
+        # Cutting the question itself always hurts, and tells nothing about the image.
+        seen = [i for i, flow in enumerate(found.flows) if not flow.startswith("question")]
+        if not seen:
+            return f"Watched: “{found.token}”, probability {found.probability:.2f}."
+        worst = int(np.argmin(found.change[seen]))
+        flow, place = (int(i) for i in np.unravel_index(worst, (len(seen), len(found.spans))))
+        name = found.flows[seen[flow]].replace("->", " → ")
+        change = signed(found.change[seen[flow], place], 0)
+        return (
+            f"Watched: “{found.token}”, probability {found.probability:.2f}. Of what comes from "
+            f"the image, cutting {name} in {layers_named(*found.spans[place])} hurts most: "
+            f"{change} %."
+        )
+
+    @override
+    def table(self, found: Knockout, call: Call) -> str:
+        columns = [span(*ends) for ends in found.spans.tolist()]
+        return "\n".join(
+            [
+                f"token watched: {found.token!r}, probability {found.probability:.4f}",
+                "change in per cent when a flow is cut in these layers:",
+                grid(found.flows, columns, found.change, "+.1f", "flow"),
+            ]
+        )
+
+    @override
+    def figure(self, found: Knockout, call: Call) -> Any:
+        return charts().knockout(found.flows, found.change, found.spans)

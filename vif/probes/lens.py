@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from vif.model.attention import Tap
 from vif.model.generation import Cancelled, open_stream
 from vif.model.vocabulary import read_words
 from vif.probes.base import Result, open_reading
+from vif.probes.protocol import Call, Flag, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
 
@@ -149,3 +152,42 @@ def patch_lens(
 
 def _words(session: Session, ids: torch.Tensor) -> list[str]:
     return [session.backbone.processor.tokenizer.decode([i]) for i in ids.tolist()]
+
+
+@register
+class LensProbe(Probe[LogitLens]):
+    """Logit lens."""
+
+    name = "lens"
+    label = "Logit lens"
+    does = "Reads the states of every layer as words: where does the answer appear?"
+    flags = (Flag("top", int, "words per layer", TOP),)
+
+    @override
+    def run(self, call: Call) -> LogitLens:
+        top = self.option(call, "top")
+        if top < 1:
+            raise InputError(f"--top is {top}, expected at least 1.")
+        return call.once(lambda: logit_lens(call.session, call.question, top=top))
+
+    @override
+    def words(self, found: LogitLens, call: Call) -> str:
+        first = np.flatnonzero(found.rank == 0)
+        where = f"first likeliest after layer {first[0]}" if len(first) else "never the likeliest"
+        return f"The first word of the answer, “{found.answer}”, is {where}."
+
+    @override
+    def table(self, found: LogitLens, call: Call) -> str:
+        lines = [f"first word of the answer: {found.answer!r}", "layer  rank  last row"]
+        for layer, (words, shares) in enumerate(zip(found.words, found.probabilities, strict=True)):
+            shown = ", ".join(f"{w!r} {p:.2f}" for w, p in zip(words, shares, strict=True))
+            lines.append(f"{layer:>5}  {found.rank[layer]:>4}  {shown}")
+        lines.append("layer  most frequent words of the image tokens, how many")
+        for layer, words in enumerate(found.image_words):
+            common = Counter(words).most_common(self.option(call, "top"))
+            lines.append(f"{layer:>5}  " + ", ".join(f"{w!r} {n}" for w, n in common))
+        return "\n".join(lines)
+
+    @override
+    def figure(self, found: LogitLens, call: Call) -> Any:
+        return charts().lens(found.rank, found.words)

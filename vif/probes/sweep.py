@@ -23,9 +23,11 @@ from vif.model.generation import open_stream
 from vif.model.rows import Mix
 from vif.probes.base import Result
 from vif.probes.prefix import Progress, Reading
+from vif.probes.protocol import ANSWER, Call, Probe, layers_named, register, signed
 from vif.question import Question
 from vif.session import Session
 from vif.settings import Range, Settings
+from vif.tables import grid, span
 
 
 @dataclass(frozen=True)
@@ -210,3 +212,71 @@ class _RangeTap(Tap):
             strength=torch.cat([nothing if mix is None else mix.strength for mix in mixes]),
             first_row=known.first_row.expand(rows),
         )
+
+
+@register
+class SweepProbe(Probe[Sweep]):
+    """Every injection range."""
+
+    name = "sweep"
+    label = "Layer ranges"
+    does = "Injects a map into every range of layers; click a range to take it into the settings."
+    needs_map = True
+    needs_injection = True
+    flags = (ANSWER,)
+
+    @override
+    def run(self, call: Call) -> Sweep:
+        if not call.mapped.mixtures:
+            raise InputError(
+                f"The answer behind {call.label} injects no map, so there is no range to sweep: "
+                "choose an answer that does, such as VIF's."
+            )
+        return sweep(
+            call.session,
+            call.question,
+            method=call.method,
+            answer=self.option(call, "answer") or call.question.answer or None,
+            settings=call.settings,
+            **call.shared,
+        )
+
+    @override
+    def words(self, found: Sweep, call: Call) -> str:
+        is_right = bool(call.question.answer) and found.answer == call.question.answer
+        whose = "the right answer" if is_right else "the model's own answer"
+        start, end = found.best
+        return (
+            f"Watched: {whose}, “{found.answer}”, probability {np.exp(found.plain):.1%} without "
+            f"injection. Best: {layers_named(start, end)}, {signed(found.change[start, end])} in "
+            f"log-probability.{best_to_set(found)}"
+        )
+
+    @override
+    def table(self, found: Sweep, call: Call) -> str:
+        layers = range(len(found.change))
+        best = found.change[found.best]
+        return "\n".join(
+            [
+                f"answer watched: {found.answer!r}, log-probability {found.plain:.3f} if left "
+                "alone",
+                f"change by injecting the map of {found.method!r} from layer (down) to layer "
+                "(across):",
+                grid(layers, layers, found.change, "+.3f", "from"),
+                f"best: layers {span(*found.best)}, {best:+.3f}",
+                f"The map is read from layers {span(*found.learning)} of a plain pass; ranges that "
+                f"begin at layer {found.learning[1]} or before would need that pass outside a "
+                "sweep.",
+            ]
+        )
+
+
+def best_to_set(found: Sweep) -> str:
+    """The best range that the settings allow, where that is another one; a sentence or ""."""
+    first = found.learning[1] + 1
+    if found.best[0] >= first or first >= len(found.change):
+        return ""
+    best = np.unravel_index(int(np.nanargmax(found.change[first:])), found.change[first:].shape)
+    start, end = map(int, best)
+    change = found.change[first + start, end]
+    return f" Best that can be set: {layers_named(first + start, end)}, {signed(change)}."

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.ui.actions.probe_runs import PROBES
+from vif.probes import PROBES
 from vif.ui.html.answers import answers_html, empty_html
 from vif.ui.html.ruler import ruler_panel
 from vif.ui.html.strips import example_strip
@@ -111,7 +111,7 @@ def answers_block(result: Result | None) -> dict[str, Any]:
 
 def _probe_box() -> ProbeBox:
     """Which probe, of which answer's map, and where results go."""
-    first = next(iter(PROBES))
+    first = "knockout"
     with gr.Column(elem_classes="vl-probes"):
         kind = gr.Radio(
             [(probe.label, name) for name, probe in PROBES.items()],

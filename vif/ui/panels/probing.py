@@ -15,8 +15,9 @@ import gradio as gr
 
 from vif.draw.charts import method_label
 from vif.model.generation import Cancelled
+from vif.probes import PROBES
 from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
-from vif.ui.actions.probe_runs import PROBES, Found, run_probe
+from vif.ui.actions.probe_runs import Found, run_probe
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.html.templates import fill, notice
@@ -125,13 +126,14 @@ def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
     """The menu of answers whose map can be probed."""
     if result is None:
         return gr.Dropdown(visible=False)
-    names = list(result.injecting if kind == "sweep" else result.traces)
-    if kind == "deletion":
+    probe = PROBES[kind]
+    names = list(result.injecting if probe.needs_injection else result.traces)
+    if probe.needs_whole:
         names = [name for name in names if not result.reads_part(name)]
     choices = [(method_label(name), name) for name in names]
     preferred = [name for name in (old, *result.injecting, *names) if name in names]
     value = preferred[0] if preferred else None
-    return gr.Dropdown(choices, value=value, visible=PROBES[kind].needs_map)
+    return gr.Dropdown(choices, value=value, visible=probe.needs_map)
 
 
 def probe(

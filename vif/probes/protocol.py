@@ -1,0 +1,180 @@
+"""What a probe is; every probe enters itself into `PROBES`, which page and command line list."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from vif.errors import InputError
+from vif.extras import need
+from vif.model.generation import Cancelled
+from vif.probes.base import Result
+from vif.probes.prefix import Progress
+from vif.question import Question
+from vif.session import Session
+from vif.settings import Settings
+from vif.trace import Trace
+
+Found = TypeVar("Found", bound=Result)
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """What a probe works on.
+
+    Attributes:
+        session: The model.
+        question: What is asked about which image.
+        method: The method whose map is probed, if the probe needs one.
+        trace: Its answer.
+        label: What its map is called.
+        settings: The settings of that answer; the session's own by default.
+        options: Values of `Probe.flags` by name; what is missing has its default.
+        cancel: Stops between two passes.
+        progress: Called with (variants done, variants in all).
+    """
+
+    session: Session
+    question: Question
+    method: str = "plain"
+    trace: Trace | None = None
+    label: str = "the map"
+    settings: Settings | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    cancel: threading.Event | None = None
+    progress: Progress | None = None
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What every function that makes many passes takes."""
+        return {"cancel": self.cancel, "progress": self.progress}
+
+    @property
+    def mapped(self) -> Trace:
+        """The answer whose map is probed.
+
+        Raises:
+            InputError: If there is none.
+        """
+        if self.trace is None:
+            raise InputError("No map was named: name a method whose map is to be probed.")
+        return self.trace
+
+    def once(self, work: Callable[[], Found]) -> Found:
+        """Does what is one pass, which can be stopped only before it."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled
+        found = work()
+        if self.progress is not None:
+            self.progress(1, 1)
+        return found
+
+
+@dataclass(frozen=True)
+class Flag:
+    """An option of a probe on the command line.
+
+    Attributes:
+        name: Without the leading hyphens.
+        kind: Makes a value of a word.
+        text: One line for a person.
+        default: Used unless a person gives a value.
+        several: Whether it takes more than one value.
+    """
+
+    name: str
+    kind: Callable[[str], Any]
+    text: str
+    default: Any = None
+    several: bool = False
+
+
+ANSWER = Flag("answer", str, "answer to watch; the model's own by default")
+
+
+class Probe(ABC, Generic[Found]):
+    """One way to ask why a model answers as it does.
+
+    Attributes:
+        name: How it is called on the command line and in results.
+        label: Its name for people.
+        does: What it does and costs, one sentence.
+        needs_map: Whether it is about the map of one answer.
+        needs_injection: Whether that map must have been injected.
+        needs_whole: Whether that map must lie on the tokens of the full picture.
+        takes_boxes: Whether it makes use of where the answer lies.
+        flags: Its options on the command line.
+    """
+
+    name: str
+    label: str
+    does: str
+    needs_map: bool = False
+    needs_injection: bool = False
+    needs_whole: bool = False
+    takes_boxes: bool = False
+    flags: tuple[Flag, ...] = ()
+
+    @abstractmethod
+    def run(self, call: Call) -> Found:
+        """Carries it out.
+
+        Raises:
+            InputError: If what was given cannot be probed.
+            Cancelled: If it was stopped.
+        """
+
+    @abstractmethod
+    def words(self, found: Found, call: Call) -> str:
+        """What was found, in one to three sentences for the page."""
+
+    @abstractmethod
+    def table(self, found: Found, call: Call) -> str:
+        """What was found, as plain text for a terminal."""
+
+    def figure(self, found: Found, call: Call) -> Any:  # noqa: ARG002
+        """A plotly figure of what was found; None where the page draws it by itself."""
+        return None
+
+    def option(self, call: Call, name: str) -> Any:
+        """The value of one of `flags`."""
+        (flag,) = [flag for flag in self.flags if flag.name == name]
+        value = call.options.get(name)
+        return flag.default if value is None else value
+
+
+PROBES: dict[str, Probe] = {}
+
+
+def register(probe: type[Probe]) -> type[Probe]:
+    """Class decorator that makes a probe known by its name.
+
+    Raises:
+        ValueError: If the name is taken.
+    """
+    if probe.name in PROBES:
+        raise ValueError(f"A probe called {probe.name!r} is already registered.")
+    PROBES[probe.name] = probe()
+    return probe
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign, a true minus."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def layers_named(first: int, last: int) -> str:
+    """A range of layers in words."""
+    return f"layer {first}" if first == last else f"layers {first} to {last}"
+
+
+def charts() -> Any:
+    """The module that draws what probes find, which needs plotly.
+
+    Raises:
+        InputError: If plotly is not installed.
+    """
+    return need("vif.draw.probe_charts", "app")
