@@ -111,7 +111,8 @@ def _read_rows(
     length, image = int(shard.length[rows].max()), shard.image[rows]
     cache = DynamicCache()
     kept = [_Kept(layer, image) for layer in prefix.cache.layers]
-    cache.layers = [*kept]
+    layers: list[Any] = [*kept]
+    cache.layers = layers
     mask = prefix.mask
     vlm(
         input_ids=shard.ids[rows, :length],
@@ -140,7 +141,8 @@ def _shared(
     image = shard.image[shard.row[question]]
     head, total = shard.head["input_ids"].shape[1], kept[0].found[0].shape[2]
     cache = DynamicCache()
-    cache.layers = [SharedLayer(_Pair(*layer.found), row) for layer in kept]
+    shared: list[Any] = [SharedLayer(_Pair(*layer.found), row) for layer in kept]
+    cache.layers = shared
     behind = torch.arange(total - head, device=row.device) < at[:, :1]
     before = torch.cat([shard.head["attention_mask"][image].bool(), behind], 1)
     length = at.shape[1]

@@ -193,7 +193,8 @@ def _pass(
     image = shard.image[rows]
     cache = DynamicCache()
     layers: list[Any] = prefix.cache.layers
-    cache.layers = [SharedLayer(layer, image) for layer in layers if layer.is_initialized]
+    shared: list[Any] = [SharedLayer(layer, image) for layer in layers if layer.is_initialized]
+    cache.layers = shared
     positions = prefix.next[:, image, None] + torch.arange(length, device=image.device)
     if plan.gap_max:
         positions = positions + gaps(shard, plan)[rows][:, None]

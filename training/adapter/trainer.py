@@ -78,7 +78,7 @@ class VIFTrainer(Trainer):
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, torch.Tensor]:
         """Batches of one optimiser step, and what all processes have of everything counted."""
-        batches = list(islice(epoch_iterator, num_batches))
+        batches: list[Any] = list(islice(epoch_iterator, num_batches))
         counts = sum((batch["counts"] for batch in batches), torch.zeros(5)).to(device)
         if self.args.world_size > 1:
             counts = self.accelerator.gather(counts[None]).sum(0)

@@ -83,7 +83,7 @@ def _collect(
     found: dict[str, list[float]], shard: Shard, values: torch.Tensor, chosen: torch.Tensor
 ) -> None:
     for turn, value, ok in zip(shard.turns, values.tolist(), chosen.tolist(), strict=True):
-        if ok:
+        if ok and turn is not None:
             for name in {"all", turn.group, turn.family} - {""}:
                 found[name].append(float(value))
 

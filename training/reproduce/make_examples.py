@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vif import bench, bundle, load
+from vif.inputs.boxes import as_box
 from vif.probes import attenuation_ladder
 from vif.scenes import RELATIONAL, is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
@@ -168,8 +169,9 @@ def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
     """Asks an example alone, as the page does, and saves the answers."""
     asked, settings = item.question, session.defaults
     traces = session.ask(item.asked, settings=settings)
-    boxes = tuple(map(tuple, _boxes(item)))
+    boxes = tuple(map(as_box, _boxes(item)))
     made = {"model": session.name, "adapter": traces["vif"].meta["adapter"]}
+    assert session.adapter is not None  # what is recorded compares the adapter
     renderer = session.adapter.config.renderer
     saved = bundle.Bundle(
         item.scene.image, traces, settings, asked.answer, boxes, note, renderer=renderer,

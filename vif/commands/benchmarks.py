@@ -143,7 +143,7 @@ def _plan(args: argparse.Namespace, rows: Sequence[Row]) -> str:
     if args.seconds is None:
         seconds = _measured(load_session(args), args.methods)
     else:
-        seconds = dict.fromkeys(args.methods, args.seconds)
+        seconds = {name: float(args.seconds) for name in args.methods}
     lines = [f"{'task':<26}{'questions':>10}" + "".join(f"{name:>12}" for name in args.methods)]
     total = dict.fromkeys(args.methods, 0.0)
     for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from html import escape
+from typing import Any
 
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
@@ -48,7 +49,8 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
                     owners.append(words)
         if len(owners) > before:
             views.append(words)
-    for trace, owner in zip(figure.data, owners, strict=True):
+    drawn: Any = figure.data
+    for trace, owner in zip(drawn, owners, strict=True):
         trace.visible = owner == views[0]
     buttons = [
         {"label": view, "method": "update", "args": [{"visible": [o == view for o in owners]}]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from vif.model.generation import Cancelled
 from vif.probes import patch_lens
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import SLOW
-from vif.ui.actions.probe_runs import Call
+from vif.ui.actions.probe_runs import call_of
 from vif.ui.actions.problems import attempt
 from vif.ui.html.lens import lens_html
 from vif.ui.html.templates import notice
@@ -56,7 +55,8 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
             found, problem = None, notice("Stopped.")
         yield {place: found or problem}
 
-    inputs, outputs = {wiring.key, wiring.result}, [wiring.cancel, place, wiring.answers.tabs]
+    inputs: set[Any] = {wiring.key, wiring.result}
+    outputs = [wiring.cancel, place, wiring.answers.tabs]
     wiring.answers.answers.select(show, inputs, outputs, show_progress_on=place, **SLOW)
 
 
@@ -73,7 +73,7 @@ def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Eve
         InputError: If no token sees the place.
     """
     place = place_of(picked)
-    question = Call(session, result, result.baseline, cancel, lambda *_: None).question
+    question = call_of(session, result, result.baseline).question
     found = run_model(session, patch_lens, question, place, top=TOP, cancel=cancel)
     return lens_html(found, result, place)
 
@@ -85,10 +85,12 @@ def place_of(picked: Any) -> tuple[float, float]:
         InputError: If it is no place on the picture.
     """
     values = [picked.get(name) for name in ("x", "y")] if isinstance(picked, dict) else []
-    is_place = len(values) == 2 and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and 0 <= v <= 1
+    numbers = [
+        float(v)
         for v in values
-    )
-    if not is_place:
+        if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 1
+    ]
+    if len(numbers) != 2:
         raise InputError("A click names a place by x and y, expected two numbers from 0 to 1.")
-    return float(values[0]), float(values[1])
+    x, y = numbers
+    return x, y

@@ -121,7 +121,7 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
 
 def revealed(session: Any, step: Step, *known: Any, cancel: threading.Event) -> Reveal:
     """Reveals a step; `known` is what `Classroom` takes besides."""
-    return reveal(step, Classroom(session, *known, cancel))
+    return reveal(step, Classroom(session, *known, cancel=cancel))
 
 
 def take_mark(event: gr.EventData) -> Box | None:

@@ -155,7 +155,7 @@ def readable_time(seconds: float) -> str:
 def look_up(wiring: Wiring, name: str | None) -> str:
     """What loading would download, or why it cannot be."""
     try:
-        return notice(wiring.shelf.look_up(name))
+        return notice(wiring.shelf.look_up(name or ""))
     except InputError as error:
         return notice(str(error), is_problem=True)
 
