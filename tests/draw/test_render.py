@@ -74,19 +74,24 @@ def test_without_opacity_the_picture_is_unchanged():
     np.testing.assert_array_equal(drawn, picture)
 
 
+def table_of(palette):
+    """All colours of a palette, (256, 3)."""
+    return render.colour_bar(GREY, palette, 1.0)[0]
+
+
 @pytest.mark.parametrize("palette", render.PALETTES)
 def test_full_opacity_shows_the_ends_of_the_palette(palette):
     field = np.zeros((40, 60))
     field[:, 30:] = 0.5
     drawn = render.overlay(GREY, field, 0.5, palette, 1.0)
-    colours = render.palette_colours(palette)
+    colours = table_of(palette)
     np.testing.assert_array_equal(drawn[0, 0], colours[0])
     np.testing.assert_array_equal(drawn[0, -1], colours[-1])
 
 
 @pytest.mark.parametrize("palette", render.PALETTES)
 def test_palettes_grow_lighter_all_the_way(palette):
-    luma = render.palette_colours(palette).astype(float) @ [0.299, 0.587, 0.114]
+    luma = table_of(palette).astype(float) @ [0.299, 0.587, 0.114]
     assert (np.diff(luma) > -1.5).all()
     assert luma[-1] - luma[0] > 120
 
@@ -98,15 +103,9 @@ def test_the_bar_shows_the_colours_as_they_look_on_the_picture(opacity):
     np.testing.assert_array_equal(drawn[0, 0], bar[0, -1])
 
 
-@pytest.mark.parametrize("opacity", [0.3, 1.0])
-def test_the_difference_bar_does_too(opacity):
-    drawn = render.overlay_difference(GREY, np.full((40, 60), -0.2), 0.2, opacity)
-    np.testing.assert_array_equal(drawn[0, 0], render.difference_bar(GREY, opacity)[0, 0])
-
-
 def test_values_above_the_top_take_the_last_colour():
     drawn = render.overlay(GREY, np.full((40, 60), 9.0), 1.0, "magma", 1.0)
-    np.testing.assert_array_equal(drawn[0, 0], render.palette_colours("magma")[-1])
+    np.testing.assert_array_equal(drawn[0, 0], table_of("magma")[-1])
 
 
 def test_one_scale_gives_equal_values_equal_colours():
@@ -140,7 +139,7 @@ def test_an_empty_difference_does_not_divide_by_zero():
 
 def test_an_unknown_palette_is_refused():
     with pytest.raises(ValueError, match="jet"):
-        render.palette_colours("jet")
+        render.overlay(GREY, np.zeros((40, 60)), 1.0, "jet", 1.0)
 
 
 @pytest.mark.parametrize(("size", "shape"), [((30, 60), (120, 60)), ((9, 3), (40, 120))])

@@ -62,16 +62,6 @@ def test_share_and_in_box_mass():
     assert not points_into(rows[0, 0, 0][::-1], truth)
 
 
-def test_half_depth_is_where_the_share_stays_low():
-    def falling(*shares):
-        mass = np.zeros((1, len(shares), 1, 4))
-        mass[0, :, 0, 0] = shares
-        return trace_of(np.zeros((1, len(shares), 1, 4)), mass)
-
-    assert metrics.half_depth(falling(0.2, 0.8, 0.3, 0.5, 0.3, 0.2)) == 4
-    assert metrics.half_depth(falling(0.2, 0.8, 0.6, 0.5)) is None
-
-
 def test_uniform_attention_has_no_dominant_modality():
     trace = looking(UNIFORM, ONE, share=0.25, text=3 * NUMBER)
     np.testing.assert_allclose(metrics.modality_dominance(trace), 1, rtol=1e-5)
@@ -254,12 +244,6 @@ def test_value_sinks_draw_much_and_bring_little():
     assert brought[9] / brought[3] == pytest.approx(100)
 
 
-def test_overlap_of_masks():
-    one, other = np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 0], bool)
-    assert metrics.overlap(one, other) == pytest.approx(1 / 3)
-    assert np.isnan(metrics.overlap(one & other & ~one, one & ~one))
-
-
 # Content, dynamics and change
 
 
@@ -307,9 +291,6 @@ def test_token_dynamics_are_the_largest_of_head_means():
 
 def test_bookkeeping_of_an_intervention():
     plain, edited = looking(UNIFORM, ONE, share=0.2), looking(ONE, ONE, share=0.6)
-    np.testing.assert_allclose(
-        metrics.mass_before_and_after(plain, edited), [[0.2, 0.6]] * 2, rtol=1e-5
-    )
     np.testing.assert_allclose(
         metrics.divergence(plain, edited), [np.log(NUMBER), 0], atol=1e-6, rtol=1e-5
     )

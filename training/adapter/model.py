@@ -22,7 +22,6 @@ from vif.model.attention import select
 from vif.model.backbone import Backbone
 from vif.model.types import VisionLanguageModel
 
-TUNES = ("adapter", "lora", "full")
 NOTHING = "nothing"
 
 
@@ -33,7 +32,7 @@ class VIFModel(nn.Module):
     with the adapter, and one that cannot read its image once, reads whole sequences.
 
     Attributes:
-        tune: What is trained: one of `TUNES`.
+        tune: What is trained: ``"adapter"``, ``"lora"`` or ``"full"``.
         whole: Whether whole sequences are read.
         teacher: Says where looking would have helped an answer; None without.
         free_bits: See `sum_losses`.

@@ -191,20 +191,6 @@ def colour_bar(image: np.ndarray, palette: str, opacity: float) -> np.ndarray:
     return overlay(_plain(image, 256), np.linspace(0, 1, 256)[None], 1.0, palette, opacity)
 
 
-def difference_bar(image: np.ndarray, opacity: float) -> np.ndarray:
-    """Returns the colours of `overlay_difference` from -limit to +limit, (1, 255, 3) uint8."""
-    return overlay_difference(_plain(image, 255), np.linspace(-1, 1, 255)[None], 1.0, opacity)
-
-
-def palette_colours(palette: str) -> np.ndarray:
-    """Returns the 256 colours of a palette, (256, 3) uint8 RGB.
-
-    Raises:
-        ValueError: If the palette is unknown.
-    """
-    return _table(palette).copy()
-
-
 def fit(image: Image.Image | np.ndarray, side: int) -> np.ndarray:
     """Returns the picture scaled so that its longer side has `side` pixels, (H, W, 3) uint8."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)

@@ -75,8 +75,3 @@ def compose(name: str) -> Method:
     if how not in EDITS:
         raise InputError(f"Unknown edit {how!r} in {name!r}: expected one of {', '.join(EDITS)}.")
     return Composite(MAPS[where], EDITS[how])
-
-
-def composites() -> list[str]:
-    """Names of all composites, map by map."""
-    return [f"{where}{PLUS}{how}" for where in MAPS for how in EDITS]

@@ -10,13 +10,12 @@ from __future__ import annotations
 from vif.metrics.amount import (
     attenuation,
     economy,
-    half_depth,
     image_share,
     image_weights,
     mean_weights,
     modality_dominance,
 )
-from vif.metrics.changes import divergence, mass_before_and_after, next_token_divergence
+from vif.metrics.changes import divergence, next_token_divergence
 from vif.metrics.content import contribution, sensitivity, total_sensitivity
 from vif.metrics.dynamics import low_entropy_recall, token_dynamics, token_entropy
 from vif.metrics.grid import base_grid
@@ -35,7 +34,6 @@ from vif.metrics.sinks import (
     attention_sinks,
     cosine_sinks,
     massive_dimensions,
-    overlap,
     sink_share,
     value_sinks,
 )
@@ -67,20 +65,17 @@ __all__ = [
     "entropy_share",
     "focus",
     "gini",
-    "half_depth",
     "image_share",
     "image_weights",
     "in_box_mass",
     "lift",
     "low_entropy_recall",
     "map_component_entropy",
-    "mass_before_and_after",
     "massive_dimensions",
     "mean_weights",
     "modality_dominance",
     "near_box",
     "next_token_divergence",
-    "overlap",
     "pointing",
     "points_into",
     "sensitivity",

@@ -62,16 +62,6 @@ def attenuation(trace: Trace, token: int = 0, without: np.ndarray | None = None)
     return float(1 - last / max(share.max(), TINY))
 
 
-def half_depth(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> int | None:
-    """First layer after the largest share from which the share stays under half of it, or None."""
-    layers = trace.attention_layers
-    share = image_share(trace, token, without)[layers]
-    top = int(share.argmax())
-    above = np.flatnonzero(share[top:] >= share[top] / 2)
-    after = top + int(above[-1]) + 1
-    return int(layers[after]) if after < len(layers) else None
-
-
 def modality_dominance(
     trace: Trace, token: int = 0, without: np.ndarray | None = None
 ) -> np.ndarray:

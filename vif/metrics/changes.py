@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from vif.metrics.amount import TINY, image_share, image_weights
+from vif.metrics.amount import TINY, image_weights
 from vif.trace import Trace
-
-
-def mass_before_and_after(plain: Trace, edited: Trace, token: int = 0) -> np.ndarray:
-    """Share of attention on the image without and with an intervention, (L, 2).
-
-    Rows of the same token; from the first token on which the answers differ, they differ for that
-    reason too.
-    """
-    return np.stack([image_share(plain, token), image_share(edited, token)], 1)
 
 
 def divergence(plain: Trace, edited: Trace, token: int = 0) -> np.ndarray:
     """KL(b' || b) over the image tokens, head means normalised to the image, (L,), nats, >= 0.
 
-    How far an intervention moved the look within the image; how much it added is
-    `mass_before_and_after`.
+    How far an intervention moved the look within the image; how much it added is what the
+    difference of both `vif.metrics.image_share` says.
     """
     after, before = image_weights(edited, token), image_weights(plain, token)
     return _kl(after, before)

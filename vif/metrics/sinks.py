@@ -117,12 +117,6 @@ def sink_share(trace: Trace, sinks: np.ndarray, token: int = 0) -> np.ndarray:
     return (rows * sinks).sum(-1) / np.maximum(rows.sum(-1), TINY)
 
 
-def overlap(one: np.ndarray, other: np.ndarray) -> float:
-    """Of two masks the tokens in both over those in either (Jaccard), in [0, 1]; NaN if empty."""
-    either = (one | other).sum()
-    return float((one & other).sum() / either) if either else float("nan")
-
-
 def _by_rms(states: np.ndarray) -> np.ndarray:
     rms = np.sqrt(np.square(states).mean(-1, keepdims=True))
     return np.abs(states) / np.maximum(rms, TINY)

@@ -101,12 +101,6 @@ def setting_changes(settings: Settings, defaults: Settings) -> dict[str, Any]:
     return {name: value for name, value in settings.chosen.items() if value != usual[name]}
 
 
-def is_link(query: Mapping[str, Any] | str) -> bool:
-    """Returns whether a query names something to show; other pages' keys are none of ours."""
-    keys = dict(parse_qsl(query)) if isinstance(query, str) else query
-    return bool({"example", "scene", "q"} & set(keys))
-
-
 def read(query: str, model: str, defaults: Settings, num_layers: int, num_examples: int) -> Link:
     """Reads the query of a URL; keys of others, such as ``__theme``, are left alone.
 

@@ -8,10 +8,6 @@ from vif import metrics
 from vif.trace import Trace
 
 FACTOR = 5.0
-TEST = (
-    f"attention-column test: more than {FACTOR:g} times the even share of the look at the image, "
-    "mean over layers and heads"
-)
 
 
 def sink_tokens(trace: Trace, token: int) -> np.ndarray:
