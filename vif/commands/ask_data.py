@@ -56,9 +56,15 @@ def run(args: argparse.Namespace) -> None:
         for method, one in r["found"]["answers"].items()
     ]
     path = args.out / "answers.csv"
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): make room and run the same command "
+            "again; the questions that were asked are kept."
+        ) from error
     print_files([path])
     print(f"wrote {len(rows)} traces under {args.out}")

@@ -1,7 +1,8 @@
 """The rows of the results pages of VIF and AIF, as tasks of lmms-eval. Data only.
 
 Published figures are of LLaVA-1.5-7B: VIF's from its results page, which does not name its base
-model; AIF's from its paper's table. Numbers of questions are those of the data sets.
+model; AIF's from its paper's table. Numbers of questions are those of the data sets;
+docs/benchmarks.md says which of them were compared with public sources.
 """
 
 from __future__ import annotations
