@@ -1,5 +1,9 @@
 """Pictures of all shapes, measured on families that tile, resize and squash them."""
 
+from pathlib import Path
+
+import gradio
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image
@@ -40,3 +44,43 @@ def test_pictures_of_all_shapes_are_measured_as_one_by_one(family, tmp_path):
             share = together[name][method][FIRST]["share"]
             assert share == pytest.approx(one[FIRST]["share"], abs=1e-3)
             assert ("in_box" in one[FIRST]) == (int(name.split()[1]) % 2 == 1)
+
+
+# Photographs
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """Photographs that gradio and matplotlib ship: in several modes and formats, one broken."""
+    folder = tmp_path_factory.mktemp("photographs")
+    shipped = Path(gradio.__file__).parent / "media_assets" / "images"
+    hopper = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    lion, tower, cheetah = (Image.open(shipped / f"{n}.jpg") for n in ("lion", "tower", "cheetah"))
+    lion.resize((200, 90)).convert("L").save(folder / "grey.png")
+    tower.resize((60, 180)).convert("RGBA").save(folder / "clear.webp")
+    cheetah.resize((31, 30)).convert("P").save(folder / "palette.gif")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    cheetah.crop((0, 0, 300, 100)).save(folder / "turned.jpg", exif=turned)
+    (folder / "whole.jpg").write_bytes(hopper.read_bytes())
+    (folder / "broken.jpg").write_bytes(hopper.read_bytes()[:2000])
+    return folder
+
+
+@pytest.mark.parametrize("family", ["llava_next", "qwen2_5_vl"])
+def test_a_folder_of_photographs_is_measured_and_what_is_broken_listed(
+    family, photographs, tmp_path
+):
+    session = Session(tiny_backbone(family), tiny_adapter())
+    given = data.read(photographs)
+    settings = session.defaults.changed(max_new_tokens=1)
+    job = measure.Job(session, given, ["plain", "vif"], settings, batch_size=4)
+    records = measure.Records(tmp_path, {})
+    measure.ask_all(job, measure.measure, records)
+    found = {record["name"]: record for record in records.read()}
+    assert len(found) == 6
+    assert "broken.jpg" in found.pop("broken.jpg")["skipped"]
+    entries = measure.summarise(found.values())
+    assert {entry["n"] for entry in entries} == {5}
+    shares = [e["mean"] for e in entries if e["metric"] == "share" and e["tokens"] == FIRST]
+    assert all(0 < value < 1 for mean in shares for value in mean)

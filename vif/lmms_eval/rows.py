@@ -75,7 +75,7 @@ ROWS = (
         {}, "as testA",
     ),
     Row(
-        "vstar", "V*", "vstar_bench", "vstar_overall_acc", 191, 100, {BASE: 42.4, AIF: 50.3},
+        "vstar", "V*", "vstar_bench", "vstar_overall_acc", 191, 1, {BASE: 42.4, AIF: 50.3},
         "lmms-eval's prompt; AIF uses ViCrop's", "aif",
     ),
     Row(
