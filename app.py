@@ -19,13 +19,9 @@ with contextlib.suppress(ImportError):
 from vif import bundled
 from vif.commands.serve import add_flags
 from vif.errors import InputError
+from vif.model.catalogue import CPU_MODEL, GPU_MODEL
 from vif.ui.serve import serve
 from vif.ui.zero import is_gpu_space
-
-# On a Space with a GPU; it has no adapter and is steered by training-free VIF.
-GPU_MODEL = "Qwen/Qwen3-VL-2B-Instruct"
-# In the menu of a Space without one, where the bundled model comes first: a real one that fits.
-CPU_MODEL = "HuggingFaceTB/SmolVLM-256M-Instruct"
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from vif.commands import push
 from vif.errors import InputError
 from vif.hub import card, upload
 from vif.hub.cards import figures
+from vif.model.catalogue import GPU_MODEL
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,7 +95,7 @@ def test_scenes_are_pushed_as_a_data_set(hub):
 def test_a_space_gets_what_it_needs_to_start_and_nothing_else(hub, tmp_path):
     for name in ("app.py", "README.md", "requirements.txt", "vif/a.py", "vif/__pycache__/a.pyc",
                  "assets/demo-vlm/x.bin", "assets/results/logs/a.jsonl", "tests/t.py", ".venv/x",
-                 "runs/big.bin"):  # fmt: skip
+                 "runs/big.bin", "docs/page.md", "docs/images/first-screen.png"):  # fmt: skip
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\0\1" if name.endswith("bin") else b"text")
@@ -102,7 +103,7 @@ def test_a_space_gets_what_it_needs_to_start_and_nothing_else(hub, tmp_path):
     assert hub.made["space", "me/lens"]["sdk"] == "gradio"
     files = hub.files["space", "me/lens"]
     assert set(files) == {"app.py", "README.md", "requirements.txt", "vif/a.py",
-                          "assets/demo-vlm/x.bin"}  # fmt: skip
+                          "assets/demo-vlm/x.bin", "docs/images/first-screen.png"}  # fmt: skip
     assert files["assets/demo-vlm/x.bin"] == b"\0\1"
 
 
@@ -110,11 +111,17 @@ def test_a_space_gets_what_it_needs_to_start_and_nothing_else(hub, tmp_path):
 def test_torch_comes_without_cuda_where_there_is_no_gpu(tmp_path, hardware):
     for name in ("requirements.txt", "README.md"):
         (tmp_path / name).write_text((ROOT / name).read_text())
-    push.fit_to(hardware, tmp_path)
+    push.fit_to(hardware, tmp_path, "me/lens")
     lines = (tmp_path / "requirements.txt").read_text().splitlines()
     assert lines[0].endswith("whl/cpu") == (hardware == push.CPU)
     head, _ = front_matter({"README.md": (tmp_path / "README.md").read_bytes()})
     assert head["suggested_hardware"] == hardware
+    picture = head["thumbnail"].removeprefix("https://huggingface.co/spaces/me/lens/resolve/main/")
+    assert (ROOT / picture).is_file()
+    # A CPU begins with the bundled model and need not wait for another.
+    preloaded = head.get("preload_from_hub", [])
+    assert preloaded == ([GPU_MODEL] if hardware == push.ZERO else [])
+    assert set(preloaded) <= set(head["models"])
 
 
 def test_a_space_is_pushed_from_a_checkout(hub, tmp_path, capsys):

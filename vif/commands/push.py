@@ -15,17 +15,22 @@ from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.hub.cards import card, figures
 from vif.hub.repository import upload
+from vif.model.catalogue import GPU_MODEL
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
 from vif.scenes.world import IMAGE_SIZE
 
 # Of the checkout: what a Space needs to start, and its card.
-_SPACE_FILES = ("app.py", "README.md", "LICENSE", "requirements.txt", "vif/**/*", "assets/**/*")
+_THUMBNAIL = "docs/images/first-screen.png"
+_SPACE_FILES = (
+    "app.py", "README.md", "LICENSE", "requirements.txt", "vif/**/*", "assets/**/*", _THUMBNAIL,
+)  # fmt: skip
 _LEFT_OUT = ("**/__pycache__/**", "**/*.pyc", "assets/results/logs/**")
 CPU, ZERO = "cpu-basic", "zero-a10g"
 # PyPI's torch brings gigabytes of CUDA libraries; of two builds pip takes the one marked "+cpu".
 _CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu\n"
 _SUGGESTED = "suggested_hardware: "
+_SPACES = "https://huggingface.co/spaces"
 
 
 def add(commands: Any) -> None:
@@ -64,22 +69,26 @@ def _space(args: argparse.Namespace, work: Path) -> str:
             copy = work / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    fit_to(args.hardware, work)
+    fit_to(args.hardware, work, args.name)
     return upload(work, args.name, "space", private=args.private, ignore=_LEFT_OUT)
 
 
-def fit_to(hardware: str, folder: Path) -> None:
+def fit_to(hardware: str, folder: Path, name: str) -> None:
     """Changes a Space's files for what it runs on: where torch comes from, and its card.
 
     Args:
-        hardware: ``"cpu-basic"`` or ``"zero-a10g"``.
+        hardware: ``"cpu-basic"`` or ``"zero-a10g"``; the second gets its model while it is built.
         folder: With ``requirements.txt`` and ``README.md``.
+        name: Of the Space, whose own picture is its thumbnail.
     """
     requirements, readme = folder / "requirements.txt", folder / "README.md"
     if hardware == CPU:
         requirements.write_text(_CPU_INDEX + requirements.read_text(encoding="utf-8"))
-    told = readme.read_text(encoding="utf-8")
-    readme.write_text(told.replace(_SUGGESTED + CPU, _SUGGESTED + hardware, 1), encoding="utf-8")
+    told = f"{_SUGGESTED}{hardware}\nthumbnail: {_SPACES}/{name}/resolve/main/{_THUMBNAIL}"
+    if hardware == ZERO:
+        told += f"\npreload_from_hub:\n  - {GPU_MODEL}"
+    card = readme.read_text(encoding="utf-8")
+    readme.write_text(card.replace(_SUGGESTED + CPU, told, 1), encoding="utf-8")
 
 
 def _model(args: argparse.Namespace, work: Path) -> str:

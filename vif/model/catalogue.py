@@ -48,6 +48,9 @@ class Listed:
         return (*lacking, "exits", "deletion") if self.family in _HYBRID else lacking
 
 
+# What a Space shows besides the bundled model: with a GPU this one first, else it in the menu.
+GPU_MODEL, CPU_MODEL = "Qwen/Qwen3-VL-2B-Instruct", "HuggingFaceTB/SmolVLM-256M-Instruct"
+
 CATALOGUE = (
     Listed("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", 0.26, "apache-2.0"),
     Listed("HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3", 0.51, "apache-2.0"),
