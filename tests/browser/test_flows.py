@@ -4,23 +4,28 @@ from playwright.sync_api import expect
 from tests.browser.conftest import HAS_MODEL, choose, drag, leave_out, open_research, run, shoot
 
 
-def test_four_methods_stand_side_by_side_and_five_are_refused(open_page, url):
+def test_four_methods_stand_side_by_side_and_a_map_meets_an_edit(open_page, url):
     page = open_page(url)
     open_research(page)
     choose(page, "PAI")
     choose(page, "Uniform map")
     expect(page.locator("#own-pai")).to_be_visible()
-    expect(page.locator("#method-lines li")).to_have_count(4)
+    expect(page.locator("#methods .vl-methods li")).to_have_count(4)
     run(page)
     expect(page.locator("#answers .vl-card canvas")).to_have_count(4)
     shoot(page, "four")
-    choose(page, "VCD")
-    expect(page.get_by_role("alert")).to_contain_text("5 methods are chosen")
-    page.locator("#run").click()
-    expect(page.locator("#message")).to_contain_text("at most 4")
-    expect(page.locator("#answers .vl-card")).to_have_count(4)
-    leave_out(page, "VCD")
+    # A fifth cannot be chosen, and what cannot work says why.
+    expect(page.locator('#methods input[value="vcd"]')).to_be_disabled()
+    expect(page.locator('#methods [data-act="compose"]')).to_be_disabled()
+    expect(page.locator("#methods .vl-impossible")).to_contain_text("needs a vision tower")
     leave_out(page, "PAI")
+    page.locator('[data-part="map"]').select_option("relative")
+    page.locator('[data-part="edit"]').select_option("prune")
+    page.locator('#methods [data-act="compose"]').click()
+    expect(page.locator("#methods .vl-methods")).to_contain_text("Relative + prune")
+    expect(page.locator('#methods input[value="vcd"]')).to_be_disabled()
+    run(page)
+    expect(page.locator("#answers .vl-card").last).to_contain_text("Relative + prune")
     expect(page.locator("#own-pai")).to_be_hidden()
 
 

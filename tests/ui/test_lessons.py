@@ -16,7 +16,7 @@ from vif.posterior import beliefs
 from vif.probes import attenuation_ladder
 from vif.scenes import is_correct
 from vif.ui.lessons import STEPS, Classroom, prepare, reveal, sheet
-from vif.ui.lessons.reveal import asked, example_of
+from vif.ui.lessons.room import asked, example_of
 from vif.ui.panels.lessons import after_html, head_html, take_mark
 from vif.ui.state.examples import read_examples
 
@@ -75,7 +75,7 @@ def test_the_posterior_of_the_right_answer_goes_to_the_place(room, shown):
 
 def test_the_benchmarks_numbers_are_the_files(room, shown):
     found = room.bench["methods"]["vif"]
-    assert f"VIF mends {found['fixed']} and breaks {found['broken']}." in shown[7].saw
+    assert f"VIF fixes {found['fixed']} and breaks {found['broken']}." in shown[7].saw
     for name in room.bench["methods"]:
         accuracy = room.bench["methods"][name]["accuracy"]["all"]
         assert f"<td>{100 * accuracy:.1f} %</td>" in shown[7].html

@@ -9,6 +9,7 @@ from vif.errors import InputError
 from vif.settings import Settings
 from vif.ui import build_demo
 from vif.ui.panels import model_box
+from vif.ui.panels.form import Filling
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
 
@@ -114,7 +115,7 @@ def test_everything_follows_the_loaded_model(page):
     names = ("learning_start", "learning_end", "injection_start", "injection_end")
     assert [last[wiring.field(name)] for name in names] == [11, 17, 25, 31]
     assert last[wiring.field("chosen")].value == ["vif-free", "plain", "pai"]
-    assert last[wiring.controls.plan].count('<i class="vl-cell') == 32
+    assert last[wiring.controls.plan].count('<i class="vl-cell') == 2 * 32
     assert last[wiring.result] is None
     assert last[wiring.answers.body].visible is False
     assert last[wiring.answers.answers].props["data"] is None
@@ -136,7 +137,7 @@ def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
     *_, other = run_of(wiring)
     assert list(mine[wiring.result].traces) == ["plain", "vif-free"]
     assert list(other[wiring.result].traces) == ["plain", "vif"]
-    assert wiring.draw_plan(filled_in(wiring, key)).count('<i class="vl-cell') == 32
+    assert Filling(wiring).draw_plan(filled_in(wiring, key)).count('<i class="vl-cell') == 2 * 32
 
 
 def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
@@ -144,7 +145,7 @@ def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
     *_, last = run_of(wiring, ("gone/gone", ""))
     assert "gone/gone was let go" in last[wiring.controls.message]
     data = filled_in(wiring, ("gone/gone", ""), context="two words")
-    assert "2 tokens before the question" in wiring.count_text(data)
+    assert "2 tokens before the question" in Filling(wiring).count_text(data)
 
 
 def test_loading_tells_size_and_time_and_stops_the_running_answer(page):

@@ -4,7 +4,7 @@ import gradio as gr
 import numpy as np
 import pytest
 
-from tests.fake_page import ask, clicked, wiring_of
+from tests.fake_page import QUESTION, ask, clicked, wiring_of
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.probes import PROBES
@@ -13,7 +13,7 @@ from vif.ui.actions.ask import answer
 from vif.ui.actions.probe_runs import Found, call_of, run_probe
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.panels import probing
-from vif.ui.state.form import Form
+from vif.ui.state.form import Form, Truth
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def run(page, kind, kept=(), result=None):
     box, wiring, _, state = page
     data = {
         wiring.key: None, wiring.result: result or ask(), box.kind: kind, box.whose: "vif",
+        box.watched: "",
         state: list(kept),
     }  # fmt: skip
     return list(probing.probe(*page, data))
@@ -162,3 +163,15 @@ def test_the_best_range_that_can_be_set_is_named_too():
     assert best_to_set(found) == ""
     moved = Sweep("vif", "red", -1.0, found.change, (0, 3), (0, 1))
     assert "layer 3, +1.00" in best_to_set(moved)
+
+
+def test_the_watched_answer_is_chosen_and_the_right_one_comes_first(session, asked):
+    result = ask(truths=[Truth(QUESTION, "teal")])
+    menu = probing.answers_of("knockout", result, None)
+    assert menu.value == "teal"
+    assert menu.choices[0] == ("teal (right)", "teal")
+    assert len({answer for _, answer in menu.choices}) == len(menu.choices) >= 2
+    assert probing.answers_of("knockout", result, "typed").value == "typed"
+    assert not probing.answers_of("heads", result, None).visible
+    for kind in ("exit", "deletion", "sweep"):
+        assert "Watched: “red”" in run_probe(session, kind, asked, "vif", "red").words

@@ -34,6 +34,7 @@ from vif.ui.actions import fill
 from vif.ui.actions.ask import answer
 from vif.ui.html.strips import example_strip
 from vif.ui.panels import inputs
+from vif.ui.panels.form import Filling
 from vif.ui.panels.share import save
 from vif.ui.serve import has_model_box
 from vif.ui.state.examples import read_examples
@@ -325,20 +326,20 @@ def test_unrelated_text_has_the_asked_length():
 
 def test_a_suggestion_of_another_scene_is_ignored(wiring):
     data = {wiring.truths: [Truth("First?", "red"), Truth("Second?", "blue")]}
-    assert wiring.take_suggestion(data, clicked(1)) == "Second?"
-    assert wiring.take_suggestion(data, clicked(2)) == gr.skip()
+    assert Filling(wiring).take_suggestion(data, clicked(1)) == "Second?"
+    assert Filling(wiring).take_suggestion(data, clicked(2)) == gr.skip()
 
 
 @pytest.mark.parametrize("index", [-1, 10**9, None, "0", 1.5, True, [0]])
 def test_nonsense_from_the_browser_changes_nothing(wiring, index):
     data = {wiring.truths: [Truth("First?", "red")]}
-    assert wiring.take_suggestion(data, clicked(index)) == gr.skip()
+    assert Filling(wiring).take_suggestion(data, clicked(index)) == gr.skip()
     with pytest.raises(gr.Error):
-        wiring.take_example(clicked(index))
+        Filling(wiring).take_example(clicked(index))
 
 
 def test_a_new_scene_takes_the_text_of_an_example_away(wiring):
-    update = wiring.draw_scene()
+    update = Filling(wiring).draw_scene()
     assert update[wiring.field("context")] == ""
     assert update[wiring.controls.text_length] == 0
     assert update[wiring.field("question")] == update[wiring.truths][0].question
@@ -450,7 +451,7 @@ def test_an_example_is_asked_only_where_the_recording_is_of_something_else(
     session.name = name
     examples = read_examples(recorded / "examples")
     wiring = wired(session, examples)
-    assert wiring.take_example(clicked(0))[wiring.field("question")] == QUESTION
+    assert Filling(wiring).take_example(clicked(0))[wiring.field("question")] == QUESTION
     data = filled_in(wiring, truths=examples[0].truths, **changes)
     *_, done = wiring.run_example({**data, wiring.example: 0})
     assert len(session.calls) == passes

@@ -2,27 +2,36 @@
 
     python -m training.reproduce.make_examples
 
-Successes, failures, and questions whose answer VIF changes. Run it again after either the bundled
-model or its adapter has changed; a test asks every example again.
+Successes, failures, and questions whose answer VIF changes, from the test split: of each kind the
+first, in the order of `_candidates`, for which the lessons about it hold. Run it again after either
+the bundled model or its adapter has changed; tests ask every example and every lesson again. It
+fails where a kind is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vif import bench, bundle, load
-from vif.inputs.boxes import as_box
-from vif.probes import attenuation_ladder
+from vif.inputs.boxes import Box
+from vif.probes import Ladder, attenuation_ladder
 from vif.scenes import RELATIONAL, is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
+from vif.ui.lessons import STEPS, Classroom, reveal
+from vif.ui.state.examples import Example
+from vif.ui.state.form import Truth
 
 NUM_QUESTIONS = 400
+SEEDS = (99, 100, 101, 102, 103)
+MOST_TRIED = 8  # candidates of a kind and seed that the lessons are tried with
 LONG_TEXT = 192
+LEAST_GAIN = 0.1  # of the right answer's probability, mean over the lengths of text
 
 
 @dataclass(frozen=True)
@@ -36,8 +45,8 @@ class Kind:
         plain: Whether the plain model is right.
         vif: Whether VIF is right.
         families: Question families to take it from, in order of preference; any if empty.
-        steady: Whether text must make it ever harder for the plain model; of those that it does,
-            the question is taken at which VIF helps most over all lengths.
+        steady: Whether text must only take from the plain model and VIF give back, see
+            `gives_back`; the question comes first at which VIF helps most over all lengths.
     """
 
     label: str
@@ -49,17 +58,27 @@ class Kind:
     steady: bool = False
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A question, what plain and VIF said, and whether each was right."""
+
+    item: bench.Item
+    plain: str
+    vif: str
+    right: tuple[bool, bool]
+
+
 KINDS = (
     Kind("Fixed by VIF",
-         "VIF mends the answer: it points at the neighbour, not at the object that is named.",
+         "VIF fixes the answer: it points at the neighbour, not at the object that is named.",
          0, False, True, RELATIONAL, steady=True),
     Kind("Not needed",
          "Both are right: the object is named directly, the model reads it without help.",
          0, True, True, ("glyph", "colour", "shape")),
     Kind("Lost in text",
-         "After a long unrelated text the plain model loses the picture; VIF brings it back.",
+         "After a long unrelated text the plain model gets it wrong; with VIF it is right again.",
          LONG_TEXT, False, True, steady=True),
-    Kind("Fixed again", "Another relation that VIF mends.",
+    Kind("Fixed again", "VIF fixes another question about a neighbour.",
          0, False, True, ("above", "right", "below", "left")),
     Kind("Still wrong", "Both are wrong: look where the mixture lies.",
          0, False, False, ("counting", "neighbour-cell", "odd", "nearest")),
@@ -68,35 +87,77 @@ KINDS = (
 
 
 def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIONS) -> list[dict]:
-    """One example per kind, as far as the first test questions hold one; nothing is invented."""
-    texts = {kind.text for kind in KINDS}
-    asked = {text: _answers(session, _items(text, number)) for text in texts}
-    chosen, used = [], set()
+    """One example per kind; nothing is invented, and what the lessons say holds for each.
+
+    A kind that the questions of one seed do not hold is looked for among those of the next.
+
+    Args:
+        session: The bundled model with its adapter.
+        log: Told which kinds are missing, and why candidates were turned down.
+        number: Questions per seed.
+    """
+    chosen: dict[str, dict] = {}
+    used: set[int] = set()
+    for seed in SEEDS:
+        asked: dict[int, list[Asked]] = {}
+        for kind in (kind for kind in KINDS if kind.label not in chosen):
+            # Without text, too: what is lost in text must have been there.
+            for text in {0, kind.text} - asked.keys():
+                asked[text] = _answers(session, _items(text, number, seed))
+            found = _first(session, _candidates(session, kind, asked, used), kind, log)
+            if found is not None:
+                used.add(found["item"].scene.seed)
+                chosen[kind.label] = found | {
+                    "chosen_from": f"{number} test questions, seed {seed}"
+                }
     for kind in KINDS:
-        fitting = [
-            (item, answers)
-            for item, answers, right in asked[kind.text]
-            if right == (kind.plain, kind.vif)
-            and item.scene.seed not in used
-            and (not kind.families or item.question.family in kind.families)
-        ]
-        if not fitting:
-            log(f"no example for: {kind.note}")
-            continue
-        fitting.sort(key=lambda pair: _rank(kind, pair[0]))
-        item, answers = fitting[0]
-        if kind.steady:
-            item, answers = _steadiest(session, fitting, log)
-        used.add(item.scene.seed)
-        chosen.append({"item": item, "kind": kind, **answers})
-    return chosen
+        if kind.label not in chosen:
+            log(f"no example in {number * len(SEEDS)} questions for: {kind.label}")
+    return [chosen[kind.label] for kind in KINDS if kind.label in chosen]
 
 
-def _items(text: int, number: int) -> list[bench.Item]:
+def _items(text: int, number: int, seed: int) -> list[bench.Item]:
     """Questions with the text that the page's slider puts before them."""
     context = unrelated_text(SHOWN_TEXT_SEED, text)
-    items = bench.items("test", number, seed=99, text=0)
+    items = bench.items("test", number, seed=seed, text=0)
     return [replace(item, context=context) for item in items]
+
+
+def _candidates(
+    session: Session, kind: Kind, asked: dict[int, list[Asked]], used: set[int]
+) -> list[Asked]:
+    """Questions of a kind, the best first."""
+    fitting = [
+        one
+        for one, before in zip(asked[kind.text], asked[0], strict=True)
+        if one.right == (kind.plain, kind.vif)
+        and one.item.scene.seed not in used
+        and (not kind.families or one.item.question.family in kind.families)
+        # Both are right where no text is in the way.
+        and (not kind.text or before.right == (True, True))
+    ]
+    fitting.sort(key=lambda one: _rank(kind, one.item))
+    if not kind.steady:
+        return fitting
+    ladders = [(attenuation_ladder(session, one.item.asked), one) for one in fitting]
+    gains = [(gain_of(ladder), one) for ladder, one in ladders if gives_back(ladder)]
+    return [one for _, one in sorted(gains, key=lambda pair: -pair[0])]
+
+
+def gain_of(ladder: Ladder) -> float:
+    """By how much VIF makes the right answer likelier, mean over the lengths of text."""
+    plain, vif = ladder.probability
+    return float(vif.mean() - plain.mean())
+
+
+def gives_back(ladder: Ladder) -> bool:
+    """Whether text only takes from plain, and VIF gives back: words, and looks at the picture.
+
+    Args:
+        ladder: Of plain and VIF, in this order.
+    """
+    plain, vif = ladder.share.mean(-1)
+    return ladder.falls("plain") and gain_of(ladder) > LEAST_GAIN and bool((vif > plain).all())
 
 
 def _rank(kind: Kind, item: bench.Item) -> tuple[int, int]:
@@ -106,35 +167,38 @@ def _rank(kind: Kind, item: bench.Item) -> tuple[int, int]:
     return order, -len(item.scene.objects)
 
 
-def _steadiest(
-    session: Session, fitting: list[tuple[bench.Item, dict]], log: Callable[[str], None]
-) -> tuple[bench.Item, dict]:
-    """The question whose answer VIF makes most likelier, where plain only falls with the text."""
-    best, most = fitting[0], None
-    for item, answers in fitting:
-        plain = attenuation_ladder(session, item.asked, ["plain"])
-        # Where text is said to have lost the answer, it must be there without text.
-        was_there = plain.said[0][0] == item.question.answer
-        if not plain.falls("plain") or (item.context and not was_there):
-            continue
-        gain = attenuation_ladder(session, item.asked, ["vif"]).probability - plain.probability
-        if most is None or gain.mean() > most:
-            best, most = (item, answers), gain.mean()
-    if most is None:
-        log(f"plain rises with the text at each of {len(fitting)} questions")
-    return best
+def _first(
+    session: Session, candidates: Sequence[Asked], kind: Kind, log: Callable[[str], None]
+) -> dict | None:
+    """The first candidate for which the lessons about its kind hold."""
+    for one in candidates[:MOST_TRIED]:
+        failed = [f"lesson {n}: {saw}" for n, saw in _lessons(session, kind, one.item)]
+        if not failed:
+            return {"item": one.item, "kind": kind, "plain": one.plain, "vif": one.vif}
+        log(f"turned down for {kind.label}, {one.item.question.text!r}: {failed[0]}")
+    return None
 
 
-def _answers(
-    session: Session, items: list[bench.Item]
-) -> list[tuple[bench.Item, dict, tuple[bool, bool]]]:
+def _lessons(session: Session, kind: Kind, item: bench.Item) -> Iterator[tuple[int, str]]:
+    """Lessons that the example would break: their number, and what would be seen."""
+    asked = item.question
+    truth = Truth(asked.text, asked.answer, tuple(_boxes(item)))
+    example = Example(item.scene.image, asked.text, kind.note, kind.text, truth, kind.label)
+    for step in STEPS:
+        if step.example == kind.label:
+            shown = reveal(step, Classroom(session, [example]))
+            if not shown.holds:
+                yield step.number, shown.saw
+
+
+def _answers(session: Session, items: list[bench.Item]) -> list[Asked]:
     found = []
     for start in range(0, len(items), bench.BATCH_SIZE):
         part = items[start : start + bench.BATCH_SIZE]
         traces = session.ask_batch([item.asked for item in part], ["plain", "vif"])
         for item, plain, vif in zip(part, traces["plain"], traces["vif"], strict=True):
-            right = tuple(is_correct(t.answer, item.question.answer) for t in (plain, vif))
-            found.append((item, {"plain": plain.answer, "vif": vif.answer}, right))
+            first, second = (is_correct(t.answer, item.question.answer) for t in (plain, vif))
+            found.append(Asked(item, plain.answer, vif.answer, (first, second)))
     return found
 
 
@@ -159,7 +223,7 @@ def write(session: Session, examples: list[dict], folder: Path) -> None:
                 "boxes": _boxes(item),
                 "note": kind.note,
                 "text": kind.text,
-                **{key: example[key] for key in ("plain", "vif")},
+                **{key: example[key] for key in ("plain", "vif", "chosen_from")},
             }
         )
     (folder / "examples.json").write_text(json.dumps(listing, indent=1) + "\n")
@@ -169,7 +233,7 @@ def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
     """Asks an example alone, as the page does, and saves the answers."""
     asked, settings = item.question, session.defaults
     traces = session.ask(item.asked, settings=settings)
-    boxes = tuple(map(as_box, _boxes(item)))
+    boxes = tuple(_boxes(item))
     made = {"model": session.name, "adapter": traces["vif"].meta["adapter"]}
     assert session.adapter is not None  # what is recorded compares the adapter
     renderer = session.adapter.config.renderer
@@ -180,13 +244,13 @@ def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
     bundle.write(path, saved)
 
 
-def _boxes(item: bench.Item) -> list[list[float]]:
-    return [[round(side, 4) for side in box] for box in item.boxes]
+def _boxes(item: bench.Item) -> list[Box]:
+    return [(round(a, 4), round(b, 4), round(c, 4), round(d, 4)) for a, b, c, d in item.boxes]
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="assets/demo-vlm")
     parser.add_argument("--adapter", default="assets/demo-vif")
     parser.add_argument("--output", type=Path, default=Path("assets/examples"))
@@ -195,6 +259,8 @@ def main() -> None:
     examples = pick(session, print)
     write(session, examples, args.output)
     print(f"{len(examples)} examples in {args.output}")
+    if len(examples) < len(KINDS):
+        sys.exit("Not every kind has an example: the page and its lessons would lack it.")
 
 
 if __name__ == "__main__":

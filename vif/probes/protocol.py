@@ -139,6 +139,11 @@ class Probe(ABC, Generic[Found]):
         """A plotly figure of what was found; None where the page draws it by itself."""
         return None
 
+    @property
+    def watches(self) -> bool:
+        """Whether it watches the probability of an answer that can be named."""
+        return any(flag.name == ANSWER.name for flag in self.flags)
+
     def option(self, call: Call, name: str) -> Any:
         """The value of one of `flags`."""
         (flag,) = [flag for flag in self.flags if flag.name == name]

@@ -243,11 +243,9 @@ class SweepProbe(Probe[Sweep]):
 
     @override
     def words(self, found: Sweep, call: Call) -> str:
-        is_right = bool(call.question.answer) and found.answer == call.question.answer
-        whose = "the right answer" if is_right else "the model's own answer"
         start, end = found.best
         return (
-            f"Watched: {whose}, “{found.answer}”, probability {np.exp(found.plain):.1%} without "
+            f"Watched: “{found.answer}”, probability {np.exp(found.plain):.1%} without "
             f"injection. Best: {layers_named(start, end)}, {signed(found.change[start, end])} in "
             f"log-probability.{best_to_set(found)}"
         )

@@ -17,6 +17,7 @@ from vif.ui.panels.answers import build_answers
 from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
 from vif.ui.panels.find import build_find, connect_find
+from vif.ui.panels.form import connect_form
 from vif.ui.panels.ladder import build_ladder, connect_ladder
 from vif.ui.panels.lens import build_lens, connect_lens
 from vif.ui.panels.lessons import build_lessons, connect_lessons
@@ -109,6 +110,7 @@ def build_demo(
             allowed=None if model_box else models,
         )
         wiring.connect(demo)
+        connect_form(wiring)
         connect_share(wiring)
         connect_find(find, Path(assets), wiring)
         connect_ladder(ladder, wiring)

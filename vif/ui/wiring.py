@@ -20,14 +20,13 @@ from vif.errors import InputError
 from vif.ui.actions import ask, fill
 from vif.ui.actions.ask import Session
 from vif.ui.actions.change_mixture import ask_again
-from vif.ui.actions.events import LATEST, QUICK, SLOW, STOPPING, WAITING, picked, settle
+from vif.ui.actions.events import LATEST, QUICK, SLOW, STOPPING, WAITING, settle
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.actions.recorded import recorded_for
 from vif.ui.html.ruler import ruler_panel
-from vif.ui.html.strips import plan_strip, suggestion_strip
-from vif.ui.html.templates import fill as html
+from vif.ui.html.strips import suggestion_strip
 from vif.ui.html.templates import notice
-from vif.ui.panels import choice, look
+from vif.ui.panels import look
 from vif.ui.panels.answers import Answers, answers_block
 from vif.ui.panels.controls import Controls
 from vif.ui.state.drawing import Drawing
@@ -136,33 +135,10 @@ class Wiring:
     # -- connecting ---------------------------------------------------------------------------
 
     def connect(self, demo: gr.Blocks) -> None:
-        """Connects everything but the panels that connect themselves."""
-        self._connect_form()
+        """Connects what runs and what shows; all else connects itself."""
         self._connect_look()
         self._connect_run(demo)
         self._connect_view()
-
-    def _connect_form(self) -> None:
-        """Scenes, suggestions, methods, text before the question, layer ranges."""
-        c = self.controls
-        filled = [*self.filled, c.text_length, c.message]
-        c.draw.click(self.draw_scene, None, filled, **QUICK)
-        c.suggestions.select(self.take_suggestion, {self.truths}, [self.field("question")], **QUICK)
-        image, context = self.field("image"), self.field("context")
-        other = [self.truths, c.suggestions]
-        gr.on([image.upload, image.clear], self.other_picture, None, other, **QUICK)
-        c.text_length.input(
-            lambda data: fill.unrelated(data[c.text_length]), {c.text_length}, [context], **LATEST
-        )
-        context.change(self.count_text, {self.key, context}, [c.context_note], **QUICK)
-        menu = self.field("chosen")
-        following = [menu, c.settings, *c.own.panels.values()]
-        menu.change(lambda data: choice.follow(c.own, data[menu]), {menu}, following, **QUICK)
-        numbers = [self.field(name) for name in _PLAN]
-        gr.on(
-            [number.change for number in numbers], self.draw_plan, {self.key, *numbers}, [c.plan],
-            **QUICK,
-        )  # fmt: skip
 
     def _connect_look(self) -> None:
         """Marking a place, and guessing where the answer is."""
@@ -176,7 +152,7 @@ class Wiring:
         box.check.click(look.check_guess, guess, [box.note, box.canvas], **QUICK)
 
     def _connect_run(self, demo: gr.Blocks) -> None:
-        """Run, an example, a marked place, a changed mixture, stop."""
+        """Run, a marked place, a changed mixture, stop."""
         c, a = self.controls, self.answers
         slow = {**SLOW, "show_progress_on": c.message}
         clicks = [c.run.click, self.field("question").submit]
@@ -184,10 +160,6 @@ class Wiring:
         self._watch_form(demo, [*clicks, c.look.ask.click])
         gr.on(every, None, None, [c.run, c.message], **WAITING)
         self.settle(gr.on(clicks, self.run, self.asked, self.told, **slow))
-        filled = [*self.filled, c.text_length, c.run, c.message, self.example]
-        taken = a.examples.select(self.take_example, None, filled, **QUICK)
-        self.note_form(taken.success)
-        self.settle(taken.success(self.run_example, {self.example, *self.asked}, self.told, **SLOW))
         placed = [*self.told, self.field("chosen"), c.look.note]
         self.settle(c.look.ask.click(self.run_with_place, self.asked, placed, **slow))
         again = a.components.submit(self.ask_again, [self.key, self.result], self.told, **slow)
@@ -231,10 +203,6 @@ class Wiring:
 
     # -- the form -----------------------------------------------------------------------------
 
-    def draw_scene(self) -> dict[Any, Any]:
-        """A new scene with its first question, without the text that an example brought."""
-        return self.fill_in(fill.new_scene())
-
     def fill_in(
         self, filled: fill.SceneFill, question: str | None = None, text: int = 0
     ) -> dict[Any, Any]:
@@ -249,38 +217,6 @@ class Wiring:
             c.text_length: text,
             c.message: "",
         }
-
-    def take_example(self, event: gr.EventData) -> dict[Any, Any]:
-        """The clicked example; it is run next."""
-        index = picked(event, len(self.examples))
-        if index is None:
-            raise gr.Error("This example does not exist: reload the page.", print_exception=False)
-        one, c = self.examples[index], self.controls
-        filled = self.fill_in(fill.SceneFill(one.image, one.truths), one.question, one.text)
-        return {**filled, c.run: gr.Button(interactive=False), self.example: index}
-
-    def take_suggestion(self, data: Data, event: gr.EventData) -> Any:
-        """The clicked suggestion as the question."""
-        questions = fill.questions_of(data[self.truths] or [])
-        index = picked(event, len(questions))
-        return gr.skip() if index is None else questions[index]
-
-    def other_picture(self) -> dict[Any, Any]:
-        """A scene's questions do not fit another picture: general ones are offered."""
-        strip = suggestion_strip(fill.questions_of([]))
-        return {self.truths: [], self.controls.suggestions: strip}
-
-    def count_text(self, data: Data) -> str:
-        """How long the text before the question is."""
-        context = data[self.field("context")]
-        count = self.session_of(data[self.key]).token_count(context) if context else 0
-        return html("note", words=f"{count} tokens before the question.")
-
-    def draw_plan(self, data: Data) -> str:
-        """The row of layers for the numbers that stand in the fields."""
-        first, last, start, end, stride = (data[self.field(name)] for name in _PLAN)
-        layers = self.session_of(data[self.key]).num_layers
-        return plan_strip(layers, (first, last), (start, end), stride)
 
     def session_of(self, key: Key | None) -> Session:
         """The tab's model; the page's own stands in for one that was let go, until the next run."""
@@ -398,10 +334,6 @@ class Wiring:
         if view.token >= longest or not is_head:
             return gr.skip()
         return gr.HTML(slices=slice_of(result, view.token, view.head))
-
-
-# Fields that the row of layers is drawn from.
-_PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "stride")
 
 
 def take_view(event: gr.EventData) -> View:

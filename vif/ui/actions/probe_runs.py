@@ -36,6 +36,8 @@ def call_of(
     session: Any,
     result: Result,
     of: str,
+    watched: str = "",
+    *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
 ) -> Call:
@@ -45,6 +47,7 @@ def call_of(
         session: The model.
         result: The answers it is about.
         of: Name of the answer whose map is probed.
+        watched: The answer whose probability is watched; the probe's own choice if empty.
         cancel: Stops it.
         progress: Told (variants done, variants in all).
     """
@@ -67,6 +70,7 @@ def call_of(
         result.traces[of],
         f"{method_label(of)}'s map",
         Settings(**given, options=form.options()),
+        {"answer": watched.strip()},
         cancel=cancel,
         progress=progress,
     )
@@ -77,6 +81,7 @@ def run_probe(
     kind: str,
     result: Result,
     of: str,
+    watched: str = "",
     *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
@@ -88,7 +93,7 @@ def run_probe(
         Cancelled: If it was stopped.
     """
     probe = PROBES[kind]
-    call = call_of(session, result, of, cancel, progress)
+    call = call_of(session, result, of, watched, cancel=cancel, progress=progress)
     found = probe.run(call)
     if isinstance(found, Sweep):
         return Found(probe.words(found, call), sweep=found)

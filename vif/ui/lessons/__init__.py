@@ -1,6 +1,7 @@
 """Lessons: eight steps through attenuation and VIF, each with one control. Knows no Gradio."""
 
-from vif.ui.lessons.reveal import Classroom, Reveal, prepare, reveal
+from vif.ui.lessons.reveal import prepare, reveal
+from vif.ui.lessons.room import Classroom, Reveal
 from vif.ui.lessons.steps import STEPS, Step, sheet
 
 __all__ = ["STEPS", "Classroom", "Reveal", "Step", "prepare", "reveal", "sheet"]

@@ -57,12 +57,12 @@ STEPS = (
         2,
         "What the model says, and where it looked",
         "Fixed by VIF",
-        "Will the model, left alone, answer rightly? Where will it look?",
+        "Will the model, left alone, give the right answer? Where will it look?",
         "Reveal: the model's answer, and its attention over the picture.",
         (
             "The model is wrong, and sure of it: read its probability.",
-            "Compare how much of its look lies in the true place with how much an even look over "
-            "the whole picture would put there.",
+            "Compare the share of its attention in the true place with the share that even "
+            "attention over the whole picture would put there.",
         ),
         "If you could tell the model one thing about the picture, what would it be?",
         (
@@ -80,15 +80,16 @@ STEPS = (
         "first, the middle, or the last?",
         "Slide through the layers, or press Play.",
         (
-            "One of the first layers looks sharply at the right place.",
-            "In the deep layers the look at the picture is still there, but it is spread over all "
-            "of it: the place is lost.",
+            "An early layer looks sharply at the right place.",
+            "Deep layers still attend to the picture, but their attention is spread over all of "
+            "it: the place is lost.",
         ),
-        "The last layer speaks. Why might it matter that it no longer looks at the place?",
+        "The answer is read off the last layer. Why might it matter that this layer no longer "
+        "looks at the place?",
         (
-            "Two things fall with depth and must be told apart: how much is looked at the picture "
-            "at all, and how much of that lies in the right place.",
-            "This example is answered rightly all the same: what an early layer read travels on.",
+            "Keep two things apart that fall with depth: how much attention goes to the picture "
+            "at all, and how much of that goes to the right place.",
+            "The answer is right all the same: later layers still carry what an early layer read.",
         ),
     ),
     Step(
@@ -100,11 +101,11 @@ STEPS = (
         "Slide the length of the text from 0 to 384 tokens.",
         (
             "The picture's share falls with every piece of text.",
-            "The plain model's answer is right at fewer lengths than with VIF.",
+            "The plain model is right at fewer lengths than VIF.",
         ),
-        "The text says nothing about the picture. Why does it matter to the model nevertheless?",
+        "The text says nothing about the picture. Why does it still change what the model does?",
         (
-            "This is visual attenuation, the problem that VIF was made for.",
+            "This is visual attenuation, the problem that VIF addresses.",
             "All lengths were asked at once when you pressed Reveal, with the same text cut to "
             "length.",
         ),
@@ -139,14 +140,14 @@ STEPS = (
         "Slide the number of blobs that are muted, the strongest first.",
         (
             "With all blobs the answer is right; with none it is the plain model's again.",
-            "In between the probability of the right word goes down: the map is what changes the "
+            "In between, the probability of the right word falls: the map is what changes the "
             "answer.",
         ),
-        "Is this a better proof that the map matters than a picture of the map? Why?",
+        "Is this better evidence that the map matters than a picture of the map? Why?",
         (
-            "An intervention changes one thing and watches the answer; a picture alone shows no "
-            "cause.",
-            "In the page's tab of components every blob can be dragged as well.",
+            "An intervention changes one thing and watches the answer; a picture alone cannot show "
+            "a cause.",
+            "On the Components tab of the page you can also drag every blob.",
         ),
     ),
     Step(
@@ -157,15 +158,14 @@ STEPS = (
         "Switch between the plain model and VIF.",
         (
             "The plain model was right here, and VIF makes it wrong.",
-            "Over the whole benchmark VIF mends more answers than it breaks; a map that is even "
-            "or random, of the same strength, only hurts.",
+            "Over the whole benchmark VIF fixes more answers than it breaks. An even or a random "
+            "map of the same strength breaks more than it fixes.",
         ),
-        "Which of the numbers in the table would you want to see before you believe that a method "
-        "helps?",
+        "Which numbers in the table would you want to see before you believe that a method helps?",
         (
             "The controls answer two objections: that any disturbance would help, and that more "
-            "picture would help wherever it is put.",
-            "The true place is the upper bound: what a perfect map would reach.",
+            "attention to the picture would help wherever it goes.",
+            "The true place is the upper bound: what a perfect map would achieve.",
         ),
     ),
     Step(
@@ -178,13 +178,12 @@ STEPS = (
         (
             "Hiding the few places that got most attention destroys the answer; hiding as many "
             "random ones does not.",
-            "But cut the deep layers off from the picture, and nothing happens, though their "
-            "attention to it is as high as before.",
+            "Cut the deep layers off from the picture, and almost nothing changes, although they "
+            "give it much of their attention.",
         ),
         "What does high attention tell you, and what does it not tell you?",
         (
-            "Hidden means that no layer can read these places behind the picture; nothing is "
-            "painted over.",
+            "Hidden means that no layer can read these places; nothing is painted over.",
             "Attention is where a model may read from. Only taking it away shows what it needed.",
         ),
     ),
@@ -197,8 +196,8 @@ def sheet() -> str:
         "# Lessons: where a model looks",
         "",
         f"Eight steps, about {MINUTES} minutes. Start the page and open `?lesson=1` behind its "
-        "address; `&projector=1` makes everything larger. Every step asks for a prediction before "
-        "anything is shown. Nothing is prepared: the model answers while the class watches.",
+        "address; `&projector=1` enlarges everything. Every step asks for a prediction before "
+        "anything is shown. Nothing is recorded: the model answers while the class watches.",
     ]
     for step in STEPS:
         parts += [

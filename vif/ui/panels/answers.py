@@ -26,6 +26,7 @@ class ProbeBox:
     kind: gr.Radio
     note: gr.HTML
     whose: gr.Dropdown
+    watched: gr.Dropdown
     run: gr.Button
     stop: gr.Button
     message: gr.HTML
@@ -125,13 +126,17 @@ def _probe_box() -> ProbeBox:
             whose = gr.Dropdown(
                 [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
             )
+            watched = gr.Dropdown(
+                [], label="Watched answer", info="One of these, or type another.",
+                allow_custom_value=True, scale=2, min_width=160, elem_id="probe-watched",
+            )  # fmt: skip
             run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
             stop = gr.Button(
                 "Stop", size="sm", interactive=False, min_width=70, elem_id="probe-stop"
             )
         message = html_block(elem_id="probe-message", elem_classes="vl-message")
         place = gr.Column(elem_id="probe-results")
-    return ProbeBox(kind, note, whose, run, stop, message, place)
+    return ProbeBox(kind, note, whose, watched, run, stop, message, place)
 
 
 def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Code, gr.Code]:

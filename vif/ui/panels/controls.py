@@ -141,6 +141,7 @@ def _settings(
     with gr.Accordion("Layers and strength", open=True, elem_id="settings") as settings:
         plan = html_block(
             plan_strip(session.num_layers, defaults.learning, defaults.injection, defaults.stride),
+            js_on_load=script("plan.js"),
             elem_id="plan",
         )
         fields = {

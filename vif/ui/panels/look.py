@@ -137,4 +137,5 @@ def _pointed(result: Result, name: str) -> str:
     assert asked is not None  # the guess was compared with it
     hits = metrics.points_into(weights, asked)
     share = percent(float(weights @ asked))
-    return f"{'points at it' if hits else 'points elsewhere'}, {share} of its look on it"
+    where = "points at it" if hits else "points elsewhere"
+    return f"{where}, {share} of its attention on the image lies there"

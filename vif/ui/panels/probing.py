@@ -53,10 +53,12 @@ class Kept:
 def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     """Choosing, running, stopping and removing."""
     kept, cancel = (gr.State(value, time_to_live=wiring.seconds) for value in ([], None))
-    box.kind.input(describe, [box.kind, wiring.result], [box.note, box.whose], **QUICK)
-    wiring.result.change(whose, [box.kind, wiring.result, box.whose], [box.whose], **QUICK)
+    told = [box.note, box.whose, box.watched]
+    box.kind.input(describe, [box.kind, wiring.result, box.watched], told, **QUICK)
+    shown = [box.whose, box.watched]
+    wiring.result.change(follow, [box.kind, wiring.result, box.whose], shown, **QUICK)
     outputs = [box.run, box.stop, box.message, cancel, kept]
-    inputs = {wiring.key, wiring.result, box.kind, box.whose, kept}
+    inputs = {wiring.key, wiring.result, box.kind, box.whose, box.watched, kept}
     box.run.click(None, None, [box.run, box.message], **WAITING)
     running = box.run.click(
         partial(probe, box, wiring, cancel, kept),
@@ -78,7 +80,7 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
 
 def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
     """One result with the button that removes it."""
-    with gr.Group(elem_classes="vl-probe", key=f"probe-{one.number}"):
+    with gr.Accordion(one.title, elem_classes="vl-probe", key=f"probe-{one.number}"):
         with gr.Row(elem_classes="vl-probe-head"):
             html_block(fill("probe", one=one))
             remove = gr.Button("Remove", size="sm", scale=0, min_width=80)
@@ -117,9 +119,29 @@ def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
     return start, end, notice(words)
 
 
-def describe(kind: str, result: Result | None) -> tuple[str, Any]:
-    """What the chosen probe does, and the menu of maps if it needs one."""
-    return fill("note", words=PROBES[kind].does), whose(kind, result, None)
+def describe(kind: str, result: Result | None, watched: str | None) -> tuple[str, Any, Any]:
+    """What the chosen probe does, and the menus that it needs."""
+    note = fill("note", words=PROBES[kind].does)
+    return note, whose(kind, result, None), answers_of(kind, result, watched)
+
+
+def follow(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]:
+    """The menus for a new result."""
+    return whose(kind, result, old), answers_of(kind, result, None)
+
+
+def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
+    """The menu of answers to watch: the right one, if it is known, then what was said."""
+    if result is None:
+        return gr.Dropdown(visible=False)
+    right = (
+        [] if result.truth is None else [(f"{result.truth.answer} (right)", result.truth.answer)]
+    )
+    said = [(f"{t.answer} ({method_label(name)})", t.answer) for name, t in result.traces.items()]
+    choices = list({answer: (words, answer) for words, answer in reversed(right + said) if answer}
+                   .values())[::-1]  # fmt: skip
+    value = old or (choices[0][1] if choices else None)
+    return gr.Dropdown(choices, value=value, visible=PROBES[kind].watches)
 
 
 def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
@@ -167,7 +189,7 @@ def probe(
         session = wiring.shelf.get(key)
         name = of or result.baseline
         found = run_model(
-            session, run_probe, kind, result, name, cancel=cancel,
+            session, run_probe, kind, result, name, data[box.watched] or "", cancel=cancel,
             progress=lambda *now: seen.__setitem__(slice(2), now),
         )  # fmt: skip
         return session.name, found

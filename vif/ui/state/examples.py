@@ -83,7 +83,7 @@ def read_examples(folder: Path) -> list[Example]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{listing} is damaged, expected a list of examples with an image and a question each: "
-            "mend it, or remove it."
+            "repair it, or remove it."
         ) from error
 
 

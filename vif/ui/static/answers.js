@@ -108,7 +108,7 @@ function stage(card, result, answer, view, picture, field, top, differs) {
 function describe(card, result, answer, view, found, top, differs) {
   const token = maps.tokenOf(answer, view);
   card.querySelector('.vl-unit').textContent = view.normalised
-    ? 'of the look at the image, per token' : 'of all attention, per image token';
+    ? 'of the attention on the image, per token' : 'of all attention, per image token';
   card.querySelector('[data-top]').textContent = `${differs ? '+' : ''}${maps.number(top)}`;
   card.querySelector('[data-low]').textContent = differs ? `−${maps.number(top)}` : '0';
   card.querySelector('.vl-scale').classList.toggle('vl-signed', differs);

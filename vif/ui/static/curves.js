@@ -1,11 +1,11 @@
-// How much, how widely and how rightly every layer looks: one line per answer, a click shows a layer.
+// How much, how widely and how well on target every layer looks: one line per answer, a click shows a layer.
 const store = window.vifStore;
 const maps = window.vifMaps;
 const SVG = 'http://www.w3.org/2000/svg';
 const SIZE = {width: 420, height: 190, left: 44, right: 10, top: 26, bottom: 26};
 const PANELS = [
   ['share', 'How much: attention on the image', true],
-  ['target', 'On target: share of that look', true],
+  ['target', 'On target: share of that attention', true],
   ['spread', 'How widely: 0 one spot, 1 everywhere', false],
   ['dominance', 'MDI: text over image, per token', false],
   ['economy_image', 'AEI of the image: 1 is its share of tokens', false],

@@ -55,7 +55,9 @@ window.vifStore = (() => {
   }
 
   // -- whether the answers belong to what is filled in now --------------------------------
-  const print = (values) => JSON.stringify(values, (key, value) => value?.path ?? value);
+  // A picture is known by its content: Gradio keeps it in a folder named by its hash.
+  const identity = (value) => (value?.path ? value.path.split(/[\\/]/).at(-2) : value);
+  const print = (values) => JSON.stringify(values, (key, value) => identity(value));
   // The page arrives with the answers to what it is filled in with, piece by piece: nothing is
   // stale before a person has done something.
   let isTouched = false;

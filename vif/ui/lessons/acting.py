@@ -1,0 +1,200 @@
+"""Lessons four to eight: what is changed, and what the answer does then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import numpy as np
+import torch
+
+from vif import metrics
+from vif.adapter.mixture import MixtureParameters, render
+from vif.draw.charts import method_label
+from vif.posterior import beliefs
+from vif.probes import attenuation_ladder, deletion_curve, knockout
+from vif.probes.ladder import falls
+from vif.scenes import is_correct
+from vif.trace import Trace
+from vif.ui.html.beliefs import belief_figure, in_place, shown
+from vif.ui.html.ladder import ladder_figure
+from vif.ui.html.stage import Curve, chart, choices, frame, group, heat, picture, rings, slider
+from vif.ui.html.words import tones
+from vif.ui.lessons.room import LONGEST, Classroom, Reveal, ask, asked, look_of, pair, says
+from vif.ui.state.examples import Example
+
+# Hidden shares whose difference a class can see, and how little a cut may change.
+HIDDEN, LITTLE = 0.05, 0.05
+
+
+def ladder(room: Classroom, example: Example) -> Reveal:
+    """Lesson 4: the answer behind more and more text."""
+    truth = example.known
+    found = attenuation_ladder(room.session, asked(example), cancel=room.cancel)
+    share = found.share[0].mean(1)
+    turns = [said != truth.answer for said in found.said[0]]
+    kept = [said == truth.answer for said in found.said[1]]
+    saw = (
+        f"The plain model's share on the picture falls from {share[0]:.2f} to {share[-1]:.2f}. "
+        f"It is right at {len(turns) - sum(turns)} of {len(turns)} lengths, VIF at {sum(kept)}."
+    )
+    # The probability may rise in between: some texts name the right word.
+    holds = falls(share) and sum(kept) > len(turns) - sum(turns)
+    shown = picture(example.image, "The picture, and the true place", boxes=truth.boxes)
+    return Reveal(ladder_figure(found, shown), saw, holds)
+
+
+def of_beliefs(room: Classroom, example: Example) -> Reveal:
+    """Lesson 5: the map before an answer is known, and after."""
+    truth = example.known
+    wrong = ask(room, example, ["plain"])["plain"].answer
+    answers = list(dict.fromkeys([truth.answer, wrong]))
+    found = beliefs(room.session, asked(example), answers, cancel=room.cancel)
+    layer = max(found.prior)
+    covered = metrics.box_coverage(found.cells, truth.boxes)
+    before = in_place(shown(found.prior[layer]), covered)
+    after = [in_place(shown(by_layer[layer]), covered) for by_layer in found.posteriors]
+    saw = (
+        f"Before the answer {100 * before:.0f} % of the map touches the true place; knowing it is "
+        f"{truth.answer}, {100 * after[0]:.0f} %"
+        + (f"; told that it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
+    )
+    html = belief_figure(found, example.image, truth.boxes, truth.answer, "lesson")
+    return Reveal(html, saw, after[0] > max(before, *after[1:]))
+
+
+def muted(room: Classroom, example: Example) -> Reveal:
+    """Lesson 6: the answer as components are taken away."""
+    truth = example.known
+    traces = ask(room, example, ["plain", "vif"])
+    vif, mixture = traces["vif"], traces["vif"].mixtures[0]
+    order = np.argsort(-mixture.weights)
+    left = [np.where(np.isin(np.arange(len(order)), order[:k]), 0, mixture.weights)
+            for k in range(len(order))]  # fmt: skip
+    assert room.session.adapter is not None  # else the mixture above could not be asked for
+    renderer = room.session.adapter.config.renderer
+    maps = [_map_of(mixture.means, mixture.sigmas, weights, vif, renderer) for weights in left]
+    settings = replace(room.session.defaults, max_new_tokens=LONGEST)
+    questions = [replace(asked(example), look=weights) for weights in maps]
+    found = room.session.ask_batch(questions, ["look"], settings, room.cancel)["look"]
+    found = [*found, traces["plain"]]
+    top = max(float(m.max()) for m in maps)
+    drawn = [
+        group(
+            k,
+            heat(example.image, vif.cells, maps[k], top)
+            + rings(example.image, mixture.means, mixture.sigmas, left[k]),
+        )
+        for k in range(len(left))
+    ]
+    shown = picture(
+        example.image, "What is left of the map", *drawn, tone="vl-vif", boxes=truth.boxes
+    )
+    said = "".join(frame(k, says(trace, truth.answer)) for k, trace in enumerate(found))
+    first, last = found[0].answer, found[-1].answer
+    saw = (
+        f"With all {len(order)} blobs the model says {first}, with none {last}; it is "
+        f"{truth.answer}."
+    )
+    names = [f"{k} muted" for k in range(len(found))]
+    holds = is_correct(first, truth.answer) and not is_correct(last, truth.answer)
+    note = '<p class="vl-small">Here every head gets the map at the full strength alpha.</p>'
+    return Reveal(slider("Blobs muted", names) + pair(shown, said) + note, saw, holds)
+
+
+def _map_of(
+    means: np.ndarray, sigmas: np.ndarray, weights: np.ndarray, trace: Trace, renderer: str
+) -> np.ndarray:
+    parts = (means, sigmas, weights / weights.sum())
+    batch = MixtureParameters(*(torch.from_numpy(np.asarray(p))[None] for p in parts))
+    return render(batch, torch.from_numpy(trace.centres), renderer)[0].numpy().astype(float)
+
+
+def hurts(room: Classroom, example: Example) -> Reveal:
+    """Lesson 7: an answer that VIF breaks, and the benchmark."""
+    truth = example.known
+    traces = ask(room, example, ["plain", "vif"])
+    top = max(float(look_of(trace).max()) for trace in traces.values())
+    colours = tones(traces)
+    maps = [
+        f'<g class="{colours[name]}">{heat(example.image, trace.cells, look_of(trace), top)}</g>'
+        for name, trace in traces.items()
+    ]
+    drawn = [group(i, content) for i, content in enumerate(maps)]
+    shown = picture(example.image, "Where the chosen answer looked", *drawn, boxes=truth.boxes)
+    said = "".join(frame(i, says(trace, truth.answer)) for i, trace in enumerate(traces.values()))
+    plain, vif = (trace.answer for trace in traces.values())
+    saw = f"The plain model says {plain}, VIF {vif}; it is {truth.answer}."
+    holds = is_correct(plain, truth.answer) and not is_correct(vif, truth.answer)
+    if room.bench is not None:
+        result = room.bench["methods"]["vif"]
+        saw += (
+            f" In the benchmark of {room.bench['n']:,} questions VIF fixes {result['fixed']} and "
+            f"breaks {result['broken']}."
+        )
+        holds = holds and result["fixed"] > result["broken"]
+    steps = choices("Answer of", [method_label(name) for name in traces], "hurts")
+    return Reveal(steps + pair(shown, said + _table(room.bench)), saw, holds)
+
+
+def _table(bench: dict[str, Any] | None) -> str:
+    if bench is None:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(method_label(name))}</th>'
+        f"<td>{100 * found['accuracy']['all']:.1f} %</td><td>{found['fixed']}</td>"
+        f"<td>{found['broken']}</td></tr>"
+        for name, found in bench["methods"].items()
+    )
+    return (
+        f'<table class="vl-table"><caption>Benchmark, {bench["n"]:,} questions</caption><thead>'
+        '<tr><th scope="col">Method</th><th scope="col">Right</th><th scope="col">Fixed</th>'
+        f'<th scope="col">Broken</th></tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def not_attention(room: Classroom, example: Example) -> Reveal:
+    """Lesson 8: what is needed, beside what is attended to."""
+    truth = example.known
+    trace = ask(room, example, ["plain"])["plain"]
+    look, question = look_of(trace), asked(example)
+    hidden = deletion_curve(room.session, question, look, cancel=room.cancel)
+    cut = knockout(room.session, question, cancel=room.cancel)
+    kept = 1 + cut.change[cut.flows.index("image->last")] / 100
+    share = metrics.image_share(trace)
+    order = np.argsort(-look)
+    gone = []
+    for i, part in enumerate(hidden.shares):
+        marked = np.zeros(len(look))
+        marked[order[: round(part * len(look))]] = 1
+        gone.append(group(i, heat(example.image, trace.cells, marked, 1.0)))
+    shown = picture(example.image, "Places that are hidden", *gone, boxes=truth.boxes)
+    ticks = [f"{100 * part:g}" for part in hidden.shares]
+    random = hidden.random.mean(0)
+    curves = [
+        Curve("most attention first", hidden.top, "vl-plain"),
+        Curve("in random order", random, "vl-plain", is_dashed=True),
+    ]
+    title = f"P({hidden.answer}) as places are hidden"
+    first = chart(ticks, curves, "% of the picture hidden", title, title)
+    layers = [str(i) for i in range(trace.num_layers)]
+    both = [
+        Curve("attention on the picture", share, "vl-plain"),
+        Curve("P left if cut off there", np.clip(kept, 0, 1), "vl-vif"),
+    ]
+    second = chart(
+        layers, both, "layer", "Looked at, and needed", "Attention and need by layer", steps=False
+    )
+    at = int(np.flatnonzero(hidden.shares == HIDDEN)[0])
+    deep = -1
+    saw = (
+        f"With the {100 * HIDDEN:g} % that got most attention hidden, P({hidden.answer}) is "
+        f"{hidden.top[at]:.2f}; with as many random places hidden, {random[at]:.2f}. The last "
+        f"layer gives the picture {100 * share[deep]:.0f} % of its attention, but cut off from it "
+        f"{100 * kept[deep]:.0f} % of the probability is left."
+    )
+    holds = hidden.top[at] < random[at] / 2 and share[deep] > 0.3 and kept[deep] > 1 - LITTLE
+    steps = slider("Hidden", [f"{tick} % hidden" for tick in ticks])
+    html = steps + pair(shown, first + second)
+    return Reveal(html, saw, bool(holds))

@@ -1,0 +1,108 @@
+"""What all lessons share: model and examples, what is shown, and how an example is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from vif.errors import InputError
+from vif.inputs.boxes import Box
+from vif.question import Question
+from vif.scenes import is_correct, unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
+from vif.session import Session
+from vif.trace import Trace
+from vif.ui.html.words import tones
+from vif.ui.lessons.steps import Step
+from vif.ui.state.examples import Example
+
+LONGEST = 8  # tokens of an answer
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What all steps need.
+
+    Attributes:
+        session: Model and adapter.
+        examples: Of the page.
+        bench: Entry of the benchmark without text, or None.
+        mark: The box that the class drew, or None.
+        cancel: Stops what runs.
+    """
+
+    session: Session
+    examples: Sequence[Example]
+    bench: dict[str, Any] | None = None
+    mark: Box | None = None
+    cancel: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Reveal:
+    """What a step shows.
+
+    Attributes:
+        html: The stage.
+        saw: What is to be seen in it, in one sentence with its numbers.
+        holds: Whether this model shows what the step is about.
+    """
+
+    html: str
+    saw: str
+    holds: bool
+
+
+def example_of(step: Step, examples: Sequence[Example]) -> Example:
+    """The example that a step is about.
+
+    Raises:
+        InputError: If there is none of its kind, or its answer or place is not known.
+    """
+    found = next((e for e in examples if e.label == step.example), None)
+    if found is None or found.truth is None or not found.truth.boxes:
+        raise InputError(
+            f"Lesson {step.number} needs an example called '{step.example}' whose answer is known, "
+            "and this page has none."
+        )
+    return found
+
+
+def asked(example: Example) -> Question:
+    """An example as it is asked."""
+    truth = example.known
+    context = unrelated_text(SHOWN_TEXT_SEED, example.text)
+    return Question(example.image, example.question, context, truth.boxes, answer=truth.answer)
+
+
+def ask(room: Classroom, example: Example, names: Sequence[str]) -> dict[str, Trace]:
+    """Asks an example by several methods."""
+    return room.session.ask(
+        asked(example), methods=names, max_new_tokens=LONGEST, cancel=room.cancel
+    )
+
+
+def look_of(trace: Trace) -> np.ndarray:
+    """Where the answer looked, mean of layers and heads, (N,)."""
+    return trace.rows[0].mean((0, 1))
+
+
+def says(trace: Trace, truth: str) -> str:
+    """An answer with its verdict and probability, as HTML."""
+    verdict = "right" if is_correct(trace.answer, truth) else "wrong"
+    return (
+        f'<p class="vl-answer {tones([trace.method])[trace.method]}">{escape(trace.answer)} '
+        f'<small class="vl-is-{verdict}">{verdict}, P {float(np.exp(trace.logprobs[0])):.2f}'
+        "</small></p>"
+    )
+
+
+def pair(left: str, right: str = "") -> str:
+    """Two columns, as HTML."""
+    second = f"<section>{right}</section>" if right else ""
+    return f'<div class="vl-pair"><section>{left}</section>{second}</div>'
