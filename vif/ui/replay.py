@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from vif import bundle
@@ -24,6 +25,7 @@ class Replay:
 
     def __init__(self, saved: bundle.Bundle) -> None:
         self.name = saved.model
+        self.backbone = SimpleNamespace(name=saved.model, model=None)
         self.num_layers = saved.first.num_layers
         self.defaults = saved.settings
 

@@ -56,8 +56,8 @@ class Answers:
     prepare: gr.Button
     files: gr.Files
     link: gr.Textbox
-    command: gr.Code
-    script: gr.Code
+    command: gr.Textbox
+    script: gr.Textbox
 
 
 def build_answers(examples: Sequence[Example], result: Result | None) -> Answers:
@@ -139,12 +139,18 @@ def _probe_box() -> ProbeBox:
     return ProbeBox(kind, note, whose, watched, run, stop, message, place)
 
 
-def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Code, gr.Code]:
+def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Textbox, gr.Textbox]:
     """Everything to look at the result again, or to ask again."""
     html_block(fill("share"))
     prepare = gr.Button("Prepare the zip", size="sm", elem_id="prepare")
     files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
     link = gr.Textbox(label="Link", interactive=False, buttons=["copy"], elem_id="link")
-    command = gr.Code(language="shell", label="Command", interactive=False, elem_id="command")
-    program = gr.Code(language="python", label="Python", interactive=False, elem_id="script")
+    # No code editors: theirs are neither high in contrast nor reached by keyboard.
+    command, program = (
+        gr.Textbox(
+            label=label, interactive=False, buttons=["copy"], lines=lines, max_lines=20,
+            elem_id=name, elem_classes="vl-code",
+        )
+        for label, lines, name in (("Command", 2, "command"), ("Python", 8, "script"))
+    )  # fmt: skip
     return prepare, files, link, command, program
