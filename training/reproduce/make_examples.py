@@ -250,7 +250,7 @@ def _boxes(item: bench.Item) -> list[Box]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="assets/demo-vlm")
     parser.add_argument("--adapter", default="assets/demo-vif")
     parser.add_argument("--output", type=Path, default=Path("assets/examples"))
