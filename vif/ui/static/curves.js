@@ -41,7 +41,10 @@ function panel([key, title, isShare], result, view) {
   const x = (layer) => left + (width - left - right) * (result.layers > 1 ? layer / (result.layers - 1) : 0.5);
   const rise = (value) => (isRatio ? (Math.log10(within(value)) / reach + 1) / 2 : value / most);
   const y = (value) => height - bottom - (height - top - bottom) * rise(value);
-  const svg = node('svg', {viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': title});
+  const svg = node('svg', {
+    viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': title,
+    class: isRatio ? 'vl-for-research' : '',
+  });
   svg.append(node('text', {x: left - 34, y: 15, class: 'vl-chart-title'}, title));
   for (const role of ['learning', 'injection']) {
     const layers = result.roles[role];
