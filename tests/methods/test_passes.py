@@ -129,7 +129,9 @@ def test_seconds_include_the_extra_passes(monkeypatch):
 
 def test_an_encoded_image_is_shared_by_the_generic_question():
     request = request_of(session_of("llava"))
-    shared = [b.inputs["mm_encoder_outputs"] for b in (request.batch, request.instead(GENERIC))]
+    shared = [
+        b.inputs["mm_encoder_outputs"] for b in (request.batch, request.with_question(GENERIC))
+    ]
     assert shared[0] is shared[1]
 
 

@@ -210,7 +210,7 @@ def test_the_generic_question_keeps_image_and_context(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "An older picture.")
     batch = Batch.make(bare.backbone, [prompt])
     request = methods.Request(batch, bare.defaults, bare.backbone, images=[image])
-    other = request.instead(GENERIC)
+    other = request.with_question(GENERIC)
     assert other.prompts[0].context == prompt.context
     assert other.prompts[0].text == GENERIC
     features = [b.inputs["mm_encoder_outputs"]["image"] for b in (batch, other)]

@@ -16,10 +16,10 @@ from typing_extensions import override
 from training.adapter.infer import infer
 from training.adapter.losses import Answers, Outcome, answers_of, kept
 from training.adapter.plan import Plan, gaps
-from training.adapter.steering import Enough, Injection, Mixer, Reader
+from training.adapter.steering import Injection, Mixer, Reader
 from training.data.shard import Shard
 from vif.adapter import VIFAdapter
-from vif.model.attention import KEYWORD, Tap, cache_keyword
+from vif.model.attention import KEYWORD, PassEnded, Tap, cache_keyword
 from vif.model.types import VisionLanguageModel
 
 # A second pass over the rows has a price of its own; it must save this share of the padding.
@@ -106,7 +106,7 @@ def read_images(vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None
     tap = Reader([], stop=False)
     if plan is not None:
         tap = Reader(plan.settings.learning_layers, stop=plan.map_only)
-    with suppress(Enough), _positions(vlm) as seen:
+    with suppress(PassEnded), _positions(vlm) as seen:
         vlm(
             **head,
             attention_mask=mask if is_padded or has_axes(vlm) else None,
@@ -161,7 +161,7 @@ def _read_texts(
     found: dict[int, torch.Tensor] = {}
     for rows in chunks(shard.length):
         tap = Reader(plan.settings.learning_layers, stop=True)
-        with suppress(Enough):
+        with suppress(PassEnded):
             _pass(vlm, shard, plan, prefix, rows, tap, 1)
         for layer, states in tap.states.items():
             size = (*shard.ids.shape, states.shape[-1])

@@ -16,14 +16,10 @@ from training.adapter.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import ANSWER
 from training.data.shard import Shard
-from vif.model.attention import Tap, attention
+from vif.model.attention import PassEnded, Tap, attention
 from vif.model.rows import Mix
 
 FULL_PRECISION = "vif_full_precision"
-
-
-class Enough(Exception):
-    """The states that were wanted are there; the layers above need not run."""
 
 
 class Reader(Tap):
@@ -34,7 +30,7 @@ class Reader(Tap):
     """
 
     def __init__(self, layers: list[int], stop: bool) -> None:
-        """With `stop`, the pass ends in `Enough` behind the last of the layers."""
+        """With `stop`, the pass ends in `PassEnded` behind the last of the layers."""
         self.layers, self.stop = layers, stop
         self.states: dict[int, torch.Tensor] = {}
 
@@ -44,7 +40,7 @@ class Reader(Tap):
         if layer in self.layers:
             self.states[layer] = states
         if self.stop and layer == max(self.layers):
-            raise Enough
+            raise PassEnded
 
 
 class Mixer(Tap):

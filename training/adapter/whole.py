@@ -12,12 +12,12 @@ from training.adapter.infer import Inferred, infer
 from training.adapter.losses import Outcome, answers_of, kept
 from training.adapter.plan import Plan, gaps
 from training.adapter.shared import has_axes, image_states
-from training.adapter.steering import Enough, Injection
+from training.adapter.steering import Injection
 from training.data.encoding import ANSWER
 from training.data.shard import Shard
 from vif.adapter.base import VIFAdapter
 from vif.model import families
-from vif.model.attention import KEYWORD, Tap
+from vif.model.attention import KEYWORD, PassEnded, Tap
 from vif.model.rows import Mix
 from vif.model.types import VisionLanguageModel
 
@@ -46,7 +46,7 @@ class Live(Tap):
             self.adapter, self.shard, self.plan, layer, image_states(self.shard, states), text
         )
         if self.plan.map_only and layer == self.layers[-1]:
-            raise Enough
+            raise PassEnded
 
     @override
     def mix(self, layer: int) -> Mix | None:
@@ -61,7 +61,7 @@ def run_whole(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan:
     wanted = shard.labels[:, 1:] >= 0
     keep = torch.nonzero(wanted.any(0)).squeeze(1)
     logits = None
-    with suppress(Enough):
+    with suppress(PassEnded):
         logits = vlm(
             **inputs_of(vlm, shard, plan),
             use_cache=False,

@@ -55,7 +55,7 @@ class Request:
         """Query heads per layer."""
         return self.backbone.num_heads
 
-    def instead(self, question: str) -> Batch:
+    def with_question(self, question: str) -> Batch:
         """The same images and contexts with another question."""
         pairs = zip(self.images, self.batch.prompts, strict=True)
         prompts = [self.backbone.encode(image, question, p.context) for image, p in pairs]

@@ -28,6 +28,10 @@ KEYWORD = "vif"
 CACHE_NAMES = ("cache", "past_key_values")
 
 
+class PassEnded(Exception):
+    """Raised by a tap in the middle of a forward pass: what it wanted to know is known."""
+
+
 class Tap:
     """What one call records and edits. Every method may be overridden; by default nothing happens.
 

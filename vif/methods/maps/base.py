@@ -15,11 +15,12 @@ from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Option, Request
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
-from vif.methods.maps.reading import Enough, last_rows, token_dynamics
+from vif.methods.maps.reading import last_rows, token_dynamics
 from vif.methods.prompts import GENERIC
 from vif.methods.vif import MixingTap
 from vif.methods.vif_free import own_answers, own_options
 from vif.metrics import token_entropy
+from vif.model.attention import PassEnded
 from vif.model.backbone import Backbone
 from vif.model.generation import generate
 
@@ -98,7 +99,7 @@ class _Read(MixingTap):
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         super().layer_output(layer, states)
         if layer == max(self.sources.values()):
-            raise Enough
+            raise PassEnded
 
 
 def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
@@ -124,7 +125,7 @@ def learned(request: Request) -> torch.Tensor:
         raise InputError(no_adapter(request.backbone, None))
     tap = _Read(request, request.adapter)
     inputs = dict(request.batch.inputs)
-    with suppress(Enough):
+    with suppress(PassEnded):
         generate(request.backbone.model, inputs, tap, 1, request.cancel)
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
@@ -161,7 +162,8 @@ def relative(request: Request) -> torch.Tensor:
     layer = int(request.options["layer"])
     layers = published_layers(layer, layer, request.backbone)[:1]
     asked, generic = (
-        last_rows(request, batch, layers) for batch in (request.batch, request.instead(GENERIC))
+        last_rows(request, batch, layers)
+        for batch in (request.batch, request.with_question(GENERIC))
     )
     visible = visible_tokens(request)
     return normalised(request, ratio(asked, generic, visible, 0).sum(1))
@@ -183,7 +185,8 @@ def contrast(request: Request) -> torch.Tensor:
     """CARVE's contrast (arXiv 2509.06461) of the last prompt row, layers 20 to 25 of 32."""
     layers = published_layers(*CONTRAST_LAYERS, request.backbone)
     asked, generic = (
-        last_rows(request, batch, layers) for batch in (request.batch, request.instead(GENERIC))
+        last_rows(request, batch, layers)
+        for batch in (request.batch, request.with_question(GENERIC))
     )
     smoothing = request.options[SMOOTHING.name]
     return normalised(request, ratio(asked, generic, visible_tokens(request), smoothing).sum(1))

@@ -10,15 +10,11 @@ import torch
 from typing_extensions import override
 
 from vif.methods.base import Request
-from vif.model.attention import Tap
+from vif.model.attention import PassEnded, Tap
 from vif.model.batch import Batch
 from vif.model.edits import Edit, Rows
 from vif.model.generation import generate
 from vif.recording import Recorder
-
-
-class Enough(Exception):
-    """Raised by a tap in the middle of a pass: what it wanted to know is known."""
 
 
 class _Until(Recorder):
@@ -32,7 +28,7 @@ class _Until(Recorder):
     def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
         super().record(layer, row, first_key)
         if layer == self.last:
-            raise Enough
+            raise PassEnded
 
 
 def last_rows(request: Request, batch: Batch, layers: Sequence[int]) -> np.ndarray:
@@ -44,7 +40,7 @@ def last_rows(request: Request, batch: Batch, layers: Sequence[int]) -> np.ndarr
         layers: Which layers, in order; the pass ends after the deepest.
     """
     tap = _Until(batch, max(layers))
-    with suppress(Enough):
+    with suppress(PassEnded):
         generate(request.backbone.model, dict(batch.inputs), tap, 1, request.cancel)
     return torch.stack(_recorded(tap.rows[0], layers), 1).numpy()
 

@@ -114,7 +114,7 @@ class CARVE(Method):
         asked = answer_rows(request, request.batch, layers, steps)
         # Steps that only one of the answers has are not compared: no need to make them.
         steps = max(len(rows) for rows in asked)
-        generic = answer_rows(request, request.instead(GENERIC), layers, steps)
+        generic = answer_rows(request, request.with_question(GENERIC), layers, steps)
         views, kept = [], []
         items = zip(request.images, request.batch.prompts, visible_tokens(request), strict=True)
         for i, (image, prompt, visible) in enumerate(items):
