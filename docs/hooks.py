@@ -5,7 +5,10 @@ from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-ASSETS = Path(__file__).parents[1] / "assets"
+ROOT = Path(__file__).parents[1]
+ASSETS = ROOT / "assets"
+# Put in here rather than by the extension, which comes too late for its links.
+TRAINING = '--8<-- "training/README.md"'
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -18,8 +21,10 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Points links that leave ``docs/`` at what stands for their targets in the site."""
+    guide = (ROOT / "training/README.md").read_text(encoding="utf-8")
     return (
-        markdown.replace("](../assets/", "](assets/")
+        markdown.replace(TRAINING, guide)
+        .replace("](../assets/", "](assets/")
         .replace("](../training/README.md", "](training.md")
         .replace("](../README.md", "](index.md")
         .replace("](../docs/", "](")

@@ -141,7 +141,7 @@ def test_a_refusal_is_one_sentence(hub, tmp_path, status, words):
 
 
 def test_a_name_that_is_none_is_refused(hub, tmp_path):
-    with pytest.raises(InputError, match="no name of a repository"):
+    with pytest.raises(InputError, match="not the name of a repository"):
         upload(tmp_path, "a/b/c")
 
 

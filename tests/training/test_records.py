@@ -141,7 +141,7 @@ def test_text_alone_is_kept_where_it_is_of_use(folder):
         ("", "holds no record"),
         ("[]", "holds no record"),
         ("[3]", "holds no record"),
-        ('[{"id": 1}, {"id"', "no JSON list"),
+        ('[{"id": 1}, {"id"', "not a JSON list"),
         ('{"id": 1}\n{"id"', "Line 2"),
     ],
 )

@@ -50,7 +50,7 @@ def turns(clock):
 class Server:
     """Runs requests as the page does, a thread for each, and writes down whose pass came when.
 
-    A pass lasts until everybody else waits again, so that the order does not hang on the machine.
+    A pass lasts until everybody else waits again, so that the order does not depend on the machine.
     """
 
     def __init__(self, turns, clock):

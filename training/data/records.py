@@ -252,7 +252,7 @@ def _scan_lines(path: Path) -> Any:
                     yield start, start + len(line), json.loads(line)
                 except ValueError as error:
                     raise InputError(
-                        f"Line {number} of {path} is no JSON ({error}): mend or remove it."
+                        f"Line {number} of {path} is not JSON ({error}): correct or remove it."
                     ) from error
             start += len(line)
 
@@ -296,5 +296,5 @@ def _scan_list(path: Path) -> Any:
                 yield start, start + size, value
                 begin = end
         except ValueError as error:
-            message = f"{path} is no JSON list ({error}): mend or write it again."
+            message = f"{path} is not a JSON list ({error}): correct it or write it again."
             raise InputError(message) from error

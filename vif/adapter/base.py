@@ -201,7 +201,7 @@ class VIFAdapter(nn.Module):
 
         Raises:
             ValueError: If rows have different numbers of image tokens, a row has no question, or
-                the number of image tokens is no square and no centres are given.
+                the number of image tokens is not a square and no centres are given.
         """
         counts = image_mask.sum(1)
         if not bool((counts == counts[0]).all()):

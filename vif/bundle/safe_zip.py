@@ -47,7 +47,7 @@ class SafeZip:
             budget: Bytes that all files together may have once they are unpacked.
 
         Raises:
-            InputError: If it is no zip, lists a file twice, too many, or more than the budget.
+            InputError: If it is not a zip, lists a file twice, too many, or more than the budget.
         """
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
         try:

@@ -56,7 +56,7 @@ def _load(name: str, split: str) -> Any:
         datasets = importlib.import_module("datasets")
     except ImportError:
         raise InputError(
-            f"{name!r} is no file or folder here, and reading it from the Hugging Face Hub needs "
+            f"{name!r} is neither a file nor a folder here, and reading it from the Hub needs "
             "the package datasets: run 'pip install datasets'."
         ) from None
     path, _, configuration = name.partition(":")
@@ -65,7 +65,7 @@ def _load(name: str, split: str) -> Any:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(
-            f"{name!r} is no file or folder here and no data set with a split {split!r} that can "
+            f"{name!r} is no file or folder here, and no data set with a split {split!r} that can "
             f"be read from the Hugging Face Hub: {first}."
         ) from error
 

@@ -29,7 +29,7 @@ def read_json(
         question: As in `read_jsonl`.
 
     Raises:
-        InputError: If the file is no JSON list.
+        InputError: If the file is not a JSON list.
     """
     try:
         records = json.loads(path.read_text(encoding="utf-8"))

@@ -56,7 +56,7 @@ def upload(
     except LocalTokenNotFoundError as error:
         raise InputError(_login(name)) from error
     except HFValidationError as error:
-        raise InputError(f"{name!r} is no name of a repository: give user/name.") from error
+        raise InputError(f"{name!r} is not the name of a repository: give user/name.") from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else None
         if status in (401, 403):

@@ -44,7 +44,7 @@ def own_options(request: Request) -> dict[str, float]:
 def own_answers(request: Request, options: dict[str, float]) -> torch.Tensor:
     """Where looking would have made the model's own answers likelier, (B, N) float64 on the CPU.
 
-    Rows sum to 1, or to 0 where no answer hangs on a place. One pass for the answers, one that
+    Rows sum to 1, or to 0 where no answer depends on a place. One pass for the answers, one that
     keeps its graph for the gradients, one way back for every answer.
     """
     if request.cancel is not None and request.cancel.is_set():
@@ -115,7 +115,7 @@ class VIFFree(Method):
     label = "Training-free VIF"
     group = Group.MODEL
     colour = "#b97b00"
-    summary = "No adapter: where the model's own likeliest answers hang on the image (2 passes)."
+    summary = "No adapter: where the model's own likeliest answers depend on the image (2 passes)."
     extra_passes = 2
     uses_ranges = True
     options = OPTIONS

@@ -143,7 +143,7 @@ class Backbone:
         """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
 
         Raises:
-            InputError: If it cannot be found or is no supported image-text-to-text model.
+            InputError: If it cannot be found or is not a supported image-text-to-text model.
         """
         model, processor = load_checkpoint(
             name_or_folder, device, dtype, quantization, image_aspect_ratio, progress
@@ -248,7 +248,7 @@ class Backbone:
         if getattr(self.processor, "chat_template", None) is None:
             if self.family.prompt is None:
                 raise InputError(
-                    f"{self.name} has no chat template, so it is not known how it is to be asked: "
+                    f"{self.name} has no chat template, so its prompt format is unknown: "
                     "choose a checkpoint that was tuned to follow instructions."
                 )
             return self.family.prompt.format(image=self.processor.image_token, text=text)

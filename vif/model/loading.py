@@ -211,7 +211,7 @@ def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:
     # Processes that train together on CPUs call theirs "cpu:0", "cpu:1".
     on_cpu = device.startswith("cpu") or (device == "auto" and not has_gpu)
     if dtype not in (None, "auto") and not isinstance(getattr(torch, dtype, None), torch.dtype):
-        raise InputError(f"{dtype!r} is no type of number: use float32, bfloat16 or float16.")
+        raise InputError(f"{dtype!r} is not a number type: use float32, bfloat16 or float16.")
     if on_cpu:
         return {"dtype": dtype or "float32"}
     return {"dtype": dtype or "auto", "device_map": "auto" if device == "cuda" else device}

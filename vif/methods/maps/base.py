@@ -130,7 +130,7 @@ def learned(request: Request) -> torch.Tensor:
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
 
-@where("free", "Where the model's own likeliest answers hang on the image.", 2)
+@where("free", "Where the model's own likeliest answers depend on the image.", 2)
 def free(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
     return own_answers(request, own_options(request)).to(request.batch.centres)

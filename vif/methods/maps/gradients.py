@@ -1,4 +1,4 @@
-"""Maps from gradients: which image tokens the answer's first token hangs on."""
+"""Maps from gradients: which image tokens the answer's first token depends on."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def relevancy(request: Request) -> torch.Tensor:
     return _map(request, total)
 
 
-@where("saliency", "How the answer hangs on every image token's state (one pass and back).", 1)
+@where("saliency", "How the answer depends on every image token's state (one pass and back).", 1)
 def saliency(request: Request) -> torch.Tensor:
     """|x_j . d log p / dx_j|, gradient times input, p of the likeliest first token.
 

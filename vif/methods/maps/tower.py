@@ -118,7 +118,7 @@ def token_scores(
         read: Gives the scores.
 
     Returns:
-        (N, K) scores, 0 for a token that is no patch (row breaks), and which are patches, (N,)
+        (N, K) scores, 0 for a token that is not a patch (row breaks), and which are patches, (N,)
         bool.
 
     Raises:

@@ -51,7 +51,7 @@ def pooled_grid(picture: Picture) -> Layout:
 
 
 def resized_grid(picture: Picture) -> Layout:
-    """Pixtral's vision tower: rows of patches, each followed by a break that is no image token."""
+    """Pixtral's vision tower: rows of patches, each followed by a break token."""
     height, width = picture.inputs["image_sizes"][0].tolist()
     merge = getattr(picture.config, "spatial_merge_size", 1)
     patch = pair(picture.config.vision_config.patch_size)[0] * merge

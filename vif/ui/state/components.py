@@ -123,5 +123,5 @@ class Changes:
 def _component(value: Any, count: int) -> int:
     """The index of a component."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise ValueError(f"{value!r} is no component.")
+        raise ValueError(f"{value!r} is not a component.")
     return value
