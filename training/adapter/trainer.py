@@ -81,7 +81,8 @@ class VIFTrainer(Trainer):
         batches: list[Any] = list(islice(epoch_iterator, num_batches))
         counts = sum((batch["counts"] for batch in batches), torch.zeros(5)).to(device)
         if self.args.world_size > 1:
-            counts = self.accelerator.gather(counts[None]).sum(0)
+            everyones: Any = self.accelerator.gather(counts[None])
+            counts = everyones.sum(0)
         self.seen += counts.cpu()
         return batches, counts
 

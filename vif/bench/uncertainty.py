@@ -198,7 +198,9 @@ def _pointing(readings: Sequence[_Reading]) -> dict[str, Any]:
             for name, weights in zip(SIDES, maps, strict=True):
                 hits[name].append(float(metrics.points_into(weights, truth)))
     clusters, prior = np.array(scenes), np.array(hits["prior"])
-    result = {name: {"share": float(np.mean(values))} for name, values in hits.items()}
+    result: dict[str, dict[str, Any]] = {
+        name: {"share": float(np.mean(values))} for name, values in hits.items()
+    }
     for name in SIDES[1:]:
         gained = np.array(hits[name]) - prior
         result[name] |= {
