@@ -58,7 +58,7 @@ def of_beliefs(room: Classroom, example: Example) -> Reveal:
     saw = (
         f"Before the answer {100 * before:.0f} % of the map touches the true place; knowing it is "
         f"{truth.answer}, {100 * after[0]:.0f} %"
-        + (f"; told that it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
+        + (f"; if it were {wrong}, {100 * after[1]:.0f} %." if len(after) > 1 else ".")
     )
     html = belief_figure(found, example.image, truth.boxes, truth.answer, "lesson")
     return Reveal(html, saw, after[0] > max(before, *after[1:]))

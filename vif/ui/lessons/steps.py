@@ -100,7 +100,7 @@ STEPS = (
         "attention that the picture gets? And to the answer?",
         "Slide the length of the text from 0 to 384 tokens.",
         (
-            "The picture's share falls with every piece of text.",
+            "The picture's share falls as the text grows.",
             "The plain model is right at fewer lengths than VIF.",
         ),
         "The text says nothing about the picture. Why does it still change what the model does?",
