@@ -7,7 +7,7 @@ import torch
 
 from vif import load
 from vif.__main__ import main
-from vif.check import TINY, build
+from vif.check import TINY, build, models
 from vif.check.proof import load_proved, proof_table, prove, refuse_unproved
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
@@ -107,6 +107,23 @@ def test_a_saved_model_of_an_unlisted_family_is_loaded_and_checked(monkeypatch, 
     assert printed.count("ramp, ") == 4
     assert "rows, full softmax" in printed
     assert "FAILED" not in printed
+
+
+def test_a_type_that_transformers_knows_no_processor_of_is_read_by_the_one_it_names(tmp_path):
+    """GLM-OCR is on no list, here or among transformers' processors; its own reads videos too."""
+    glm = TINY["glm4v"]
+    processor = models._processor(glm)
+    tiny = replace(
+        glm,
+        config="GlmOcrConfig",
+        text=glm.text | {"model_type": "glm_ocr_text"},
+        vision=glm.vision | {"model_type": "glm_ocr_vision"},
+    )
+    models._model(tiny, processor.tokenizer, 0).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    backbone = load_proved(tmp_path, device="cpu")
+    assert backbone.family.model_type == "glm_ocr"
+    assert not backbone.family.is_listed
 
 
 def test_an_unlisted_family_is_not_taken_without_a_proof():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import transformers
 from transformers import (
     AutoConfig,
     AutoProcessor,
@@ -76,8 +77,20 @@ def load_processor(name: str, local_files_only: bool = False) -> ProcessorMixin:
     }
     config = AutoConfig.from_pretrained(name, **options)
     vision = getattr(config, "vision_config", None)
-    made = processor_class(type(config), getattr(vision, "model_type", None)) or AutoProcessor
+    made = processor_class(type(config), getattr(vision, "model_type", None))
+    made = made or _named_class(name, options) or AutoProcessor
     return made.from_pretrained(name, backend="pil", **options)
+
+
+def _named_class(name: str, options: dict[str, Any]) -> type[ProcessorMixin] | None:
+    """The class that a checkpoint names, without videos and sound; None if it needs no change."""
+    try:
+        told, _ = ProcessorMixin.get_processor_dict(name, **options)
+    except OSError:
+        return None
+    known = getattr(transformers, str(told.get("processor_class")), None)
+    is_one = isinstance(known, type) and issubclass(known, ProcessorMixin)
+    return _reduced(known) if is_one else None
 
 
 def processor_class(
@@ -93,10 +106,15 @@ def processor_class(
         return PixtralProcessorPil
     # SmolVLM's differs from Idefics 3's in videos alone, and these need one library more.
     known = Idefics3Processor if config is SmolVLMConfig else _known_class(config)
-    parts = [] if known is None else known.get_attributes()
-    if known is None or not {*_KEPT} <= {*parts} or len(parts) == len(_KEPT):
-        return Idefics3Processor if config is SmolVLMConfig else None
-    return _image_only(known)
+    reduced = None if known is None else _reduced(known)
+    return reduced or (Idefics3Processor if config is SmolVLMConfig else None)
+
+
+def _reduced(known: type[ProcessorMixin]) -> type[ProcessorMixin] | None:
+    """A class without its parts for videos and sound; None if it has none, or reads no images."""
+    parts = known.get_attributes()
+    is_changed = {*_KEPT} <= {*parts} and len(parts) > len(_KEPT)
+    return _image_only(known) if is_changed else None
 
 
 def _known_class(config: type[PreTrainedConfig]) -> type[ProcessorMixin] | None:
