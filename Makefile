@@ -51,7 +51,7 @@ TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requi
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
 	@echo 'make test      check style and formatting, then run every test, in a real browser too'
-	@echo 'make test-fast  every test that needs no browser and trains nothing whole, 3 minutes'
+	@echo 'make test-fast  every test that needs no browser and trains nothing whole'
 	@echo 'make test-newest  try the newest transformers that requirements.txt admits'
 	@echo 'make lint      check style, formatting and types only'
 	@echo 'make format    put the code into its standard format'
