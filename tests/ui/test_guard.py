@@ -12,14 +12,20 @@ from gradio.state_holder import SessionState
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.fake_session import FakeSession
 from vif.ui import build_demo, launch_options
 from vif.ui.guard.files import NOT_UPLOADED
-from vif.ui.guard.origin import is_loopback, request_guard
+from vif.ui.guard.origin import RequestGuard, is_loopback, request_guard
+from vif.ui.serve import SPACE_PROXIES
 
 PICTURE = Image.new("RGB", (40, 30), (200, 40, 40))
 STATES = {}
+# A busy machine takes its time.
+HTTP = httpx.Client(timeout=120)
 META = {"_type": "gradio.FileData"}
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
@@ -93,20 +99,25 @@ def foreign(cache, secret):
     return files
 
 
-def answer_of(demo, fn, inputs, event=None):
-    """What a request gets: the words of its error, else what the function gave.
+async def ask(demo, fn, inputs, event=None):
+    """What a request gets: the words of its error, else what the function gave."""
+    try:
+        return await demo.process_api(fn, inputs, state=STATES[demo], event_data=event)
+    except gr.Error as error:
+        return error.message
+
+
+def answers_of(demo, requests):
+    """What each request gets, by what is tried.
 
     In a thread of its own: after a browser test Playwright keeps an event loop in this one.
     """
 
-    async def ask():
-        return await demo.process_api(fn, inputs, state=STATES[demo], event_data=event)
+    async def ask_all():
+        return {tried: await ask(demo, *request) for tried, request in requests.items()}
 
     with ThreadPoolExecutor(1) as pool:
-        try:
-            return pool.submit(asyncio.run, ask()).result()
-        except gr.Error as error:
-            return error.message
+        return pool.submit(asyncio.run, ask_all()).result()
 
 
 def takes_pictures(component):
@@ -114,7 +125,7 @@ def takes_pictures(component):
 
 
 def test_every_function_refuses_every_file_that_was_not_uploaded(demo, foreign):
-    tried = set()
+    requests = {}
     for fn in demo.fns.values():
         for at, component in enumerate(fn.inputs):
             for words, file in foreign.items():
@@ -123,38 +134,45 @@ def test_every_function_refuses_every_file_that_was_not_uploaded(demo, foreign):
                     continue
                 inputs = [None] * len(fn.inputs)
                 inputs[at] = file if takes_pictures(component) else [{"deep": [file]}]
-                assert answer_of(demo, fn, inputs) == NOT_UPLOADED, (fn.name, component, words)
-                tried.add(fn._id)
-    assert tried == {fn._id for fn in demo.fns.values() if fn.inputs}
+                requests[fn._id, fn.name, at, words] = fn, inputs
+    answers = answers_of(demo, requests)
+    assert {tried for tried, found in answers.items() if found != NOT_UPLOADED} == set()
+    assert {number for number, *_ in answers} == {fn._id for fn in demo.fns.values() if fn.inputs}
 
 
 def test_every_event_refuses_them_in_what_it_brings(demo, foreign):
-    for fn in demo.fns.values():
-        for words, file in foreign.items():
-            if file == {"path": ""}:
-                continue
-            event = gr.EventData(None, {"index": 0, "value": file})
-            found = answer_of(demo, fn, [None] * len(fn.inputs), event)
-            assert found == NOT_UPLOADED, (fn.name, words)
+    requests = {
+        (fn._id, fn.name, words): (
+            fn, [None] * len(fn.inputs), gr.EventData(None, {"index": 0, "value": file})
+        )
+        for fn in demo.fns.values()
+        for words, file in foreign.items()
+        if file != {"path": ""}
+    }  # fmt: skip
+    answers = answers_of(demo, requests)
+    assert answers
+    assert {tried for tried, found in answers.items() if found != NOT_UPLOADED} == set()
 
 
 def test_a_picture_is_no_plain_text(demo, secret):
-    inputs = [(fn, at) for fn in demo.fns.values() for at, c in enumerate(fn.inputs)
+    places = [(fn, at) for fn in demo.fns.values() for at, c in enumerate(fn.inputs)
               if takes_pictures(c)]  # fmt: skip
-    assert len(inputs) >= 3
-    for fn, at in inputs:
+    assert len(places) >= 3
+    requests = {}
+    for fn, at in places:
         for value in (str(secret), PIXEL, 5, True):
             given = [None] * len(fn.inputs)
             given[at] = value
-            assert answer_of(demo, fn, given) == NOT_UPLOADED
+            requests[fn._id, at, value] = fn, given
+    assert set(answers_of(demo, requests).values()) == {NOT_UPLOADED}
 
 
 def call(url, image):
     """The last message of `/ask`, as a program without Gradio's client gets it."""
     data = [image, "What colour is the star?", "", ["plain"], 3, 4, 5, 7, 1, 0.5, 4, 0, {}, []]
     address = f"{url}/gradio_api/call/ask"
-    event = httpx.post(address, json={"data": data}).json()["event_id"]
-    return httpx.get(f"{address}/{event}", timeout=60).text
+    event = HTTP.post(address, json={"data": data}).json()["event_id"]
+    return HTTP.get(f"{address}/{event}").text
 
 
 def test_over_http_what_exists_elsewhere_looks_like_what_does_not(url, foreign):
@@ -170,12 +188,12 @@ def test_the_page_s_own_run_gives_no_picture_away(demo, url, secret):
     run = next(fn for fn in demo.fns.values() if fn.name == "run")
     inputs = [None if isinstance(c, gr.State) else c.value for c in run.inputs]
     inputs[next(i for i, c in enumerate(run.inputs) if takes_pictures(c))] = {"path": str(secret)}
-    joined = httpx.post(
+    joined = HTTP.post(
         f"{url}/gradio_api/queue/join",
         json={"data": inputs, "fn_index": run._id, "session_hash": "stranger"},
     )
     assert joined.status_code == 200
-    with httpx.stream("GET", f"{url}/gradio_api/queue/data?session_hash=stranger") as lines:
+    with HTTP.stream("GET", f"{url}/gradio_api/queue/data?session_hash=stranger") as lines:
         for line in filter(None, lines.iter_lines()):
             message = json.loads(line.removeprefix("data: "))
             if message["msg"] == "process_completed":
@@ -191,11 +209,32 @@ def test_what_was_uploaded_is_answered_about(url, cache, secret):
     )
     assert "plain" in found["answers"]
     with secret.open("rb") as file:
-        (path,) = httpx.post(f"{url}/gradio_api/upload", files={"files": file}).json()
+        (path,) = HTTP.post(f"{url}/gradio_api/upload", files={"files": file}).json()
     assert Path(path).is_relative_to(cache)
     assert call(url, {"path": path}).startswith("event: complete")
     with pytest.raises(AppError, match=r"[Ii]mage"):
         Client(url, verbose=False).predict(None, "What?", api_name="/ask")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("v2/ask", {"nonsense": 1}),
+        ("v2/ask", {}),
+        ("v2/nothing", {"question": "What?"}),
+        ("nothing", {"data": []}),
+        ("ask", {"data": "text"}),
+        ("ask", {}),
+        ("ask", []),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_refused_without_a_trace(url, path, body, capfd, caplog):
+    answer = HTTP.post(f"{url}/gradio_api/call/{path}", json=body)
+    assert 400 <= answer.status_code < 500
+    assert answer.text.strip()
+    assert "Traceback" not in capfd.readouterr().err
+    assert not any(record.exc_info for record in caplog.records)
+    assert len(caplog.records) <= 1
 
 
 # --- who asks ---------------------------------------------------------------------------------
@@ -204,14 +243,14 @@ def test_what_was_uploaded_is_answered_about(url, cache, secret):
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:7860", "192.168.0.7", "", "[::1"])
 def test_a_foreign_name_for_this_machine_is_refused(url, host):
     for path in ("/", "/config", "/gradio_api/info"):
-        answer = httpx.get(url + path, headers={"Host": host})
+        answer = HTTP.get(url + path, headers={"Host": host})
         assert answer.status_code in (400, 421)
         assert "components" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:80", "LOCALHOST"])
 def test_every_name_of_this_machine_is_served(url, host):
-    assert httpx.get(f"{url}/config", headers={"Host": host}).status_code == 200
+    assert HTTP.get(f"{url}/config", headers={"Host": host}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -230,16 +269,59 @@ def test_every_name_of_this_machine_is_served(url, host):
 )
 def test_another_site_may_not_post(url, headers, status):
     body = {"data": [None] * 14}
-    answer = httpx.post(f"{url}/gradio_api/call/ask", json=body, headers=headers)
+    answer = HTTP.post(f"{url}/gradio_api/call/ask", json=body, headers=headers)
     assert answer.status_code == status
-    own = httpx.post(f"{url}/gradio_api/call/ask", json=body, headers={"Origin": url})
+    own = HTTP.post(f"{url}/gradio_api/call/ask", json=body, headers={"Origin": url})
     assert own.status_code == 200
 
 
 def test_the_host_is_checked_only_where_the_page_is_for_this_machine():
     def is_local(host):
-        return request_guard(host)["app_kwargs"]["middleware"][0].kwargs["is_local"]
+        return request_guard(host).kwargs["is_local"]
 
     assert all(map(is_local, ("127.0.0.1", "localhost", "::1")))
     assert not any(map(is_local, ("0.0.0.0", "192.168.0.7", "::")))
     assert not is_loopback("localhost.evil.example")
+
+
+# --- behind the proxies of a Space -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        # The page in its frame on the Hub sends to its own address.
+        ({"Origin": "https://me-lens.hf.space", "Sec-Fetch-Site": "same-origin"}, 200),
+        # A browser too old to say which site it is on.
+        ({"Origin": "https://me-lens.hf.space"}, 200),
+        # A domain of one's own in front of the Space's.
+        ({"Origin": "https://lens.org", "X-Forwarded-Host": "lens.org, me-lens.hf.space"}, 200),
+        ({"Origin": "https://evil.hf.space", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.hf.space"}, 403),
+        ({"Origin": "https://huggingface.co", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_a_space_s_own_page_may_post_and_no_other(headers, status):
+    guarded = RequestGuard(PlainTextResponse("through"), is_local=is_loopback("0.0.0.0"))
+    client = TestClient(guarded, base_url="http://me-lens.hf.space")
+    assert client.get("/", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 200
+    assert client.post("/gradio_api/queue/join", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        ("10.16.3.80", "203.0.113.7", "203.0.113.7"),
+        ("10.16.3.80", "6.6.6.6, 203.0.113.7, 10.0.4.4", "203.0.113.7"),
+        ("203.0.113.9", "6.6.6.6", "203.0.113.9"),
+    ],
+)
+def test_a_visitor_of_a_space_has_the_address_that_its_proxies_saw(peer, forwarded, address):
+    """The Space's own proxies are believed, and nothing that a visitor wrote before them."""
+
+    async def tell(scope, receive, send):
+        await PlainTextResponse(scope["client"][0])(scope, receive, send)
+
+    proxied = ProxyHeadersMiddleware(tell, trusted_hosts=SPACE_PROXIES)
+    client = TestClient(proxied, client=(peer, 1))
+    assert client.get("/", headers={"X-Forwarded-For": forwarded}).text == address

@@ -177,7 +177,7 @@ def test_a_client_that_has_left_is_cancelled_between_two_passes(turns):
 
 def test_a_client_that_leaves_while_it_waits_frees_its_place(turns):
     gone = threading.Event()
-    leaving = [Request(session=str(i), is_gone=gone.is_set) for i in range(MOST_AT_ONCE)]
+    leaving = [Request(str(i), str(i), is_gone=gone.is_set) for i in range(MOST_AT_ONCE)]
     for request in leaving:
         turns.enter(request)
         assert turns.admits(request)
@@ -188,6 +188,19 @@ def test_a_client_that_leaves_while_it_waits_frees_its_place(turns):
     gone.set()
     assert turns.admits(last)
     assert turns.num_waiting == 0
+
+
+def test_one_address_and_one_session_leave_room_for_others(turns):
+    def admitted(session, address, count=MOST_OF_SESSION):
+        requests = [Request(session, address) for _ in range(count)]
+        for request in requests:
+            turns.enter(request)
+        return sum(turns.admits(request) for request in requests)
+
+    assert admitted("one", "1") == MOST_AT_ONCE // 4
+    assert sum(admitted(f"many {i}", "1", 1) for i in range(MOST_AT_ONCE)) == MOST_AT_ONCE // 4
+    assert admitted("other", "2") == MOST_AT_ONCE // 4
+    assert sum(admitted(f"{i}", f"far {i}", 1) for i in range(MOST_AT_ONCE)) == MOST_AT_ONCE // 4
 
 
 def test_too_many_questions_are_refused_in_one_sentence(turns):
@@ -233,7 +246,8 @@ def picture(page, tmp_path_factory):
     path = tmp_path_factory.mktemp("pictures") / "picture.png"
     Image.new("RGB", (40, 30), (200, 40, 40)).save(path)
     with path.open("rb") as file:
-        return httpx.post(f"{page[1]}/gradio_api/upload", files={"files": file}).json()[0]
+        sent = httpx.post(f"{page[1]}/gradio_api/upload", files={"files": file}, timeout=120)
+        return sent.json()[0]
 
 
 def body(picture, question, methods=("plain",), tokens=2):
@@ -243,9 +257,8 @@ def body(picture, question, methods=("plain",), tokens=2):
 
 def start(url, picture, question, **more):
     address = f"{url}/gradio_api/call/ask"
-    return (
-        f"{address}/{httpx.post(address, json=body(picture, question, **more)).json()['event_id']}"
-    )
+    sent = httpx.post(address, json=body(picture, question, **more), timeout=120)
+    return f"{address}/{sent.json()['event_id']}"
 
 
 def finish(address):

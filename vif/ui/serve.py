@@ -20,6 +20,10 @@ from vif.ui.theme import launch_options
 from vif.ui.zero import load_here, move_to_gpu
 
 MAX_UPLOAD = "30mb"
+# A Space is reached through proxies with private addresses. They add the visitor's own to
+# X-Forwarded-For, where the last one that is not theirs counts: what stands before it was sent by
+# the visitor.
+SPACE_PROXIES = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 
 
 def serve(args: argparse.Namespace) -> None:
@@ -32,6 +36,8 @@ def serve(args: argparse.Namespace) -> None:
         InputError: If the model cannot be loaded or the page cannot be served there.
     """
     check_address(args.host, args.port)
+    if os.environ.get("SPACE_ID"):
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", SPACE_PROXIES)
     session = load_session(args)
     # Uploads of this process alone: other Gradio apps share one folder, and each could be asked for
     # what was uploaded to any of them.

@@ -9,8 +9,9 @@ import gradio as gr
 from gradio import themes
 
 from vif.ui import tones
-from vif.ui.guard.memory import bounded
+from vif.ui.guard.memory import bounded, sweeping
 from vif.ui.guard.origin import request_guard
+from vif.ui.guard.turns import MOST_IN_ALL
 
 # Slate is plain and everything neutral; the one warm colour is left to VIF alone.
 STATIC = Path(__file__).with_name("static")
@@ -105,8 +106,10 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
         host: Where the page is served.
     """
     return {
-        **request_guard(host),
+        "app_kwargs": {"middleware": [request_guard(host)], "lifespan": sweeping},
         **bounded(),
+        # Gradio's limit on requests at work, of which most only wait for their turn.
+        "max_threads": MOST_IN_ALL + 32,
         "server_name": host,
         "theme": theme(),
         "css_paths": [STATIC / name for name in _SHEETS],

@@ -1,11 +1,17 @@
-"""What Gradio keeps of its visitors, bounded (6.31 keeps ten thousand sessions for good)."""
+"""What Gradio and the allocator keep of visitors, bounded (Gradio 6.31 keeps 10,000 sessions)."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ctypes
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
 
 MOST_SESSIONS = 64
 IDLE = timedelta(hours=1)
@@ -13,7 +19,9 @@ IDLE = timedelta(hours=1)
 _MOST_EVENTS = 100
 # Queues of messages that no client has fetched.
 _MOST_UNREAD = 200
-_BETWEEN_SWEEPS = timedelta(minutes=1)
+_SECONDS_BETWEEN_SWEEPS = 60.0
+# Of glibc's malloc.h. By itself every thread gets an arena that fills up to its own peak.
+_ARENA_MAX, _MOST_ARENAS = -8, 2
 
 
 class _Nothing(dict):
@@ -35,33 +43,70 @@ class Memory:
 
     def __init__(self, page: gr.Blocks) -> None:
         self.page = page
-        self._swept = datetime.now()
         queue = page._queue
         queue.ANALYTICS_MAX_EVENTS = _MOST_EVENTS
         queue.pending_messages_per_session = type(queue.pending_messages_per_session)(_MOST_UNREAD)
+        _from_glibc("mallopt", _ARENA_MAX, _MOST_ARENAS)
 
     def begin(self, state: Any) -> None:
         """Keeps no copy of the page's configuration for a session; only deep links read it."""
         if state is not None and not isinstance(state.config_values, _Nothing):
             state.config_values = _Nothing()
 
-    def end(self, session: str | None, event_id: str | None) -> None:
-        """Lets a session go that was made for one call, and those that are idle."""
-        holder = getattr(self.page, "state_holder", None)
-        if holder is None:
-            return
+    def end(self, fn: BlockFunction, state: Any, session: str | None, event_id: str | None) -> None:
+        """Lets go what a call leaves behind that nobody reads again."""
+        if state is not None:
+            # What was sent to the browser to be drawn: Gradio keeps a copy for each session.
+            for shown in fn.outputs:
+                if isinstance(shown, gr.HTML) and shown._id in state.blocks_config.blocks:
+                    state.blocks_config.blocks[shown._id] = shown
         # A call without a session of its own goes under the name of its event.
-        leaving = [session] if session is not None and session == event_id else []
-        now = datetime.now()
-        if now - self._swept > _BETWEEN_SWEEPS:
-            self._swept = now
-            used = dict(holder.time_last_used)
-            leaving += [name for name, at in used.items() if now - at > IDLE]
-        for name in leaving:
-            holder.session_data.pop(name, None)
-            holder.time_last_used.pop(name, None)
+        if session is not None and session == event_id:
+            self._forget(session)
+
+    def sweep(self, now: datetime) -> None:
+        """Lets sessions go that are idle."""
+        holder, queue = self.page.state_holder, self.page._queue
+        for session, used in list(holder.time_last_used.items()):
+            if now - used > IDLE:
+                self._forget(session)
+        for session in set(queue.pending_event_ids_session) - set(_unread(queue)):
+            del queue.pending_event_ids_session[session]
+
+    def _forget(self, session: str) -> None:
+        holder = getattr(self.page, "state_holder", None)
+        if holder is not None:
+            holder.session_data.pop(session, None)
+            holder.time_last_used.pop(session, None)
+
+
+def _unread(queue: Any) -> list[str]:
+    return list(queue.pending_messages_per_session)
+
+
+@asynccontextmanager
+async def sweeping(app: Any) -> AsyncIterator[None]:
+    """While a page is served: lets idle sessions go, and gives freed memory back to the system."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(_SECONDS_BETWEEN_SWEEPS)
+            app.get_blocks().memory.sweep(datetime.now())
+            await asyncio.to_thread(_from_glibc, "malloc_trim", 0)
+
+    task = asyncio.create_task(sweep())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def bounded() -> dict[str, Any]:
     """Returns the part of ``launch()`` that bounds what is kept."""
     return {"state_session_capacity": MOST_SESSIONS, "run_history": False}
+
+
+def _from_glibc(name: str, *arguments: int) -> None:
+    """Calls a function of the allocator; does nothing where there is another one."""
+    with contextlib.suppress(AttributeError, OSError):
+        getattr(ctypes.CDLL(None), name)(*arguments)

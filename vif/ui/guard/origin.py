@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+import logging
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FOREIGN_HOST = (
@@ -17,6 +17,10 @@ _FOREIGN_HOST = (
     "it with --host 0.0.0.0 to serve others.\n"
 )
 _FOREIGN_ORIGIN = "Another site may not send requests to this page: open the page itself.\n"
+_UNREAD = "This request cannot be read: compare it with the description under Use via API.\n"
+_MOST_LOGGED = 300
+
+_log = logging.getLogger(__name__)
 
 
 class RequestGuard:
@@ -26,6 +30,9 @@ class RequestGuard:
     ``Sec-Fetch-Site`` decides where a browser sends it, else ``Origin`` must be the page's own
     host; programs send neither. Against DNS rebinding, where a foreign name points to this
     machine and browsers call all of it one origin, ``Host`` must be a name of this machine.
+
+    What Gradio fails on while it reads a request is answered with one sentence too (6.31 logs a
+    trace, for example where a program names a parameter that an endpoint does not have).
     """
 
     def __init__(self, app: ASGIApp, is_local: bool) -> None:
@@ -41,16 +48,35 @@ class RequestGuard:
             if scope["method"] not in _SAFE and _is_foreign(headers):
                 refusal = PlainTextResponse(_FOREIGN_ORIGIN, 403)
                 return await refusal(scope, receive, send)
+            return await self._answer(scope, receive, send)
         return await self.app(scope, receive, send)
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on; one that Gradio cannot read is answered with one sentence."""
+        has_begun = False
 
-def request_guard(host: str) -> dict[str, Any]:
-    """Returns the part of ``launch()`` that guards requests.
+        async def tell(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, tell)
+        except Exception as error:
+            if has_begun:
+                raise
+            words = " ".join(str(error).split())[:_MOST_LOGGED]
+            _log.warning("%s refused: %s: %s", scope["path"][:80], type(error).__name__, words)
+            await PlainTextResponse(_UNREAD, 400)(scope, receive, send)
+
+
+def request_guard(host: str) -> Middleware:
+    """Returns what guards requests.
 
     Args:
         host: Where the page is served; on a loopback address it is for this machine only.
     """
-    return {"app_kwargs": {"middleware": [Middleware(RequestGuard, is_local=is_loopback(host))]}}
+    return Middleware(RequestGuard, is_local=is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:
@@ -83,4 +109,6 @@ def _is_foreign(headers: Headers) -> bool:
     except ValueError:
         return True
     # A page cannot make a browser send the second without asking first, which is refused.
-    return sender not in (headers.get("host"), headers.get("x-forwarded-host"))
+    forwarded = headers.get("x-forwarded-host", "").split(",")
+    own = {headers.get("host", ""), *(name.strip() for name in forwarded)} - {""}
+    return sender not in own

@@ -70,19 +70,20 @@ class Page(gr.Blocks):
             finally:
                 REQUEST.reset(token)
         except BaseException as error:
-            self._end(request, options)
+            self._end(request, fn, options)
             raise _in_words(error, fn) from error
         if output["is_generating"] and event_id is not None:
             self._keep(event_id, request)
         else:
-            self._end(request, options)
+            self._end(request, fn, options)
         return output
 
-    def _end(self, request: Request | None, options: dict[str, Any]) -> None:
+    def _end(self, request: Request | None, fn: BlockFunction, options: dict[str, Any]) -> None:
         """Lets go what was kept for a request."""
         if request is not None:
             self.turns.leave(request)
-        self.memory.end(options.get("session_hash"), options.get("event_id"))
+        about = (options.get(name) for name in ("state", "session_hash", "event_id"))
+        self.memory.end(fn, *about)
 
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **options: Any

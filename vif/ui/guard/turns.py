@@ -22,10 +22,11 @@ from vif.errors import InputError
 from vif.inputs.schema import REQUEST_SECONDS
 from vif.model.generation import Cancelled
 
-# Answers in progress at once; each keeps its cache in memory.
+# Answers in progress at once; each keeps its cache in memory. One address has at most half of them
+# and one browser session a quarter, so that nobody who comes later has to wait for a long answer.
 MOST_AT_ONCE = 8
 # Unfinished requests of one browser session, of one address, and of all.
-MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 32
+MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 64
 
 # What was used within one step of the ladder counts alike, and the first who came goes first; every
 # step is twice as long as the one before it. What was used is forgotten by halves.
@@ -69,7 +70,8 @@ class Turns:
     every forward pass. In both places the request comes first whose address, and then whose
     session, stands lowest on the ladder of what was used lately, and among equals the one that
     came first. Short questions are thus answered in the order in which they came, and whoever
-    asks for much steps aside between two tokens.
+    asks for much steps aside between two tokens. Whose address or session already has its share
+    of the answers in progress is admitted when one of them has ended.
 
     Attributes:
         seconds: How long the model may work for one request.
@@ -123,9 +125,10 @@ class Turns:
         """Whether the request may begin; once it may, it may go on."""
         with self._changed:
             self._drop_gone()
-            is_next = request in self._inside and self._place(request) == 0
-            if is_next and len(self._admitted) < self.most:
-                self._admitted.add(request)
+            if len(self._admitted) < self.most:
+                ready = [other for other in self._outside() if self._has_room(other)]
+                if ready and min(ready, key=self._rank) is request:
+                    self._admitted.add(request)
             return request in self._admitted
 
     def place(self, request: Request) -> int:
@@ -147,8 +150,17 @@ class Turns:
             self._changed.notify_all()
 
     def _place(self, request: Request) -> int:
-        outside = [other for other in self._inside if other not in self._admitted]
-        return sum(self._rank(other) < self._rank(request) for other in outside)
+        return sum(self._rank(other) < self._rank(request) for other in self._outside())
+
+    def _outside(self) -> list[Request]:
+        """Who is not admitted yet."""
+        return [other for other in self._inside if other not in self._admitted]
+
+    def _has_room(self, request: Request) -> bool:
+        """Whether its address and its session have few enough answers in progress."""
+        near = sum(other.address == request.address for other in self._admitted)
+        own = sum(other.session == request.session for other in self._admitted)
+        return near < max(1, self.most // 2) and own < max(1, self.most // 4)
 
     def _drop_gone(self) -> None:
         for other in [other for other in self._inside if other.is_gone()]:
