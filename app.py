@@ -12,16 +12,20 @@ from collections.abc import Sequence
 # Read by Gradio and by the model library when they are imported: nothing leaves this machine
 # unless a model is asked for by a name that is not on it.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-# On a Space with ZeroGPU, before PyTorch, which it patches.
-with contextlib.suppress(ImportError):
-    import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
-from vif import bundled
-from vif.commands.serve import add_flags
-from vif.errors import InputError
-from vif.model.catalogue import CPU_MODEL, GPU_MODEL
-from vif.ui.serve import serve
-from vif.ui.zero import is_gpu_space
+from vif.interrupts import EXIT_STATUS, STOPPED, ends_on_ctrl_c
+
+with ends_on_ctrl_c():
+    # On a Space with ZeroGPU, before PyTorch, which it patches.
+    with contextlib.suppress(ImportError):
+        import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
+
+    from vif import bundled
+    from vif.commands.serve import add_flags
+    from vif.errors import InputError, in_words
+    from vif.model.catalogue import CPU_MODEL, GPU_MODEL
+    from vif.ui.serve import serve
+    from vif.ui.zero import is_gpu_space
 
 
 def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,12 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         serve(parse_arguments(argv))
     except (InputError, OSError) as error:
-        words = str(error).splitlines()[0]
-        sys.stderr.write(f"VIF Lens cannot start. {words}\n")
+        sys.stderr.write(f"VIF Lens cannot start. {in_words(error)}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped.\n")
-    return 130
+        sys.stderr.write(f"\n{STOPPED}\n")
+    return EXIT_STATUS
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from training.data.records import Records, Skipped
 from vif.adapter import VIFAdapter, build
 from vif.adapter.config import VIFConfig
 from vif.check.proof import load_proved
-from vif.errors import InputError
+from vif.errors import InputError, in_words
+from vif.interrupts import EXIT_STATUS, STOPPED
 from vif.model.backbone import Backbone
 from vif.settings import Settings
 
@@ -206,17 +208,25 @@ def _config(vif: VIFArguments, settings: Settings, backbone: Backbone) -> VIFCon
     )
 
 
-def main() -> None:
-    """Command line."""
+def main() -> int:
+    """Command line; a person's mistake is one line on stderr and exit status 2.
+
+    Ctrl-C gives exit status 130.
+    """
     try:
         kinds: Any = (VIFArguments, VIFTrainingArguments)
         train(*HfArgumentParser(kinds).parse_args_into_dataclasses())
-    except InputError as error:
-        raise SystemExit(f"error: {error}") from error
+    except (InputError, OSError) as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{STOPPED}", file=sys.stderr)
+        return EXIT_STATUS
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,8 +6,11 @@ import argparse
 import sys
 
 from vif import __version__
-from vif.commands import COMMANDS
-from vif.errors import InputError
+from vif.interrupts import EXIT_STATUS, STOPPED, ends_on_ctrl_c
+
+with ends_on_ctrl_c():
+    from vif.commands import COMMANDS
+    from vif.errors import InputError, in_words
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -26,16 +29,16 @@ def main(argv: list[str] | None = None) -> int:
     Ctrl-C gives exit status 130.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    # Underscores are what the published project's users type.
-    args = build_parser().parse_args([_with_hyphens(argument) for argument in arguments])
     try:
+        # Underscores are what the published project's users type.
+        args = build_parser().parse_args([_with_hyphens(argument) for argument in arguments])
         return args.run(args) or 0
     except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+        print(f"\n{STOPPED}", file=sys.stderr)
+        return EXIT_STATUS
 
 
 def _with_hyphens(argument: str) -> str:

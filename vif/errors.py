@@ -1,4 +1,4 @@
-"""The one error a person may meet. Knows nothing about how it is shown."""
+"""The one error a person may meet, and errors in words. Knows nothing about how they are shown."""
 
 from __future__ import annotations
 
@@ -9,3 +9,13 @@ class InputError(ValueError):
     The message is one sentence, fit to be shown as it is: what was given, what was expected, and
     what to do about it.
     """
+
+
+def in_words(error: InputError | OSError) -> str:
+    """One line for a person: the sentence of an `InputError`, or the file of an `OSError`."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return (
+            f"{str(error.filename)!r} cannot be used ({error.strerror}): check that it is there "
+            "and may be read and written, or name another."
+        )
+    return " ".join(str(error).split())

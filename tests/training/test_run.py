@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -201,6 +202,30 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(model, data, tmp_path, monk
     assert sorted(path.name for path in tmp_path.glob("*")) == ["checkpoint-2", "log.jsonl"]
     monkeypatch.undo()
     train(*arguments(model, data, tmp_path))
+    assert sorted(losses(tmp_path)) == [1, 2, 3, 4]
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_good_one(
+    model, data, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        """No error that the program could answer."""
+
+    real = torch.save
+
+    def torch_save(state, path, *args, **kwargs):
+        if "checkpoint-4" in str(path) and "optimizer" in str(path):
+            Path(path).write_bytes(b"half of it")
+            raise Killed
+        real(state, path, *args, **kwargs)
+
+    monkeypatch.setattr(torch, "save", torch_save)
+    with pytest.raises(Killed):
+        train(*arguments(model, data, tmp_path))
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+    monkeypatch.undo()
+    resumed = train(*arguments(model, data, tmp_path))
+    assert resumed.state.global_step == 4
     assert sorted(losses(tmp_path)) == [1, 2, 3, 4]
 
 

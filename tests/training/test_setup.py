@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import HfArgumentParser
 
-from tests.tiny_training import arguments
+from tests.tiny_training import arguments, command
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.model import VIFModel
 from training.adapter.trainer import ByLength
 from training.adapter.tuning import save, thaw
 from training.optim import make_optimizer
-from training.train_vif import make_adapter, train
+from training.train_vif import main, make_adapter, train
 from vif import load
 from vif.adapter import VIFAdapter
 from vif.errors import InputError
@@ -55,6 +55,22 @@ def saved(model, data, tmp_path_factory):
 def test_what_cannot_be_is_refused(model, data, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         train(*arguments(model, data, tmp_path, **changes))
+
+
+def test_a_mistake_is_one_line_and_status_2(model, data, tmp_path, monkeypatch, capsys):
+    cut = tmp_path / "cut"
+    shutil.copytree(model, cut)
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    for folder, output, words in (
+        (cut, tmp_path / "run", "damaged or cut off"),
+        (model, "/dev/null/run", "'/dev/null/run' cannot be used"),
+    ):
+        monkeypatch.setattr("sys.argv", ["train", *command(*arguments(folder, data, output))])
+        assert main() == 2
+        told = capsys.readouterr().err
+        assert words in told.splitlines()[-1]
+        assert "Traceback" not in told
 
 
 def test_lora_without_vif_is_trained_as_a_control(model, data, tmp_path):

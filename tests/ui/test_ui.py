@@ -155,6 +155,9 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
         patch.setattr(bundled, "MODEL", "nowhere")
         assert "The bundled nowhere is missing" in start()
     monkeypatch.setattr(serving, "load_here", lambda *_, **__: FakeSession())
+    with monkeypatch.context() as patch:
+        patch.setattr("tempfile.tempdir", "/dev/null")
+        assert "'/dev/null/" in start("--model-path", "x")
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "examples.json").write_text('[{"image":')
     monkeypatch.setattr(serving, "assets", lambda: tmp_path)
