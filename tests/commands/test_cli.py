@@ -67,6 +67,21 @@ def test_a_mistake_in_a_benchmark_is_one_sentence_before_it_begins(run, flags, w
     assert words in shown.err.splitlines()[-1]
 
 
+def test_a_scene_takes_the_question_that_the_page_copies(run):
+    """A question of the scene's own brings its boxes, any other has none."""
+    known = next(one for one in ask_scene(draw_scene(3), 3) if one.boxes)
+    flags = ["--scene", "3", "--query", known.text, "--methods", "plain", "oracle", "--json"]
+    status, shown = run("ask", *flags, "--max-new-tokens", "1")
+    assert status == 0
+    assert json.loads(shown.out)["question"] == known.text
+    flags[3] = "Is this a picture?"
+    status, shown = run("ask", *flags, "--max-new-tokens", "1")
+    assert status == 2
+    assert run("ask", *flags[:4], "--methods", "plain", "--max-new-tokens", "1")[0] == 0
+    marked = ["--methods", "look", "--box", "0.1", "0.1", "0.4", "0.4", "--max-new-tokens", "1"]
+    assert run("ask", *flags[:4], *marked)[0] == 0
+
+
 def test_a_sweep_needs_no_injection_range(run):
     late = ["--latent-learning-start", "3", "--latent-learning-end", "4"]
     status, shown = run("sweep", "--scene", "3", *late)
@@ -84,8 +99,11 @@ def test_underscores_and_published_names_work(files, run):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--query", " "], "Type a question"),
-        (["--query", "x" * 10_000], "10,000 characters"),
+        (["--query", " "], "(question) is ' ', expected a text of 1 to 2,000 characters"),
+        (["--query", "x" * 10_000], "expected a text of 1 to 2,000 characters"),
+        (["--context", "x" * 10_000], "expected a text of at most 8,000 characters"),
+        (["--max-new-tokens", "5000"], "(max_new_tokens) is 5000"),
+        (["--latent-bias-alpha", "nan"], "(alpha) is nan"),
         (["--latent-bias-alpha", "2"], "(alpha) is 2"),
         (["--latent-apply-start", "1"], "before the injection range"),
         (["--latent-apply-end", "99"], "layers 0 to 5"),
@@ -203,11 +221,13 @@ def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
     [
         ([], "Give --image-file and --query, or --scene"),
         (["--query", "What?"], "Give --image-file and --query, or --scene"),
-        (["--scene", "3", "--query", "What?"], "not both"),
+        (["--scene", "3", "--image-file", "x.png"], "Give either --scene"),
+        (["--scene", "3", "--query", " "], "(question) is empty"),
         (["--scene", "-1"], "--scene is -1"),
         (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
         (["--scene", "3", "--method", "plain"], "injects no map"),
         (["--image-file", "x.png", "--query", "a", "--box", "1", "0", "0", "1"], "A box is"),
+        (["--scene", "3", "--box", "0", "0", "2", "1"], "(look[0][2]) is 2.0"),
     ],
 )
 def test_a_mistake_in_a_sweep_is_one_sentence(run, flags, words):
@@ -224,3 +244,17 @@ def test_speed_prints_ratios(run, tmp_path):
     assert status == 0
     assert len(json.loads(path.read_text())) == 8
     assert "sweep of 21 injection ranges" in shown.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["scenes", "--n", "1", "--out", "/dev/null/scenes"],
+        ["ask", "--scene", "3", "--methods", "plain", "--save", "/dev/null/traces"],
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_one_sentence(words, capsys):
+    assert main(words) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: '/dev/null/")
+    assert "cannot be used (Not a directory)" in told

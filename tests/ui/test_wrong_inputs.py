@@ -94,6 +94,17 @@ def test_every_wrong_input_gets_its_sentence(ask, caplog):
         assert not caplog.records[0].exc_info
 
 
+@pytest.mark.parametrize(("side", "is_read"), [(9_900, True), (10_001, False)])
+def test_a_picture_of_a_hundred_megapixels_is_drafted_or_refused(ask, cache, side, is_read):
+    """Where it is read, the decoder leaves out detail: never are all of its pixels in memory."""
+    path = cache / f"{side}.jpg"
+    Image.new("L", (side, side)).save(path, quality=30)
+    found = ask(image={"path": str(path)})
+    shown = "answered" if is_read else found
+    sys.stdout.write(f"{'image':<16} {f'{side} x {side} pixels':<42} {shown}\n")
+    assert not isinstance(found, str) if is_read else is_sentence(found)
+
+
 def test_too_few_and_too_many_values(ask):
     assert ask(values=[]).startswith("0 values were sent, expected 14: image, question")
     assert ask(values=[None] * 3).startswith("3 values were sent, expected 14")

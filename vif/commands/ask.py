@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
         return
     question = question_of(args)
     session = load_session(args)
-    settings = replace(chosen_settings(args, session.defaults), max_new_tokens=args.max_new_tokens)
+    settings = chosen_settings(args, session.defaults)
     traces = session.ask(question, methods=args.methods, settings=settings)
     if args.save is not None:
         args.save.mkdir(parents=True, exist_ok=True)

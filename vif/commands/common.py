@@ -12,8 +12,8 @@ from typing import Any
 
 from vif import bundled
 from vif.errors import InputError
-from vif.inputs.boxes import as_box, check_boxes
-from vif.inputs.schema import AskedSettings
+from vif.inputs.boxes import check_boxes
+from vif.inputs.schema import AskedQuestion, AskedSettings
 from vif.model.aspect import ASPECT_RATIOS
 from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
@@ -88,45 +88,59 @@ def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True
             metavar=("X0", "Y0", "X1", "Y1"),
             help="where the answer is, each from 0 to 1; may be given several times",
         )
-    parser.add_argument("--scene", type=int, help="number of a generated scene, instead of these")
-    parser.add_argument("--question", type=int, default=0, help="which of the scene's questions")
+    parser.add_argument(
+        "--scene", type=int, help="number of a generated scene, instead of an image"
+    )
+    parser.add_argument(
+        "--question", type=int, default=0, help="which of the scene's questions, without --query"
+    )
 
 
 def question_of(args: argparse.Namespace) -> Question:
     """What `add_question_flags` stands for.
 
     Raises:
-        InputError: If there is neither an image with a question nor a scene, or both.
+        InputError: If there is neither an image with a question nor a scene, or both, or if
+            anything given is out of range.
     """
-    boxes = getattr(args, "box", None) or []
-    own = args.image_file is not None or args.query is not None or boxes
-    if own and args.scene is not None:
-        raise InputError(
-            "Give either --scene, which brings its own question and boxes, or --image-file with "
-            "--query, not both."
-        )
     if args.scene is not None:
-        return _question_of_scene(args)
-    if args.image_file is None or args.query is None:
+        if args.image_file is not None:
+            raise InputError("Give either --scene, which brings its picture, or --image-file.")
+        found = _question_of_scene(args)
+    elif args.image_file is None or args.query is None:
         raise InputError("Give --image-file and --query, or --scene for a generated picture.")
-    check_boxes(boxes)
-    place = tuple(map(as_box, boxes)) or None
-    return Question(args.image_file, args.query, args.context, place, place)
+    else:
+        found = Question(args.image_file, args.query)
+    look = getattr(args, "box", None) or []
+    asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": look})
+    check_boxes(asked.boxes)
+    marked = tuple(asked.boxes) or None
+    return replace(
+        found, context=asked.context, boxes=found.boxes or marked, look=marked or found.boxes
+    )
 
 
 def _question_of_scene(args: argparse.Namespace) -> Question:
+    """A question about a generated scene: one of its own, or what a person asks about it."""
     if args.scene < 0:
         raise InputError(f"--scene is {args.scene}, expected a number from 0 on.")
     scene = draw_scene(args.scene, "test")
-    placed = [question for question in ask_scene(scene, args.scene) if question.boxes]
-    if not 0 <= args.question < len(placed):
+    known = ask_scene(scene, args.scene)
+    placed = [question for question in known if question.boxes]
+    if args.query is not None:
+        text = str(args.query).strip()
+        question = next((one for one in known if one.text == text), None)
+        if question is None:
+            return Question(scene.image, text)
+    elif 0 <= args.question < len(placed):
+        question = placed[args.question]
+    else:
         raise InputError(
             f"--question is {args.question}, but scene {args.scene} has questions 0 to "
             f"{len(placed) - 1}."
         )
-    question = placed[args.question]
-    boxes = question.boxes_on(scene)
-    return Question(scene.image, question.text, args.context, boxes, boxes, question.answer)
+    boxes = question.boxes_on(scene) or None
+    return Question(scene.image, question.text, boxes=boxes, answer=question.answer)
 
 
 def check_output(path: Path | None) -> None:
@@ -178,6 +192,7 @@ def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
         "samples": args.samples,
         "phase": args.phase,
         "seed": args.seed,
+        "max_new_tokens": getattr(args, "max_new_tokens", None),
         "options": parse_options(args.options) or None,
     }
     asked = AskedSettings.read({name: value for name, value in given.items() if value is not None})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,6 @@ def ask_data(
 
 def _job(args: argparse.Namespace, session: Session, data: Data, plan: Plan) -> Job:
     settings = chosen_settings(args, session.defaults)
-    settings = replace(settings, max_new_tokens=args.max_new_tokens)
     session.check(plan.methods, settings)
     texts = tuple(args.text)
     return Job(session, data, plan.methods, settings, texts, args.batch_size, plan.word)

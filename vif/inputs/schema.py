@@ -20,6 +20,7 @@ from vif.settings import MOST_NEW_TOKENS, MOST_SEED, Settings
 MOST_METHODS, MOST_TOKENS = 4, 512
 REQUEST_SECONDS = 60.0
 MOST_LAYER, MOST_SAMPLES, MOST_BOXES = 999, 64, 200
+MOST_ANSWER = 200
 _MOST_NAMED = 64
 _SHOWN_CHARACTERS = 60
 
@@ -71,13 +72,29 @@ Methods = Annotated[
 ]
 
 
-Asked = TypeVar("Asked", bound="AskedSettings")
+Read = TypeVar("Read", bound="FromOutside")
 
 
-class AskedSettings(BaseModel):
-    """Settings of one question; one that is left out is the session's own."""
+class FromOutside(BaseModel):
+    """Values that nobody has checked yet."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls: type[Read], values: Mapping[str, Any]) -> Read:
+        """Reads what came from outside.
+
+        Raises:
+            InputError: If anything is missing, of another kind, or out of range.
+        """
+        try:
+            return cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise InputError(_words(cls, error.errors(include_url=False)[0])) from None
+
+
+class AskedSettings(FromOutside):
+    """Settings of one question; one that is left out is the session's own."""
 
     learning_start: Annotated[Whole, _between("Learning layers from", 0, MOST_LAYER)] = 0
     learning_end: Annotated[Whole, _between("Learning layers to", 0, MOST_LAYER)] = 0
@@ -108,18 +125,6 @@ class AskedSettings(BaseModel):
             description='numbers by method and name such as {"pai": {"alpha": 0.3}}',
         ),
     ] = {}
-
-    @classmethod
-    def read(cls: type[Asked], values: Mapping[str, Any]) -> Asked:
-        """Reads what came from outside.
-
-        Raises:
-            InputError: If anything is missing, of another kind, or out of range.
-        """
-        try:
-            return cls.model_validate(dict(values))
-        except ValidationError as error:
-            raise InputError(_words(cls, error.errors(include_url=False)[0])) from None
 
     def settings(self, defaults: Settings | None = None) -> dict[str, Any]:
         """The settings that were given, by the names of `Settings`, for a session to be asked with.
@@ -168,6 +173,20 @@ class AskedQuestion(AskedSettings):
         return [as_box(corners) for corners in self.look]
 
 
+class WatchedAnswer(FromOutside):
+    """A question and the answer whose probability is watched; empty: what the model says."""
+
+    question: Text
+    answer: Annotated[
+        str,
+        Field(
+            title="The answer",
+            max_length=MOST_ANSWER,
+            description=f"a text of at most {MOST_ANSWER:,} characters",
+        ),
+    ] = ""
+
+
 class PublicQuestion(AskedQuestion):
     """One question where others wait: fewer methods, shorter answers."""
 
@@ -190,7 +209,7 @@ def shortened(value: Any) -> str:
     return words if len(words) <= _SHOWN_CHARACTERS else f"{words[:_SHOWN_CHARACTERS]}..."
 
 
-def _words(schema: type[AskedSettings], problem: Any) -> str:
+def _words(schema: type[FromOutside], problem: Any) -> str:
     """The one sentence on what is wrong with a field."""
     name, *inside = problem["loc"]
     field = schema.model_fields.get(name)

@@ -13,6 +13,7 @@ import numpy as np
 
 from vif import methods as registry
 from vif.inputs.images import open_image
+from vif.inputs.schema import WatchedAnswer
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
@@ -36,11 +37,14 @@ def add_tools(session: Session) -> None:
         Args:
             image: The picture, as a data: URL or as a file that was uploaded here.
             question: What to ask about it, in English, at most 2000 characters.
-            answer: The answer whose probability is watched; empty: what the plain model says.
+            answer: The answer whose probability is watched, at most 200 characters; empty: what
+                the plain model says.
 
         Returns:
             lengths, and by method: probability, and image_share by length and layer.
         """
+        asked = WatchedAnswer.read({"question": question, "answer": answer})
+        question, answer = asked.question, asked.answer
         found = run_model(session, _ladder, image, question, answer, ("plain", steering))
         return {
             "model": session.name,
@@ -67,8 +71,8 @@ def add_tools(session: Session) -> None:
     with gr.Row(visible=False):
         given = [
             inputs.Image(label="image", type="filepath"),
-            gr.Textbox(label="question"),
-            gr.Textbox("", label="answer"),
+            inputs.Textbox(label="question"),
+            inputs.Textbox("", label="answer"),
         ]
         ladders, listed = gr.JSON(label="attenuation"), gr.JSON(label="methods")
         ask, look = gr.Button("attenuation"), gr.Button("methods")

@@ -119,17 +119,20 @@ class Form:
         """Returns what all methods share, as keyword arguments of a session's ``ask``.
 
         Raises:
-            InputError: If anything is missing or out of range.
+            InputError: If anything that was filled in is missing or out of range.
         """
         asked = PublicQuestion.read(
             {
                 "question": self.question,
                 "context": self.context or "",
                 "methods": list(self.chosen),
+                "options": {name: dict(self.own[name]) for name in self.chosen if name in self.own},
+                "look": [list(box) for box in self.drawing.boxes],
                 **{name: getattr(self, name) for name in _NUMBERS},
             }
         )
-        return {"context": asked.context, **asked.settings()}
+        shared = {name: v for name, v in asked.settings().items() if name != "options"}
+        return {"context": asked.context, **shared}
 
     def asked(self, truth: Truth | None) -> dict[str, Any]:
         """Returns all keyword arguments of a session's ``ask``.
