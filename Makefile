@@ -45,8 +45,8 @@ INSTALLED := $(VENV)/stamp-app-$(shell cat requirements.txt requirements.lock | 
 TEST_INSTALLED := $(VENV)/stamp-test-$(shell cat requirements.txt training/requirements.txt requirements-test.txt requirements-test.lock | cksum | cut -d ' ' -f 1)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-newest docs screenshots lint format browser soak lock audit \
-  sbom clean reproduce reproduce-all
+.PHONY: help demo test test-fast test-newest docs screenshots lint format browser soak load lock \
+  audit sbom clean reproduce reproduce-all
 
 help:
 	@echo 'make demo      start the page on http://$(HOST):$(PORT)'
@@ -61,6 +61,7 @@ help:
 	@echo 'make docs      build the site of docs/ into build/site'
 	@echo 'make screenshots  take the pictures of the page for README and docs'
 	@echo 'make soak      1,000 calls of 200 browser sessions: how memory grows'
+	@echo 'make load      16 users at once with 8 questions each: how long they wait'
 	@echo 'make lock      pin every dependency with its hashes: requirements.lock'
 	@echo 'make audit     look for known weaknesses of what is pinned'
 	@echo 'make sbom      list what is installed: build/sbom.json (CycloneDX)'
@@ -122,12 +123,15 @@ docs: $(TEST_INSTALLED)
 soak: $(TEST_INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.soak
 
+load: $(TEST_INSTALLED)
+	$(BIN)/python -m tests.soak.load
+
 lock: $(TOOLS_INSTALLED)
 	$(COMPILE) requirements-test.txt -o requirements-test.lock
 	$(COMPILE) -c requirements-test.lock requirements.txt -o requirements.lock
 
 audit: $(TOOLS_INSTALLED)
-	$(TOOLS)/bin/pip-audit --require-hashes --disable-pip -r requirements-test.lock
+	$(TOOLS)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-test.lock
 
 sbom: $(TOOLS_INSTALLED) $(INSTALLED)
 	$(TOOLS)/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
