@@ -5,11 +5,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ASSETS, HAS_MODEL, run
+from tests.browser.conftest import HAS_MODEL, run
 
 pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the bundled model is not there")
 SLOWLY = 60_000
-RESULT = ASSETS / "results" / "attenuation" / "attenuation.json"
 
 
 def test_a_search_says_what_it_took_and_shows_what_it_found(open_page, url):
@@ -69,23 +68,3 @@ def test_a_click_on_a_map_opens_its_words_and_who_reads_it(open_page, url):
     canvas.focus()
     page.keyboard.press("Enter")
     expect(place.locator(".vl-small").first).not_to_have_text(first, timeout=SLOWLY)
-
-
-def test_a_result_file_is_drawn_and_a_wrong_one_said(open_page, url, tmp_path):
-    page = open_page(url)
-    run(page)
-    page.locator("#more .overflow-menu button, [data-tab-id='compare']").last.evaluate(
-        "button => button.click()"
-    )
-    tab = page.locator("[data-tab-id='compare'], .overflow-dropdown button", has_text="Compare")
-    tab.last.evaluate("button => button.click()")
-    wrong = tmp_path / "wrong.json"
-    wrong.write_text("{}")
-    files = page.locator("#compare-files input[type=file]")
-    files.set_input_files(str(RESULT))
-    expect(page.locator("#compare-table")).to_contain_text("demo-vlm", timeout=SLOWLY)
-    expect(page.locator("#compare-plot .js-plotly-plot")).to_be_visible(timeout=SLOWLY)
-    files.set_input_files(str(wrong))
-    expect(page.locator("#compare-message")).to_contain_text(
-        "wrong.json is not a result of 'vif attenuation'", timeout=SLOWLY
-    )
