@@ -138,4 +138,4 @@ def test_limits_hold_for_tools(mcp_url):
     given = {"image": data_url(), "question": "What?", "max_new_tokens": 10**6}
     found = talk(mcp_url, lambda s: s.call_tool("ask", given))
     assert found.isError
-    assert "at most" in found.content[0].text
+    assert "from 1 to 512" in found.content[0].text
