@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Browser, expect, sync_playwright
 
@@ -68,7 +69,8 @@ def main() -> None:
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     saved = bundle.read(SHARED)
     with tempfile.TemporaryDirectory() as empty:
-        shared = build_demo(Replay(saved), assets=empty, opened=from_bundle(saved)[0])
+        session: Any = Replay(saved)  # it has what the page needs of a session to show answers
+        shared = build_demo(session, assets=empty, opened=from_bundle(saved)[0])
     _, shared_url, _ = shared.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -89,8 +89,9 @@ def _named_class(name: str, options: dict[str, Any]) -> type[ProcessorMixin] | N
     except OSError:
         return None
     known = getattr(transformers, str(told.get("processor_class")), None)
-    is_one = isinstance(known, type) and issubclass(known, ProcessorMixin)
-    return _reduced(known) if is_one else None
+    if isinstance(known, type) and issubclass(known, ProcessorMixin):
+        return _reduced(known)
+    return None
 
 
 def processor_class(
