@@ -26,7 +26,7 @@ EAGER = {
     "sparc": {"tau": 0, "alpha": 1.5},
     "vaf": {"visual": 1.5},
 }
-REFUSES = {("paint", "qwen2_5_vl")}
+REFUSES = {(name, "qwen2_5_vl") for name in ("flowcut", "paint", "vflowopt")}
 
 
 @cache
