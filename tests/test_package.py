@@ -170,7 +170,8 @@ def assert_page_opens(command, folder):
             said += line
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/config") as answer:
             page = answer.read().decode()
-        assert "scene-1.png" in page
+        examples = json.loads((ROOT / "assets/examples/examples.json").read_text(encoding="utf-8"))
+        assert all(example["label"] in page for example in examples)
     finally:
         server.send_signal(signal.SIGINT)
         assert server.wait() == 130
