@@ -6,12 +6,16 @@
 #
 #   DATA=/data/llava_v1_5_mix665k.json IMAGES=/data/images OUT=runs/vif-7b bash training/finetune_7b.sh
 #
+# With TUNE=adapter, TEACHER=0.5 has the answers' gradients teach the map (docs/answers.md), which the
+# published recipe does not: the model is frozen, so each question is asked once.
+#
 # GPUS processes of BATCH conversations; accumulation makes it 512. TUNE=adapter fits one GPU of
 # 24 GB (training/README.md has the arithmetic); TUNE=lora is in between.
 set -euo pipefail
 : "${DATA:?path of the JSON file}" "${IMAGES:?folder of its images}" "${OUT:?where the run goes}"
 MODEL=${MODEL:-llava-hf/llava-1.5-7b-hf}
 TUNE=${TUNE:-full}
+TEACHER=${TEACHER:-0}
 GPUS=${GPUS:-8}
 BATCH=${BATCH:-16}
 ACCUMULATION=${ACCUMULATION:-$((512 / (GPUS * BATCH)))}
@@ -47,6 +51,7 @@ torchrun --standalone --nproc_per_node "$GPUS" -m training.train_vif \
   --latent_bias_alpha 0.5 \
   --sample_learning_layer False --range_mix 0 --gap_share 0 \
   --prior_mix "${PRIOR_MIX:-0.5}" \
+  --teacher_weight "$TEACHER" \
   --per_device_train_batch_size "$BATCH" \
   --gradient_accumulation_steps "$ACCUMULATION" \
   --num_train_epochs 1 \

@@ -49,9 +49,9 @@ class Size:
     """
 
     pretraining: tuple[str, ...] = ()
-    scenes: tuple[str, ...] = ("--scenes", "8000")
-    map_steps: int = 1900
-    joint_steps: int = 200
+    scenes: tuple[str, ...] = ("--scenes", "16000")
+    map_steps: int = 1700
+    joint_steps: int = 440
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
     curves: int = 500

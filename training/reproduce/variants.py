@@ -43,7 +43,7 @@ class Variant:
 
 
 # A step of the map alone takes about 0.4 of a joint step.
-ALL_JOINT = 1 + 0.4 * 1900 / 200
+ALL_JOINT = 1 + 0.4 * 1700 / 440
 # A step of LoRA has 4 images instead of 16, whose prefixes it cannot share, and takes 1.36 of one.
 ALL_LORA = ALL_JOINT / 1.36
 
