@@ -43,6 +43,8 @@ class Size:
         joint_steps: Steps of map, gate and answers together.
         images: Images per step, over all processes.
         questions: Of the benchmark without text, with text, of all methods, and of variants.
+        odd: Questions for the odd one out.
+        places: Questions with one right place, and with two, that `vif uncertainty` asks.
         curves: Questions of the curves by layer.
         examples: Test questions that the page's examples are picked from.
         methods: Methods of the comparison.
@@ -54,6 +56,8 @@ class Size:
     joint_steps: int = 440
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
+    odd: int = 300
+    places: tuple[int, int] = (600, 300)
     curves: int = 500
     examples: int = 400
     methods: tuple[str, ...] = ("all",)
@@ -66,6 +70,8 @@ SMOKE = Size(
     joint_steps=2,
     images=2,
     questions=(10, 5, 5, 5),
+    odd=3,
+    places=(3, 2),
     curves=5,
     examples=5,
     methods=("vif", "uniform"),
@@ -120,6 +126,8 @@ class Chain:
                 self.size.questions[2],
                 ("--methods", *self.size.methods, "--controls"),
             ),
+            self._bench("odd", model, adapter, self.size.odd, ("--families", "odd")),
+            Stage("uncertainty", self._uncertainty(model, adapter)),
             Stage("attenuation", self._attenuation(model, adapter)),
             Stage(
                 "install",
@@ -138,6 +146,15 @@ class Chain:
         return (
             *_module("vif"), "attenuation", "--model-path", model, "--adapter", adapter,
             "--n", str(self.size.curves), *shown, *where,
+        )  # fmt: skip
+
+    def _uncertainty(self, model: str, adapter: str) -> tuple[str, ...]:
+        """Prior against posterior, and what samples say: the table of docs/results.md."""
+        single, double = map(str, self.size.places)
+        return (
+            *_module("vif"), "uncertainty", "--model-path", model, "--adapter", adapter,
+            "--n", single, "--ambiguous", double,
+            "--json", str(self.results / "uncertainty.json"),
         )  # fmt: skip
 
     def variants(self, variants: tuple[Variant, ...]) -> list[Stage]:

@@ -3,6 +3,8 @@
 python -m vif bench --n 2000 --json assets/results/bench.json
 python -m vif bench --n 600 --text 64 128 256 384 --json assets/results/bench-text.json
 python -m vif bench --n 400 --methods all --controls --json assets/results/methods.json
+python -m vif bench --n 300 --families odd --json assets/results/odd.json
+python -m vif uncertainty --n 600 --ambiguous 300 --json assets/results/uncertainty.json
 python -m training.reproduce.make_report
 """
 
@@ -19,6 +21,7 @@ from typing import Any
 from plotly import graph_objects as go
 
 from training.reproduce.method_table import method_section
+from training.reproduce.uncertainty_tables import uncertainty_sections
 from training.reproduce.variant_tables import variant_sections
 from vif.draw import charts
 
@@ -181,7 +184,7 @@ def sections(results: Path) -> dict[str, str]:
         "texts": text_table(runs),
         "methods": method_section(results),
     }
-    found |= variant_sections(results)
+    found |= variant_sections(results) | uncertainty_sections(results)
     return found
 
 
