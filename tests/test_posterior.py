@@ -12,12 +12,13 @@ from training.data.encoding import ANSWER, QUESTION, Encoder
 from training.data.records import Record, Turn
 from vif.adapter.mixture import grid_centres
 from vif.errors import InputError
+from vif.likeliest import likeliest_answers
 from vif.methods.evidence import FIRST_LAYER, log_likelihood
 from vif.model.attention import KEYWORD, Tap
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled
 from vif.model.rows import Mix
-from vif.posterior import Draw, beliefs, condition, likeliest_answers, overlap
+from vif.posterior import Draw, beliefs, condition, overlap
 from vif.question import Question
 from vif.session import Session
 

@@ -9,7 +9,7 @@ taught to be: the prior times what the answer's gradient says about every place,
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from vif.adapter.base import Memory
 from vif.adapter.latent import Gaussian, kl_divergence
 from vif.adapter.mixture import MixtureParameters, components, point
 from vif.errors import InputError
-from vif.methods import Method, Request
+from vif.likeliest import likeliest_answers
 from vif.methods.evidence import log_likelihood
 from vif.methods.forced import Forced
 from vif.model.attention import Tap
@@ -31,13 +31,10 @@ from vif.model.backbone import TEXT_INPUTS, Prompt
 from vif.model.batch import Batch
 from vif.model.generation import open_stream
 from vif.question import Question
-from vif.recording import Recorder
 from vif.session import Session
 from vif.settings import Settings
 
-MOST_ANSWERS, SAMPLES = 3, 12
-# The longest of the model's own answers.
-ANSWER_TOKENS = 8
+SAMPLES = 12
 TINY = 1e-12
 
 
@@ -156,54 +153,6 @@ def beliefs(
     layout = prompt.layout
     where = (layout.centres, layout.cells, layout.blocks)
     return Beliefs(prior, posteriors, *where, adapter.config.trained_on)
-
-
-def likeliest_answers(
-    session: Session,
-    question: Question,
-    number: int = MOST_ANSWERS,
-    *,
-    cancel: threading.Event | None = None,
-) -> list[str]:
-    """The plain model's answers that begin with its likeliest first tokens, the best first.
-
-    Args:
-        session: The model.
-        question: The question.
-        number: How many, >= 1; fewer if some turn out to be the same or empty.
-        cancel: Stops between two tokens.
-    """
-    settings = replace(session.defaults, max_new_tokens=ANSWER_TOKENS)
-    special = session.backbone.processor.tokenizer.all_special_ids
-    asked = [question] * number
-    (traces,) = session.ask_batch(asked, [_Ranked(special)], settings, cancel).values()
-    return list(dict.fromkeys(trace.answer for trace in traces if trace.answer))
-
-
-class _Ranked(Method):
-    """Prompt i of a batch begins with its i-th likeliest token and goes on greedily."""
-
-    name, summary = "ranked", "Begins with its i-th likeliest token."
-
-    def __init__(self, special: Sequence[int]) -> None:
-        self.special = list(special)
-
-    @override
-    def tap(self, request: Request) -> Recorder:
-        tap = Recorder(request.batch)
-        tap.guide = self._guide(iter([True]))
-        return tap
-
-    def _guide(self, first: Iterator[bool]) -> Callable[[torch.Tensor], torch.Tensor]:
-        def begin(logits: torch.Tensor) -> torch.Tensor:
-            if not next(first, False):
-                return logits
-            logits = logits.index_fill(1, torch.tensor(self.special), float("-inf"))
-            row = torch.arange(len(logits))
-            best = logits.argsort(descending=True)[row, row]
-            return torch.full_like(logits, float("-inf")).scatter(1, best[:, None], 0.0)
-
-        return begin
 
 
 class _States(Tap):

@@ -11,25 +11,20 @@ its last checkpoint, and its seconds are those of its last start.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from training.reproduce.make_report import PAGES
+from training.reproduce.stages import Stage, run
 from training.reproduce.variants import ABLATIONS, CONTROLS, SEED, Variant
 
 PROCESSES = min(2, os.cpu_count() or 1)
 TEXTS = (64, 128, 256, 384)
-# glibc gives every large tensor back to the system and asks for it again: page faults took a third
-# of all time. It keeps them instead.
-KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 
 @dataclass(frozen=True)
@@ -76,21 +71,6 @@ SMOKE = Size(
     examples=5,
     methods=("vif", "uniform"),
 )
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One command.
-
-    Attributes:
-        name: Of the stage, its log and its stamp.
-        command: What is run.
-        is_report: Whether it only shows what the others found, so that it is run every time.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    is_report: bool = False
 
 
 class Chain:
@@ -266,38 +246,6 @@ def _length(steps: int, seed: int) -> tuple[str, ...]:
     """Flags for the length of a training; it is validated twice."""
     shown = ("--warmup_steps", str(steps // 10), "--eval_steps", str(max(1, steps // 2)))
     return ("--max_steps", str(steps), *shown, "--seed", str(seed))
-
-
-def run(stages: list[Stage], work: Path) -> None:
-    """Runs what has not finished yet.
-
-    Raises:
-        SystemExit: If a stage fails; its log is named.
-    """
-    timings = work / "timings.json"
-    (work / "logs").mkdir(parents=True, exist_ok=True)
-    done = json.loads(timings.read_text()) if timings.exists() else {}
-    for number, stage in enumerate(stages, 1):
-        head = f"[{number}/{len(stages)}] {stage.name}"
-        if stage.name in done and not stage.is_report:
-            print(f"{head}: done before in {done[stage.name]['seconds']} s", flush=True)
-            continue
-        log = work / "logs" / f"{stage.name.replace('/', '-')}.log"
-        print(f"{head}: log in {log}", flush=True)
-        started = time.monotonic()
-        environment = os.environ | KEEP
-        environment |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-        with log.open("a") as file:
-            code = subprocess.run(
-                stage.command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False
-            ).returncode
-        if code != 0:
-            raise SystemExit(f"error: stage {stage.name} stopped with status {code}; see {log}")
-        seconds = round(time.monotonic() - started)
-        done[stage.name] = {"seconds": seconds, "command": list(stage.command[1:])}
-        partial = timings.with_suffix(".partial")
-        partial.write_text(json.dumps(done, indent=1) + "\n")
-        partial.replace(timings)
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ import gradio as gr
 import numpy as np
 
 from vif.inputs.images import open_image
+from vif.likeliest import likeliest_answers
 from vif.model.generation import Cancelled
-from vif.posterior import likeliest_answers
 from vif.probes import Ladder, attenuation_ladder
 from vif.probes.ladder import LENGTHS
 from vif.question import Question
