@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.reproduce.chain import Chain, Size, Stage, run
+from training.reproduce.chain import Chain, Size
+from training.reproduce.stages import Stage, run
 from training.reproduce.variants import ABLATIONS, CONTROLS
 from vif.adapter import VIFAdapter
 
