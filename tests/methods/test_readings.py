@@ -12,7 +12,8 @@ from vif.check.models import tiny_backbone
 from vif.methods import Request
 from vif.methods.edits.sinks import activation_sinks, column_sinks, redistribute
 from vif.methods.edits.tap import first_tokens, nearest_layer, published_layers
-from vif.methods.maps.paint import _token_scores, cls_attention, salient_tokens
+from vif.methods.maps.paint import salient_tokens
+from vif.methods.maps.tower import cls_attention, token_scores
 from vif.methods.papers.act import ACTTap
 from vif.methods.papers.vhr import outputs_without_image
 from vif.model.batch import Batch
@@ -163,16 +164,18 @@ def test_tiles_are_scored_where_their_tokens_are():
     backbone = tiny_backbone("llava_next")
     prompt = backbone.encode(IMAGE.resize((168, 56)), QUESTION)
     vision, tower = backbone.model.config.vision_config, backbone.model.base_model.vision_tower
-    scores = _token_scores(backbone, prompt.inputs, len(prompt.image))
+    scores, is_patch = token_scores(
+        backbone, prompt, lambda tower, pixels: cls_attention(tower, pixels, (0, 1))
+    )
     side = vision.image_size // vision.patch_size
     whole, *tiles = cls_attention(tower, prompt.inputs["pixel_values"][0], (0, 0))[..., 0]
     assert len(tiles) == 3
     assert torch.allclose(scores[: side**2, 0], whole, atol=1e-6)
-    of_map = scores[side**2 :].view(side, 3 * side + 1, 3)
+    of_map = scores[side**2 :].view(side, 3 * side + 1, 2)
     expected = torch.cat([tile.view(side, side) for tile in tiles], 1)
     assert torch.allclose(of_map[:, :-1, 0], expected, atol=1e-6)
     assert (of_map[:, -1] == 0).all(), "row breaks"
-    assert np.array_equal(scores[:, 2] > 0, ~np.isnan(prompt.layout.cells[:, 0]))
+    assert np.array_equal(is_patch, ~np.isnan(prompt.layout.cells[:, 0]))
 
 
 # Heads without the image
