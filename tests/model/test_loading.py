@@ -51,8 +51,8 @@ def test_dtype_is_what_was_asked_for(tmp_path):
     ("arguments", "words"),
     [
         ({"quantization": "2bit"}, "8bit or 4bit"),
-        ({"dtype": "float12"}, "no type of number"),
-        ({"dtype": "load"}, "no type of number"),
+        ({"dtype": "float12"}, "not a number type"),
+        ({"dtype": "load"}, "not a number type"),
     ],
 )
 def test_unknown_settings_are_refused(tmp_path, arguments, words):

@@ -63,7 +63,7 @@ def test_the_shipped_result_is_there_without_any_file(page):
     found = shown(page)
     assert found["message"] == ""
     assert [value for _, value in found["methods"].choices] == ["plain", "vif"]
-    assert {"Plain, no text before", "With VIF, no text before"} <= {
+    assert {"Plain, no text before", "VIF, no text before"} <= {
         trace["name"] for trace in curves(found["plot"])
     }
     assert "demo-vlm" in found["table"]

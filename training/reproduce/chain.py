@@ -52,7 +52,7 @@ class Size:
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
     odd: int = 300
-    places: tuple[int, int] = (600, 300)
+    places: tuple[int, int] = (300, 200)
     curves: int = 500
     examples: int = 400
     methods: tuple[str, ...] = ("all",)
@@ -133,7 +133,7 @@ class Chain:
         single, double = map(str, self.size.places)
         return (
             *_module("vif"), "uncertainty", "--model-path", model, "--adapter", adapter,
-            "--n", single, "--ambiguous", double,
+            "--n", single, "--ambiguous", double, "--samples", "8",
             "--json", str(self.results / "uncertainty.json"),
         )  # fmt: skip
 

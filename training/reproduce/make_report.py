@@ -4,7 +4,7 @@ python -m vif bench --n 2000 --json assets/results/bench.json
 python -m vif bench --n 600 --text 64 128 256 384 --json assets/results/bench-text.json
 python -m vif bench --n 400 --methods all --controls --json assets/results/methods.json
 python -m vif bench --n 300 --families odd --json assets/results/odd.json
-python -m vif uncertainty --n 600 --ambiguous 300 --json assets/results/uncertainty.json
+python -m vif uncertainty --n 300 --ambiguous 200 --samples 8 --json assets/results/uncertainty.json
 python -m training.reproduce.make_report
 """
 

@@ -73,7 +73,8 @@ class Reading:
         self.first_row = int(self.batch.first_row[0])
         self.length = self.prompt.length
         self.passes = 0.0
-        self._start = 0 if backbone.family.sees_all else self.first_row
+        family = backbone.family
+        self._start = 0 if family.sees_all or family.has_marks else self.first_row
         self._prefix: dict[str, Any] | None = None
         self._takes_keep = "logits_to_keep" in inspect.signature(backbone.model.forward).parameters
 

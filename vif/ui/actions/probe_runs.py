@@ -70,7 +70,7 @@ def call_of(
         result.traces[of],
         f"{method_label(of)}'s map",
         Settings(**given, options=form.options()),
-        {"answer": watched.strip()},
+        {"answer": watched.strip() or None},
         cancel=cancel,
         progress=progress,
     )
