@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files  # pyright: ignore[reportMissingImports]  # where the docs are built
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "assets"
