@@ -48,11 +48,11 @@ _PLACES = {
     "Trace": "vif.trace:Trace",
     "Traces": "vif.traces:Traces",
     "download_size": "vif.model.loading:download_size",
-    "images": "vif.inputs.images",
+    "images": "vif.inputs.images:",
     "load": "vif.session:load",
-    "metrics": "vif.metrics",
-    "report": "vif.report",
-    "scenes": "vif.scenes",
+    "metrics": "vif.metrics:",
+    "report": "vif.report:",
+    "scenes": "vif.scenes:",
 }
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 STOPPED = "Stopped."
@@ -21,7 +20,7 @@ def ends_on_ctrl_c() -> Iterator[None]:
     prints where it was raised. Does nothing outside of the main thread, which alone hears signals.
     """
     before = None
-    with contextlib.suppress(ValueError):
+    with suppress(ValueError):  # not the main thread
         before = signal.signal(signal.SIGINT, _end)
     try:
         yield

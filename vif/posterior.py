@@ -228,7 +228,7 @@ def condition(draw: Draw, log_likelihood: torch.Tensor, centres: torch.Tensor) -
     spread = components(MixtureParameters(means, sigmas, weights), centres).double()
     joint = spread.clamp_min(TINY).log() + said[:, None]
     evidence = joint.logsumexp(-1)
-    # The least spread that a component had is the least that it may have.
+    # No component may become narrower than half the narrowest one before.
     moved, widths = point(joint.softmax(-1).float(), centres, float(sigmas.min()) / 2)
     explained = (weights.clamp_min(TINY).log() + evidence).softmax(-1)
     after = (tokens.clamp_min(TINY).log() + said).masked_fill(centres.isnan().any(-1), -torch.inf)

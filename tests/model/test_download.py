@@ -17,7 +17,7 @@ def test_bytes_are_told_and_files_are_not(monkeypatch):
 
     monkeypatch.setattr(download, "snapshot_download", snapshot)
     download.download("a/b", ["x", "y"], 600, lambda *now: told.append(now))
-    # Never backwards, never more than there is.
+    # Progress never goes back and never exceeds the size.
     assert told == [(300, 600), (600, 600), (600, 600)]
 
 

@@ -26,7 +26,7 @@ TIMES = ("seconds",)
 
 
 class User:
-    """Somebody at an address of their own.
+    """A client with its own address.
 
     Args:
         url: The page.

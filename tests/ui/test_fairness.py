@@ -73,7 +73,7 @@ class Session(FakeSession):
 
 
 class Visitor:
-    """Somebody at an address of their own, behind the proxy that the server trusts."""
+    """A client with its own address, behind a proxy that the server trusts."""
 
     def __init__(self, url, address):
         self.client = httpx.Client(timeout=300, headers={"X-Forwarded-For": address})

@@ -10,6 +10,7 @@ import torch
 from transformers import TrainingArguments
 
 from training.adapter.plan import Plan
+from vif.methods.evidence import FIRST_LAYER, FULL_GAIN, SHARPNESS, STRENGTH
 from vif.settings import Settings
 
 
@@ -84,10 +85,14 @@ class VIFArguments:
     teacher_store: str = _flag(
         "", "Folder where that is kept for later trainings; by default in the output folder."
     )
-    teacher_start: int = _flag(1, "First layer where the teacher's uniform map is mixed in.")
-    teacher_strength: float = _flag(0.8, "Share of attention on the teacher's uniform map.")
-    teacher_sharpness: float = _flag(2.0, "Log-likelihood of one standard deviation.")
-    teacher_gain: float = _flag(1.0, "Promised gain from which evidence counts in full, in nats.")
+    teacher_start: int = _flag(
+        FIRST_LAYER, "First layer where the teacher's uniform map is mixed in."
+    )
+    teacher_strength: float = _flag(STRENGTH, "Share of attention on the teacher's uniform map.")
+    teacher_sharpness: float = _flag(SHARPNESS, "Log-likelihood of one standard deviation.")
+    teacher_gain: float = _flag(
+        FULL_GAIN, "Promised gain from which evidence counts in full, in nats."
+    )
     map_steps: int = _flag(
         0, "First steps that train the map alone (needs teacher_weight or box_weight)."
     )

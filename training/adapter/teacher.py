@@ -22,6 +22,7 @@ import torch
 from training.adapter.evidence import gradients
 from training.data.shard import Shard
 from vif.errors import InputError
+from vif.methods.evidence import FLAT
 from vif.model.types import VisionLanguageModel
 
 HEADER = struct.Struct("<qiff")  # key, places, gain, log p of the answer
@@ -225,7 +226,7 @@ class Teacher:
         if not len(inside) or not np.isfinite(inside).all() or not np.isfinite(value):
             return self._skip("its gradient is not finite")
         spread = inside.std()
-        if spread < 1e-9:
+        if spread < FLAT:
             return self._skip("its gradient is the same everywhere")
         scores = (gradient - inside.mean()) / spread
         # Nothing can be learned about places that do not lie on the image.

@@ -32,7 +32,7 @@ class Shard:
         is_answer: Which of them are its answer's, (Q, L) bool.
         target: True boxes as a map, (Q, N).
         key: A number of its own for every question, (Q,).
-        turns: The questions themselves, Q of them or None.
+        turns: The question at every place, Q entries; None where there is no question.
         counts: What there is of everything that is counted, (5,); see `training.data.batches`.
         evidence: What answers say about places, (Q, N); None without a teacher.
         taught: Which questions have evidence, (Q,) bool; None without a teacher.

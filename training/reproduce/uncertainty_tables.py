@@ -37,9 +37,9 @@ def _uncertainty(found: dict[str, Any]) -> str:
     lines += [
         "",
         f"A sample changes {100 * found['changed']:.1f} % of the answers. Where two places are "
-        f"right, the prior's map has {NAMED:.0%} or more at one of them in "
-        f"{100 * ambiguous['one_place']:.0f} % of the questions and at both in "
-        f"{100 * ambiguous['both_places']:.0f} %.",
+        f"right, the prior's map has {100 * NAMED:.0f} % or more at one of them in "
+        f"{100 * ambiguous['one_place']:.1f} % of the questions and at both in "
+        f"{100 * ambiguous['both_places']:.1f} %.",
     ]
     return "\n".join(lines)
 

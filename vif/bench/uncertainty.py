@@ -7,7 +7,7 @@ where two places are right, does the map name both?
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from vif import metrics
 from vif.bench.outcomes import interval
 from vif.bench.questions import endless
-from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
+from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE, Progress
 from vif.bench.tables import columns, percent, span
 from vif.posterior import Belief, beliefs
 from vif.question import Question
@@ -30,7 +30,6 @@ from vif.settings import Settings
 NAMED = 0.15
 # Before the answer; after it, as the adapter learned it; after it, by Bayes' rule.
 SIDES = ("prior", "posterior", "prior x likelihood")
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def measure(
     Returns:
         ``pointing`` of prior, posterior and prior times likelihood; ``kl``; ``changed``, the share
         of answers that a sample changes; ``auroc`` of what may predict a wrong answer; and
-        ``ambiguous``.
+        ``ambiguous``, None without such questions.
 
     Raises:
         InputError: If there is no adapter, or a setting does not fit the model.
@@ -128,7 +127,7 @@ def measure(
         "accuracy": float(right.mean()),
         "changed": float(changed.mean()),
         "auroc": {name: auroc(values, ~right) for name, values in doubts.items()},
-        "ambiguous": _of_ambiguous(session, pairs, single, double, settings),
+        "ambiguous": _of_ambiguous(session, pairs, single, double, settings) if pairs else None,
     }
 
 
@@ -245,15 +244,15 @@ def _mass(weights: np.ndarray, truth: np.ndarray) -> float:
     return float(weights[truth > 0].sum())
 
 
-def auroc(values: np.ndarray, positive: np.ndarray) -> float:
+def auroc(values: np.ndarray, positive: np.ndarray) -> float | None:
     """How often a positive has the larger value of a positive and a negative, ties half, [0, 1].
 
     Args:
         values: (n,).
-        positive: (n,) bool; NaN is returned unless both kinds are there.
+        positive: (n,) bool; None is returned unless both kinds are there.
     """
     if positive.all() or not positive.any():
-        return float("nan")
+        return None
     gap = values[positive][:, None] - values[~positive][None]
     return float(((gap > 0) + 0.5 * (gap == 0)).mean())
 
@@ -270,7 +269,7 @@ def table(found: dict[str, Any]) -> str:
         _auroc_table(found["auroc"], "predicts a wrong answer, AUROC"),
     ]
     ambiguous = found["ambiguous"]
-    if ambiguous["n"]:
+    if ambiguous is not None:
         parts += [
             f"{ambiguous['n']} questions that two places answer; answered by one of them: "
             f"{percent(ambiguous['accuracy'])}",

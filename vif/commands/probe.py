@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,7 @@ def _with_map(call: Call, probe: Probe, args: argparse.Namespace) -> Call:
             f"Method {name!r} injects no map that could be probed: name one that does, for example "
             f"'vif'{choice}"
         )
-    return Call(
-        call.session, call.question, method, trace, name,
-        options=call.options, progress=call.progress,
-    )  # fmt: skip
+    return replace(call, method=method, trace=trace, label=name)
 
 
 def _own_map(session: Session, probe: Probe) -> str:

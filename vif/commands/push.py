@@ -77,9 +77,10 @@ def fit_to(hardware: str, folder: Path, name: str) -> None:
     """Changes a Space's files for what it runs on: where torch comes from, and its card.
 
     Args:
-        hardware: ``"cpu-basic"`` or ``"zero-a10g"``; the second gets its model while it is built.
+        hardware: ``"cpu-basic"`` or ``"zero-a10g"``; a Space on the latter downloads its model at
+            build time.
         folder: With ``requirements.txt`` and ``README.md``.
-        name: Of the Space, whose own picture is its thumbnail.
+        name: Of the Space, ``user/name``; the thumbnail is a file of it.
     """
     requirements, readme = folder / "requirements.txt", folder / "README.md"
     if hardware == CPU:

@@ -40,7 +40,7 @@ def draw(
     """Curves of the row that predicts the first token, their 95 % intervals shaded.
 
     Args:
-        results: One per model.
+        results: What was measured; several may be of one model.
         metrics: One panel each; what nothing is known of is left out.
         title: Above all, a sentence that says what was measured by default.
 

@@ -49,7 +49,7 @@ def lines(
     """Curves of one metric.
 
     Args:
-        results: One per model.
+        results: What was measured; several may be of one model.
         metric: Name of a metric.
         tokens: ``"first"`` or ``"all"``.
         by_length: Whether questions are split by the number of text tokens before them.

@@ -29,7 +29,7 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
     """A panel per metric; the menu chooses among first token, all tokens, and text lengths.
 
     Args:
-        results: One per model.
+        results: What was measured; several may be of one model.
     """
     known = {entry["metric"] for result in results for entry in result.entries}
     shown = [metric for metric in METRICS if metric.name in known]
@@ -66,7 +66,7 @@ def draw_metric(
     """One metric: a curve per model and method, its 95 % interval shaded.
 
     Args:
-        results: One per model.
+        results: What was measured; several may be of one model.
         metric: Name of a metric.
         view: Index into `VIEWS`.
         methods: Which methods; all by default.

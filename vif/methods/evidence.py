@@ -57,8 +57,8 @@ def standardised(gradient: torch.Tensor, visible: torch.Tensor) -> tuple[torch.T
         visible: (B, N) bool.
 
     Returns:
-        Scores (B, N) float64 on the CPU, 0 off the image; and which of them say anything, (B, 1)
-        bool: a gradient that is flat or not finite does not.
+        Scores (B, N) float64 on the CPU, 0 off the image; which of them say anything, (B, 1) bool:
+        a gradient that is flat or not finite does not; and the standard deviation, (B, 1).
     """
     gradient, visible = gradient.detach().double().cpu(), visible.cpu()
     count = visible.sum(1, keepdim=True).clamp_min(1)
@@ -68,7 +68,7 @@ def standardised(gradient: torch.Tensor, visible: torch.Tensor) -> tuple[torch.T
     gap = torch.where(visible, gradient - mean, 0.0)
     spread = (gap.square().sum(1, keepdim=True) / count).sqrt()
     known = known & (spread > FLAT)
-    return gap / spread.clamp_min(FLAT) * known, known
+    return gap / spread.clamp_min(FLAT) * known, known, spread
 
 
 def log_likelihood(
@@ -98,11 +98,6 @@ def log_likelihood(
             counts = torch.tensor([step < len(answer) for answer in answers], device=device)
             total = total + counts * scores.gather(1, tokens[:, None]).squeeze(1)
             stream.feed(tokens)
-        gradient = tap.gradient(total.sum())
-    scores, _ = standardised(gradient, tap.visible)
-    inside = gradient.detach().double().cpu().nan_to_num(0.0)
-    visible = tap.visible.cpu()
-    mean = (inside * visible).sum(1, keepdim=True) / visible.sum(1, keepdim=True).clamp_min(1)
-    best = inside.masked_fill(~visible, float("-inf")).amax(1, keepdim=True)
-    gain = (STRENGTH * (best - mean) / FULL_GAIN).clamp(0, 1)
+        scores, _, spread = standardised(tap.gradient(total.sum()), tap.visible)
+    gain = (STRENGTH * (scores * spread).amax(1, keepdim=True) / FULL_GAIN).clamp(0, 1)
     return SHARPNESS * gain * scores

@@ -70,7 +70,7 @@ def posterior(gradient: torch.Tensor, visible: torch.Tensor, sharpness: float) -
 
     Zeros where a gradient is flat or not finite.
     """
-    scores, known = standardised(gradient, visible)
+    scores, known, _ = standardised(gradient, visible)
     scores = (sharpness * scores).masked_fill(~visible.cpu(), float("-inf"))
     return scores.softmax(1).nan_to_num(0.0) * known
 

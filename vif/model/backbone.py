@@ -116,7 +116,7 @@ class Backbone:
     def reads_image_once(self) -> bool:
         """Whether keys and values of the image, layer by layer, are all that text needs of it."""
         shares_keys = getattr(self.text_config, "num_kv_shared_layers", 0)
-        is_apart = not self.family.sees_all and not self.family.has_marks
+        is_apart = not self.family.reads_together
         return self.layers_to_steer is None and not shares_keys and is_apart
 
     @property

@@ -48,7 +48,8 @@ class Listed:
         return (*lacking, "exits", "deletion") if self.family in _HYBRID else lacking
 
 
-# What a Space shows besides the bundled model: with a GPU this one first, else it in the menu.
+# What a Space offers besides the bundled model: the first is loaded at the start where there is a
+# GPU, the second is in the menu where there is none.
 GPU_MODEL, CPU_MODEL = "Qwen/Qwen3-VL-2B-Instruct", "HuggingFaceTB/SmolVLM-256M-Instruct"
 
 CATALOGUE = (

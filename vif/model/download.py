@@ -19,7 +19,7 @@ def download(name: str, files: Sequence[str], size: int, progress: Progress | No
     Args:
         name: On the Hub.
         files: Which of its files.
-        size: Their bytes in all that are not here yet.
+        size: Bytes of these files that still have to be downloaded.
         progress: Is told how far it is; by default bars at the terminal tell it.
     """
     bars = None if progress is None else bars_for(progress, size)

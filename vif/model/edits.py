@@ -88,7 +88,7 @@ class Edit:
         return logits
 
     def sees(self, visible: torch.Tensor, rows: Rows) -> torch.Tensor:  # noqa: ARG002
-        """Edits which keys the rows see, (B or 1, 1, R, K) bool, where it opens any."""
+        """Edits which keys the rows see, (B or 1, 1, R, K) bool; some open more."""
         return visible
 
     def weights(self, weights: torch.Tensor, rows: Rows) -> torch.Tensor:  # noqa: ARG002

@@ -153,10 +153,10 @@ class InsideProbe(Probe[Inside]):
         name, curve = max(shares.items(), key=lambda entry: np.nanmean(entry[1]))
         layer = int(np.nanargmax(curve))
         recalled = self._recalled(found, call)
-        where = f" {recalled}" if recalled else ""
+        addition = f" {recalled}" if recalled else ""
         return (
             f"By the test of {name}, sinks draw {np.nanmean(curve):.0%} of the attention on the "
-            f"image on average, most in layer {layer} ({curve[layer]:.0%}).{where}"
+            f"image on average, most in layer {layer} ({curve[layer]:.0%}).{addition}"
         )
 
     @override
@@ -184,6 +184,8 @@ class InsideProbe(Probe[Inside]):
         asked = call.question.opened()
         prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
         truth = metrics.box_coverage(prompt.layout.cells, asked.boxes or ())
+        if not truth.any():
+            return ""
         recall = metrics.low_entropy_recall(metrics.token_entropy(found.dynamics), truth)
         return f"Of the true place, {recall:.0%} is among the 20 % of tokens of least entropy."
 
@@ -191,9 +193,9 @@ class InsideProbe(Probe[Inside]):
 def sink_shares(found: Inside) -> dict[str, np.ndarray]:
     """Share of the attention on the image that lies on sinks, (L,) by test; NaN where untested."""
     rows = found.attention.mean(1)
-    states = metrics.massive_dimensions(found.first)
+    dimensions = metrics.massive_dimensions(found.first)
     later = {
-        "massive activations": metrics.activation_sinks(found.states, states),
+        "massive activations": metrics.activation_sinks(found.states, dimensions),
         "likeness to the first token": metrics.cosine_sinks(found.states, found.first),
     }
     # The states are those that go into every layer but the first.

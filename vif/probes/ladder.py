@@ -32,11 +32,11 @@ class Ladder(Result):
     the answer, mean over heads.
 
     Attributes:
-        answer: The right answer.
+        answer: The watched answer.
         methods: Names, M of them.
         lengths: Tokens of text before the question, (R,), ascending.
-        probability: Of the right answer, (M, R), without an end token.
-        said: What each would say, up to its first token that is not the right answer's, M times R.
+        probability: Of the watched answer, (M, R), without an end token.
+        said: What each would say, up to its first token that is not the answer's, M times R.
         share: Share of attention on the image, (M, R, L).
         in_box: Share of that in the true boxes, (M, R, L), NaN where no box is known.
     """
@@ -79,7 +79,7 @@ def attenuation_ladder(
 
     Args:
         session: Model and adapter.
-        question: With its right answer, whose probability is watched; its context is left out.
+        question: With the answer whose probability is watched; its context is left out.
         methods: Names.
         lengths: Tokens of text, >= 0, ascending.
         text: From a length to the text; unrelated sentences by default.
@@ -105,11 +105,13 @@ def attenuation_ladder(
     if question.boxes:
         covered = box_coverage(first.cells, question.boxes)
     return Ladder(
-        answer=question.answer,
+        answer=question.answer.strip(),
         methods=tuple(methods),
         lengths=np.array(lengths),
         probability=np.exp([[total for total, _ in method.outcomes()] for method in forced]),
-        said=tuple(tuple(map(tokenizer.decode, method.liked())) for method in forced),
+        said=tuple(
+            tuple(tokenizer.decode(ids).strip() for ids in method.liked()) for method in forced
+        ),
         share=np.array([[image_share(t) for t in traces[name]] for name in methods]),
         in_box=np.array([[in_box_mass(t, covered) for t in traces[name]] for name in methods]),
     )

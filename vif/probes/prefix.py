@@ -73,8 +73,7 @@ class Reading:
         self.first_row = int(self.batch.first_row[0])
         self.length = self.prompt.length
         self.passes = 0.0
-        family = backbone.family
-        self._start = 0 if family.sees_all or family.has_marks else self.first_row
+        self._start = 0 if backbone.family.reads_together else self.first_row
         self._prefix: dict[str, Any] | None = None
         self._takes_keep = "logits_to_keep" in inspect.signature(backbone.model.forward).parameters
 
@@ -200,8 +199,9 @@ class Reading:
         if self._start == 0:
             return WHOLE_ROWS
         _, kwargs = self._opened(1)
-        cache = kwargs[cache_name(kwargs) or ""]
-        size = sum(t.numel() * t.element_size() for t in _tensors(cache))
+        name = cache_name(kwargs)
+        assert name is not None  # a pass has filled it
+        size = sum(t.numel() * t.element_size() for t in _tensors(kwargs[name]))
         grown = size * self.length / self._start
         return int(min(PASS_ROWS, max(1, PASS_BYTES // grown)))
 

@@ -145,7 +145,7 @@ class Probe(ABC, Generic[Found]):
         return any(flag.name == ANSWER.name for flag in self.flags)
 
     def option(self, call: Call, name: str) -> Any:
-        """The value of one of `flags`."""
+        """What a person gave for an option, or its default; `name` is that of one of `flags`."""
         (flag,) = [flag for flag in self.flags if flag.name == name]
         value = call.options.get(name)
         return flag.default if value is None else value

@@ -23,7 +23,7 @@ from vif.model.generation import open_stream
 from vif.model.rows import Mix
 from vif.probes.base import Result
 from vif.probes.prefix import Progress, Reading
-from vif.probes.protocol import ANSWER, Call, Probe, layers_named, register, signed
+from vif.probes.protocol import Call, Flag, Probe, layers_named, register, signed
 from vif.question import Question
 from vif.session import Session
 from vif.settings import Range, Settings
@@ -223,7 +223,7 @@ class SweepProbe(Probe[Sweep]):
     does = "Injects a map into every range of layers; click a range to take it into the settings."
     needs_map = True
     needs_injection = True
-    flags = (ANSWER,)
+    flags = (Flag("answer", str, "answer to watch; the true one if known, else the model's own"),)
 
     @override
     def run(self, call: Call) -> Sweep:

@@ -145,7 +145,7 @@ class FileFlag:
         self.path.touch()
 
     def is_set(self) -> bool:
-        """Whether it was set, by either process."""
+        """Whether the page or the worker process has set it."""
         return self.path.exists()
 
 

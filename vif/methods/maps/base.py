@@ -29,7 +29,7 @@ RANDOM_SIGMA = 0.14
 
 
 def no_obstacle(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
-    """Of a map that any model can make."""
+    """Of a map that works with every model: there is none."""
     return ""
 
 

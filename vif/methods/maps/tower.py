@@ -19,11 +19,11 @@ def tower_of(backbone: Backbone) -> Any | None:
     """The vision tower, if it is a stack of layers as CLIP and SigLIP have."""
     tower = getattr(getattr(backbone.model, "base_model", None), "vision_tower", None)
     layers = getattr(getattr(tower, "encoder", None), "layers", None)
-    known = layers and all(
-        hasattr(layers[0], name) and hasattr(layers[0].self_attn, "q_proj")
-        for name in ("layer_norm1", "self_attn")
+    first = layers[0] if layers else None
+    is_known = hasattr(first, "layer_norm1") and hasattr(
+        getattr(first, "self_attn", None), "q_proj"
     )
-    return tower if known else None
+    return tower if is_known else None
 
 
 def has_cls(tower: Any) -> bool:

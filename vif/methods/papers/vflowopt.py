@@ -6,19 +6,17 @@ from functools import partial
 from itertools import product
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from typing_extensions import override
 
 from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Option, Request, register
-from vif.methods.edits.base import least_tokens
+from vif.methods.edits.base import least_of_each
 from vif.methods.edits.pruning import Prune
 from vif.methods.edits.tap import EditingTap
 from vif.methods.maps.base import normalised, visible_tokens
 from vif.methods.maps.tower import Layer, first_states, has_cls, no_tower, token_scores
-from vif.model.attention import Tap
 from vif.model.backbone import Backbone
 from vif.model.generation import Cancelled, open_stream
 
@@ -74,17 +72,7 @@ def patch_entropy(pixels: torch.Tensor, side: int) -> torch.Tensor:
 
 
 class _Last(EditingTap):
-    """Keeps the last row's state in the deepest layer that reports, besides the edits."""
-
-    state: torch.Tensor
-
-    @override
-    def layer_output(self, layer: int, states: torch.Tensor) -> None:
-        self.state = states[:, -1].float()
-
-
-class _Plain(Tap):
-    """The same without edits."""
+    """Edits, and keeps the last row's state in the deepest layer that reports."""
 
     state: torch.Tensor
 
@@ -127,7 +115,7 @@ class VFlowOpt(Method):
         """Tries all settings; raises `InputError` without a vision tower of layers."""
         if obstacle := self.obstacle(request.backbone, request.adapter):
             raise InputError(obstacle)
-        whole = _state(request, _Plain())
+        whole = _state(request, _Last(request, {}))
         best = torch.zeros(request.batch.columns.shape, device=request.batch.columns.device)
         likeness = torch.full((len(request.batch),), -torch.inf, device=whole.device)
         chosen = [(0.0, 0.0)] * len(request.batch)
@@ -148,7 +136,7 @@ class VFlowOpt(Method):
         return tap
 
 
-def _state(request: Request, tap: Any) -> torch.Tensor:
+def _state(request: Request, tap: _Last) -> torch.Tensor:
     """The last row's state in one pass over the prompts, (B, d)."""
     if request.cancel is not None and request.cancel.is_set():
         raise Cancelled
@@ -165,8 +153,5 @@ def _dropped(request: Request, threshold: float, weight: float) -> torch.Tensor:
     read = partial(importance, threshold=threshold, weight=weight)
     found = [token_scores(request.backbone, p, read)[0][:, 0] for p in request.batch.prompts]
     weights = torch.stack(found).double().cpu().numpy() * visible_tokens(request)
-    weights = normalised(request, weights).cpu().numpy()
-    points = request.batch.centres.cpu().numpy()
-    ratio = request.options["ratio"]
-    gone = [least_tokens(*pair, ratio) for pair in zip(weights, points, strict=True)]
-    return torch.from_numpy(np.stack(gone)).float().to(request.batch.columns.device)
+    gone = least_of_each(request, normalised(request, weights))
+    return torch.from_numpy(gone).float().to(request.batch.columns.device)

@@ -28,8 +28,8 @@ class Family:
             proved on the model itself, see `vif.check.proof`.
         sees_all: Whether image tokens see the question (a prefix without causal order), so that
             the image cannot be read before it.
-        has_marks: Whether tokens after the image get embeddings of the vision tower's, so that
-            they too have to be read together with it.
+        has_marks: Whether text tokens take embeddings from the vision tower, as separators do, so
+            that text and image have to be read together.
     """
 
     model_type: str
@@ -39,6 +39,11 @@ class Family:
     sees_all: bool = False
     has_marks: bool = False
     is_listed: bool = True
+
+    @property
+    def reads_together(self) -> bool:
+        """Whether image and text have to be read in one pass."""
+        return self.sees_all or self.has_marks
 
 
 # The docstrings of the functions say in which order the tokens come. PaliGemma 2 calls itself

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -12,6 +13,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.block_function import BlockFunction
+
+_log = logging.getLogger(__name__)
 
 MOST_SESSIONS = 64
 IDLE = timedelta(hours=1)
@@ -91,7 +94,10 @@ async def sweeping(app: Any) -> AsyncIterator[None]:
     async def sweep() -> None:
         while True:
             await asyncio.sleep(_SECONDS_BETWEEN_SWEEPS)
-            app.get_blocks().memory.sweep(datetime.now())
+            try:
+                app.get_blocks().memory.sweep(datetime.now())
+            except Exception:  # noqa: BLE001  the next sweep must come, or memory is unbounded
+                _log.exception("Idle sessions were not let go.")
             await asyncio.to_thread(_from_glibc, "malloc_trim", 0)
 
     task = asyncio.create_task(sweep())
@@ -108,5 +114,5 @@ def bounded() -> dict[str, Any]:
 
 def _from_glibc(name: str, *arguments: int) -> None:
     """Calls a function of the allocator; does nothing where there is another one."""
-    with contextlib.suppress(AttributeError, OSError):
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         getattr(ctypes.CDLL(None), name)(*arguments)

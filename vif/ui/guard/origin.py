@@ -67,6 +67,7 @@ class RequestGuard:
                 raise
             words = " ".join(str(error).split())[:_MOST_LOGGED]
             _log.warning("%s refused: %s: %s", scope["path"][:80], type(error).__name__, words)
+            _log.debug("Its trace:", exc_info=True)
             await PlainTextResponse(_UNREAD, 400)(scope, receive, send)
 
 

@@ -96,7 +96,8 @@ class Turns:
         self._current: tuple[Request, float] | None = None
         # A lock that another thread holds while this process is forked stays locked in the fork.
         mine = weakref.ref(self)
-        os.register_at_fork(after_in_child=lambda: _unlock(mine()))
+        if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+            os.register_at_fork(after_in_child=lambda: _unlock(mine()))
 
     # -- requests -------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Prior and posterior side by side; a choice of answers swaps the posterior in the browser."""
+"""Prior and posterior side by side; choosing an answer changes the right map."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
     return (
         f'<p class="vl-small"><b>If the answer were {escape(str(belief.answer))}:</b> '
         f"{_place(belief, covered)} Alone the model says it with probability "
-        f"{belief.probability:.2f}. The map is the prior times how much more likely attention to "
-        "each place makes the answer (Bayes' rule, one backward pass). The adapter's own "
-        f"posterior, which learned to give it in one pass forward: {own}overlap with the prior "
-        f"{100 * belief.overlap:.0f} %, KL {belief.kl:.2f} nats per latent dimension.</p>"
+        f"{belief.probability:.2f}. The map is the prior times how much likelier attention to each "
+        "place makes this answer (Bayes' rule). The adapter also has a learned posterior, which is "
+        f"not drawn: {own}overlap with the prior {100 * belief.overlap:.0f} %, KL "
+        f"{belief.kl:.2f} nats per latent dimension.</p>"
     )

@@ -12,25 +12,27 @@ from vif.ui.html.stage import Curve, chart, frame, slider
 from vif.ui.html.words import tones
 
 
-def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0) -> str:
-    """Probability of the right answer and share on the picture by length, and a slider.
+def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool = True) -> str:
+    """Probability of the watched answer and share on the picture by length, and a slider.
 
     Args:
         ladder: The ladder.
         shown: The picture, as HTML.
         at: Index of the length that is shown first.
+        is_known: Whether the answer is the right one; otherwise it is the model's own without text.
     """
     lengths = [str(length) for length in ladder.lengths]
     share = ladder.share.mean(-1)
     has_boxes = bool(np.isfinite(ladder.in_box).all())
+    whose = "the right answer" if is_known else "the model's own answer without text"
     charts = [
-        _curves(ladder, ladder.probability, f"P({ladder.answer}), the right answer"),
+        _curves(ladder, ladder.probability, f"P({ladder.answer}), {whose}"),
         _curves(ladder, share, "Share of attention on the picture, mean of layers"),
     ]
     if has_boxes:
         words = "Share of that in the true place, mean of layers"
         charts.append(_curves(ladder, ladder.in_box.mean(-1), words))
-    rows = "".join(frame(i, _rung(ladder, i)) for i in range(len(lengths)))
+    rows = "".join(frame(i, _rung(ladder, i, is_known)) for i in range(len(lengths)))
     names = [f"{length} tokens of text" for length in lengths]
     return (
         f"{slider('Text before the question', names, can_play=True, at=at)}"
@@ -52,16 +54,17 @@ def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
     return chart(ticks, curves, "tokens of text", title, f"{title} by length. {told}")
 
 
-def _rung(ladder: Ladder, i: int) -> str:
+def _rung(ladder: Ladder, i: int, is_known: bool) -> str:
     cells, colours = [], tones(ladder.methods)
     for m, name in enumerate(ladder.methods):
         said = ladder.said[m][i]
         is_right = said == ladder.answer
         verdict = "right" if is_right else "wrong"
+        told = f'<span class="vl-is-{verdict}">{verdict}</span>' if is_known else ""
         cells.append(
             f'<tr class="{colours[name]}"><th scope="row">'
             f"{escape(method_label(name))}</th><td><b>{escape(said)}</b> "
-            f'<span class="vl-is-{verdict}">{verdict}</span></td>'
+            f"{told}</td>"
             f"<td>{ladder.probability[m, i]:.2f}</td><td>{ladder.share[m, i].mean():.2f}</td></tr>"
         )
     return (

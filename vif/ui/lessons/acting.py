@@ -33,14 +33,13 @@ def ladder(room: Classroom, example: Example) -> Reveal:
     truth = example.known
     found = attenuation_ladder(room.session, asked(example), cancel=room.cancel)
     share = found.share[0].mean(1)
-    turns = [said != truth.answer for said in found.said[0]]
-    kept = [said == truth.answer for said in found.said[1]]
+    right, steered = (sum(said == truth.answer for said in line) for line in found.said)
     saw = (
         f"The plain model's share on the picture falls from {share[0]:.2f} to {share[-1]:.2f}. "
-        f"It is right at {len(turns) - sum(turns)} of {len(turns)} lengths, VIF at {sum(kept)}."
+        f"It is right at {right} of {len(found.lengths)} lengths, VIF at {steered}."
     )
     # The probability may rise in between: some texts name the right word.
-    holds = falls(share) and sum(kept) > len(turns) - sum(turns)
+    holds = falls(share) and steered > right
     shown = picture(example.image, "The picture, and the true place", boxes=truth.boxes)
     return Reveal(ladder_figure(found, shown), saw, holds)
 

@@ -120,15 +120,16 @@ STEPS = (
         (
             "Left, the prior: a guess before the answer. Thin rings are other guesses drawn from "
             "it.",
-            "Right, the posterior: overlap and KL say how far an answer moves the map. Compare the "
-            "right answer with the wrong one.",
+            "Right, the posterior: the prior times how much likelier attention to each place makes "
+            "that answer. Compare the right answer with the wrong one.",
             "Where hardly any answer moves it, the question alone has told VIF where to look.",
         ),
         "Why can VIF not use the posterior when it answers?",
         (
-            "While it is trained VIF is shown the answers, and the prior learns to guess what the "
-            "posterior knows. KL is the distance between the two.",
-            "Overlap is the part of the two maps that is the same.",
+            "While it is trained VIF is shown the answers; the prior learns from them which places "
+            "make an answer likely.",
+            "Overlap and KL are of a posterior that the adapter learned to give in one pass. It "
+            "hardly moves: docs/answers.md says why.",
         ),
     ),
     Step(

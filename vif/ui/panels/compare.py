@@ -96,8 +96,10 @@ def connect_compare(c: Compare, bundled: Path) -> None:
 
     inputs = {c.files, c.bundled, c.metric, c.view, c.methods}
     outputs = [c.methods, c.message, c.plot, c.table]
-    new = [c.tab.select, c.files.change, c.bundled.input]
+    new = [c.files.change, c.bundled.input]
     gr.on(new, lambda data: show(data, True), inputs, outputs, **QUICK)
+    # Opened for the first time the tab shows all methods, later those that were chosen.
+    c.tab.select(lambda data: show(data, not data[c.methods]), inputs, outputs, **QUICK)
     chosen = [one.input for one in (c.metric, c.view, c.methods)]
     gr.on(chosen, lambda data: show(data, False), inputs, outputs, **QUICK)
 

@@ -46,7 +46,7 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
 
     def climb(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
-        yield {wiring.cancel: cancel, place: notice("All lengths are being asked.")}
+        yield {**wiring.busy(cancel), place: notice("All lengths are being asked.")}
         try:
             found, problem = attempt(
                 lambda: run_model(
@@ -60,17 +60,19 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         except Cancelled:
             found, problem = None, notice("Stopped.")
         if found is None:
-            yield {place: problem}
+            yield {c.message: "", place: problem}
             return
         at = int(np.abs(found.lengths - int(data[c.text_length])).argmin())
         image = open_image(data[wiring.field("image")])
-        boxes = question_of(wiring.read_form(data), data[wiring.truths] or []).boxes or ()
-        shown = picture(image, "The picture that is asked about", boxes=boxes)
-        yield {place: ladder_figure(found, shown, at)}
+        question = question_of(wiring.read_form(data), data[wiring.truths] or [])
+        shown = picture(image, "The picture that is asked about", boxes=question.boxes or ())
+        figure = ladder_figure(found, shown, at, is_known=bool(question.answer))
+        yield {c.message: "", place: figure}
 
+    outputs = [c.run, c.stop, c.message, wiring.cancel, place]
     # Keys move the slider without releasing it; hence the button.
     for trigger in (c.text_length.release, button.click):
-        trigger(climb, {*wiring.asked, c.text_length}, [wiring.cancel, place], **SLOW)
+        wiring.settle(trigger(climb, {*wiring.asked, c.text_length}, outputs, **SLOW))
 
 
 def question_of(form: Form, truths: list[Truth]) -> Question:

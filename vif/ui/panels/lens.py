@@ -39,6 +39,7 @@ def build_lens() -> gr.HTML:
 
 def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
     """A click on a map opens the tab and reads that token's states."""
+    c = wiring.controls
 
     def show(data: Data, event: gr.EventData) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
@@ -47,17 +48,18 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
             yield {place: ""}
             return
         tabs = {wiring.answers.tabs: gr.Tabs(selected=TAB)}
-        yield {wiring.cancel: cancel, place: notice("The token's states are being read."), **tabs}
+        yield {**wiring.busy(cancel), place: notice("The token's states are being read."), **tabs}
         try:
             session = wiring.session_of(data[wiring.key])
             found, problem = attempt(lambda: lens_of(session, result, event._data, cancel))
         except Cancelled:
             found, problem = None, notice("Stopped.")
-        yield {place: found or problem}
+        yield {c.message: "", place: found or problem}
 
     inputs: set[Any] = {wiring.key, wiring.result}
-    outputs = [wiring.cancel, place, wiring.answers.tabs]
-    wiring.answers.answers.select(show, inputs, outputs, show_progress_on=place, **SLOW)
+    outputs = [c.run, c.stop, c.message, wiring.cancel, place, wiring.answers.tabs]
+    picked = wiring.answers.answers.select
+    wiring.settle(picked(show, inputs, outputs, show_progress_on=place, **SLOW))
 
 
 def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:

@@ -25,8 +25,8 @@ from vif.ui.zero import run_model
 
 _NOTE = (
     '<p class="vl-note">The prior is where VIF looks before it knows the answer; the posterior is '
-    "where it would look if it knew. Without a typed answer the right one is taken, where it is "
-    "known, beside the model's own likeliest.</p>"
+    "where it would look if it knew: the prior times the answer's likelihood at each place. If you "
+    "type no answer, the right one is taken, where it is known, and the model's own likeliest.</p>"
 )
 MOST = 4
 
@@ -57,10 +57,11 @@ def build_posterior() -> Posterior:
 
 def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
     """A click, or an answer that was typed."""
+    c = wiring.controls
 
     def show(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
-        yield {wiring.cancel: cancel, panel.place: notice("The model is reading.")}
+        yield {**wiring.busy(cancel), panel.place: notice("The model is reading.")}
         try:
             found, problem = attempt(
                 lambda: run_model(
@@ -74,11 +75,12 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
             )
         except Cancelled:
             found, problem = None, notice("Stopped.")
-        yield {panel.place: found or problem}
+        yield {c.message: "", panel.place: found or problem}
 
     inputs = {*wiring.asked, panel.answer}
+    outputs = [c.run, c.stop, c.message, wiring.cancel, panel.place]
     for trigger in (panel.show.click, panel.answer.submit):
-        trigger(show, inputs, [wiring.cancel, panel.place], **SLOW)
+        wiring.settle(trigger(show, inputs, outputs, **SLOW))
 
 
 def figure_of(
