@@ -250,7 +250,8 @@ def test_a_model_that_is_missing_is_one_sentence_and_changes_nothing(open_page, 
     page.locator("#model-box button").first.click()
     page.locator("#load-model").click()
     expect(page.locator("#model-message")).to_contain_text("There is no model: type")
-    page.get_by_label("Model", exact=True).fill(str(tmp_path))
+    page.get_by_label("Model, or a folder").fill(str(tmp_path))
+    page.keyboard.press("Enter")
     for button in ("#look-up", "#load-model"):
         page.locator(button).click()
         expect(page.locator("#model-message")).to_contain_text("config.json is missing")
