@@ -115,6 +115,10 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=8, help="length of the answers")
     args = parser.parse_args()
+    if args.calls <= WARM_UP:
+        parser.error(
+            f"--calls is {args.calls}, expected more than {WARM_UP}: growth counts after them"
+        )
     with (
         tempfile.TemporaryDirectory() as folder,
         served(folder, str(args.tokens)) as (page, process),

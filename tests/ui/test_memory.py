@@ -13,6 +13,7 @@ from tests.fake_session import FakeSession
 from vif.ui import build_demo, launch_options
 from vif.ui.guard import memory
 from vif.ui.guard.memory import IDLE, MOST_SESSIONS
+from vif.ui.state.payload import slice_of
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ def test_what_is_shown_can_still_be_asked_for(demo, tmp_path):
     """A slice of the numbers, after the page's copy of the answers is gone."""
     run(demo, tmp_path, "one")
     fn = next(fn for fn in demo.fns.values() if fn.name == "fetch_slice")
-    assert demo.state_holder["one"][fn.inputs[0]._id] is not None
+    result = demo.state_holder["one"][fn.inputs[0]._id]
+    (maps,) = slice_of(result, 0, 0).values()
+    assert set(maps) == set(result.traces)
 
 
 def test_a_call_without_a_session_leaves_none(demo):

@@ -32,8 +32,8 @@ def _uncertainty(found: dict[str, Any]) -> str:
         "|---|---|---|",
     ]
     for name, value in found["auroc"].items():
-        other = ambiguous["auroc"].get(name)
-        lines.append(f"| {name} | {value:.2f} | {'' if other is None else f'{other:.2f}'} |")
+        cells = ["" if v is None else f"{v:.2f}" for v in (value, ambiguous["auroc"].get(name))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += [
         "",
         f"A sample changes {100 * found['changed']:.1f} % of the answers. Where two places are "

@@ -292,5 +292,8 @@ def _pointing_table(found: dict[str, Any], title: str) -> str:
     return columns(rows)
 
 
-def _auroc_table(found: dict[str, float], title: str) -> str:
-    return columns([[title, ""], *([f"  {name}", f"{value:.2f}"] for name, value in found.items())])
+def _auroc_table(found: dict[str, float | None], title: str) -> str:
+    rows = [
+        [f"  {name}", "-" if value is None else f"{value:.2f}"] for name, value in found.items()
+    ]
+    return columns([[title, ""], *rows])
