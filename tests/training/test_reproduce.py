@@ -11,7 +11,7 @@ import torch
 
 from training.reproduce.chain import SMOKE, Chain, Size
 from training.reproduce.stages import Stage, run
-from training.reproduce.variants import ABLATIONS, CONTROLS
+from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED
 from vif.adapter import VIFAdapter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_a_stage_that_fails_names_its_log_and_is_run_again(tmp_path):
 
 
 def test_every_variant_changes_something_and_has_a_name_of_its_own():
-    variants = (*CONTROLS, *ABLATIONS)
+    variants = (*CONTROLS, *MATCHED, *ABLATIONS)
     assert len({v.name for v in variants}) == len(variants)
     chain = Chain(Path("w"), Path("a"), Path("r"), Size())
     for variant in variants:

@@ -21,9 +21,11 @@ import torch
 
 from training.reproduce.make_report import PAGES
 from training.reproduce.stages import Stage, run
-from training.reproduce.variants import ABLATIONS, CONTROLS, SEED, Variant
+from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, SEED, Variant
 
-PROCESSES = min(2, os.cpu_count() or 1)
+# Of the cores that this process may use, where the system says which.
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+PROCESSES = min(2, CORES)
 TEXTS = (64, 128, 256, 384)
 
 
@@ -149,7 +151,10 @@ class Chain:
             else:  # the same time, all of it on answers
                 steps = (0, round(variant.joint_share * joint_steps))
             if not variant.is_shipped:
-                stages += self.train(variant.name, *steps, variant.flags, variant.seed)
+                images = variant.image_share * self.size.images
+                stages += self.train(
+                    variant.name, *steps, variant.flags, variant.seed, images=round(images)
+                )
             asked = ("--split", variant.split, "--methods", *variant.methods)
             model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(
@@ -170,9 +175,10 @@ class Chain:
         joint_steps: int,
         flags: tuple[str, ...] = (),
         seed: int = 0,
+        images: int | None = None,
     ) -> list[Stage]:
         """An adapter: its map first, then map, gate and answers together."""
-        each = str(self.size.images // PROCESSES)
+        each = str(max(1, (images or self.size.images) // PROCESSES))
         validation = ",".join(
             str(self.scenes / f"{name}.json") for name in ("validation", "validation-text")
         )
@@ -198,7 +204,7 @@ class Chain:
             # What the page's training scrubber shows.
             flags += ("--trace_steps", str(max(1, map_steps // 16)), "--trace_questions", "3")
             command = (*shared, *flags, "--output_dir", str(started))
-            stages.append(Stage(started.name, command))
+            stages.append(Stage(f"{name}-map", command))
         flags = ("--learning_rate", "1e-3", "--adam_learning_rate", "4e-4", "--gate_lr_scale", "6")
         # Another seed than the map's: the scenes come in another order.
         flags += _length(joint_steps, seed + 100)
@@ -267,7 +273,9 @@ def main() -> None:
     chain = Chain(work, assets, pages, size)
     stages = chain.main()
     if args.all or args.only:
-        chosen = [v for v in (*CONTROLS, *ABLATIONS) if not args.only or v.name in args.only]
+        chosen = [
+            v for v in (*CONTROLS, *MATCHED, *ABLATIONS) if not args.only or v.name in args.only
+        ]
         stages += chain.variants(tuple(chosen))
     run([*stages, chain.report()], work)
 

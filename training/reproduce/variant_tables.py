@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from training.reproduce.variants import ABLATIONS, CONTROLS, Variant
+from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, Variant
 from vif.bench import ALL, BASELINE, HARD, Item, by_group, items
 from vif.bench.tables import percent, span
 
@@ -17,7 +17,7 @@ ABLATED = "Ablations at half of the steps, on validation; nothing was chosen on 
 
 
 def variant_sections(results: Path) -> dict[str, str]:
-    """Text of the sections ``controls`` and ``ablations``, empty where nothing has been run.
+    """Text of the sections by name, empty where nothing has been run.
 
     Args:
         results: Folder that holds ``variants/<name>.json`` of those that have been run.
@@ -25,6 +25,7 @@ def variant_sections(results: Path) -> dict[str, str]:
     ablations = variant_table(results, ABLATIONS)
     return {
         "controls": variant_table(results, CONTROLS),
+        "matched": variant_table(results, MATCHED),
         "ablations": f"{ABLATED}\n\n{ablations}" if ablations else "",
     }
 

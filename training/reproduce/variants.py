@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Of the shipped adapter.
 SEED = 2
-# Controls are as long as the shipped adapter's training, ablations get this share of its steps.
+# Controls are as long as the shipped adapter's training; the others get this share of its steps.
+MATCHED_SHARE = 0.2
 ABLATION_SHARE = 0.5
 COMPARED = ("vif", "uniform", "oracle")
 
@@ -24,6 +25,7 @@ class Variant:
         methods: What is measured besides plain.
         has_map: Whether its map is trained first.
         joint_share: Without that: joint steps, as a multiple of the usual ones, that take as long.
+        image_share: Of the shipped recipe's images per step.
         tunes_model: Whether the outcome is a model instead of an adapter.
         share: Of the shipped adapter's steps.
         is_shipped: Whether it is the shipped adapter itself, which is only measured again.
@@ -37,63 +39,90 @@ class Variant:
     methods: tuple[str, ...] = COMPARED
     has_map: bool = True
     joint_share: float = 1.0
+    image_share: float = 1.0
     tunes_model: bool = False
     share: float = 1.0
     is_shipped: bool = False
 
 
-# A step of the map alone takes about 0.4 of a joint step.
-ALL_JOINT = 1 + 0.4 * 1700 / 440
-# A step of LoRA has 4 images instead of 16, whose prefixes it cannot share, and takes 1.36 of one.
-ALL_LORA = ALL_JOINT / 1.36
+# What a step takes, as a multiple of a joint step (docs/answers.md, Cost). LoRA has 4 images a step
+# instead of 16, whose prefixes it cannot share.
+MAP_STEP, LORA_STEP, ASKING = 0.4, 1.36, 0.5
+MAP_PER_JOINT = 1700 / 440
+# Joint steps that take as long as the shipped recipe, without and with asking for evidence.
+ALL_JOINT = 1 + MAP_STEP * MAP_PER_JOINT
+ALL_ASKED = ALL_JOINT + ASKING * (1 + MAP_PER_JOINT)
 
 NO_TEACHER = ("--teacher_weight", "0")
 BOXES = (*NO_TEACHER, "--box_weight", "0.5", "--latent_learning_start", "0")
+UNIFORM = ("--renderer", "uniform", *NO_TEACHER)
+LORA = (
+    *("--tune", "lora", "--use_latent_importance", "False", *NO_TEACHER),
+    *("--lora_rank", "74", "--lora_alpha", "148", "--gap_share", "0"),
+)
+PUBLISHED = (
+    *(*NO_TEACHER, "--encoder", "published", "--means", "head", "--renderer", "softmax"),
+    *("--grid", "endpoint", "--phase", "prefill", "--prior_mix", "0"),
+    *("--latent_repulsion_weight", "0", "--latent_free_bits", "0"),
+)
+POINTER = ("--sample_latent", "False", "--prior_mix", "1", "--latent_kl_weight", "0")
+
+
+def _boxes(seed: int) -> Variant:
+    return Variant(f"boxes-{seed}", "with true boxes instead of answers", BOXES, seed=seed)
+
+
+def _uniform(joint_share: float) -> Variant:
+    text, methods = "same size and time, every map uniform", ("vif",)
+    return Variant(
+        "uniform-maps", text, UNIFORM, methods=methods, has_map=False, joint_share=joint_share
+    )
+
+
+def _lora(name: str, text: str, joint_share: float) -> Variant:
+    return Variant(
+        name,
+        text,
+        LORA,
+        methods=("plain",),
+        has_map=False,
+        joint_share=joint_share / LORA_STEP,
+        image_share=0.25,
+        tunes_model=True,
+    )
+
+
+def _matched(variant: Variant) -> Variant:
+    return replace(variant, name=f"matched/{variant.name}", share=MATCHED_SHARE)
+
+
 # The first of each list is what the others are compared with.
 CONTROLS = (
     Variant("shipped", "answers alone: the shipped adapter", is_shipped=True),
-    Variant("seed-0", "answers alone, another seed", seed=0),
-    Variant("seed-1", "answers alone, another seed", seed=1),
-    Variant("boxes-2", "with true boxes instead of answers", BOXES, seed=2),
-    Variant("boxes-0", "with true boxes, another seed", BOXES, seed=0),
-    Variant("boxes-1", "with true boxes, another seed", BOXES, seed=1),
-    Variant(
-        "pointer",
-        "answers alone, no latent: a deterministic pointer",
-        ("--sample_latent", "False", "--prior_mix", "1", "--latent_kl_weight", "0"),
-    ),
-    Variant(
-        "published",
-        "the published form with the published objective",
+    *(_boxes(seed) for seed in (2, 0, 1)),
+    _uniform(ALL_JOINT),
+    _lora("lora", "LoRA of as many parameters, as much time, no injection", ALL_JOINT),
+)
+MATCHED = tuple(
+    map(
+        _matched,
         (
-            *(*NO_TEACHER, "--encoder", "published", "--means", "head", "--renderer", "softmax"),
-            *("--grid", "endpoint", "--phase", "prefill", "--prior_mix", "0"),
-            *("--latent_repulsion_weight", "0", "--latent_free_bits", "0"),
+            *(Variant(f"seed-{n}", "answers alone", seed=n) for n in (2, 0, 1)),
+            *(_boxes(seed) for seed in (2, 0, 1)),
+            Variant("pointer", "answers alone, no latent: a deterministic pointer", POINTER, 2),
+            Variant(
+                "published",
+                "the published form with the published objective",
+                PUBLISHED,
+                seed=2,
+                has_map=False,
+                joint_share=ALL_JOINT,
+            ),
+            _uniform(ALL_JOINT),
+            _lora("lora", "LoRA, the time of a training with boxes", ALL_JOINT),
+            _lora("lora-asked", "LoRA, the time of answers alone with its asking", ALL_ASKED),
         ),
-        has_map=False,
-        joint_share=ALL_JOINT,
-    ),
-    Variant(
-        "uniform-maps",
-        "same size and time, every map uniform",
-        ("--renderer", "uniform", *NO_TEACHER),
-        methods=("vif",),
-        has_map=False,
-        joint_share=ALL_JOINT,
-    ),
-    Variant(
-        "lora",
-        "LoRA of as many parameters, as much time, no injection",
-        (
-            *("--tune", "lora", "--use_latent_importance", "False", *NO_TEACHER),
-            *("--lora_rank", "74", "--lora_alpha", "148", "--gap_share", "0"),
-            *("--per_device_train_batch_size", "2"),
-        ),
-        methods=("plain",),
-        has_map=False,
-        joint_share=ALL_LORA,
-        tunes_model=True,
-    ),
+    )
 )
 
 
