@@ -103,6 +103,20 @@ def test_shared_and_whole_passes_agree_on_any_family(name):
         assert torch.allclose(found[0], other, atol=1e-4, rtol=1e-2)
 
 
+def test_some_questions_can_be_asked_alone():
+    backbone = tiny_backbone("llava")
+    _, items = items_of(backbone)
+    model = VIFModel(backbone, tiny_adapter())
+    (shard,) = Collator(False)(items)["shards"]
+    everything = gradients(model.vlm, shard, LAYERS, STRENGTH)
+    wanted = torch.zeros_like(shard.row, dtype=torch.bool)
+    wanted[torch.nonzero(shard.row >= 0)[-1]] = True
+    some = gradients(model.vlm, shard, LAYERS, STRENGTH, wanted=wanted)
+    assert torch.allclose(some.map[wanted], everything.map[wanted], atol=1e-5)
+    assert torch.allclose(some.value[wanted], everything.value[wanted], atol=1e-5)
+    assert not some.map[~wanted].any()
+
+
 def rendered(weights, means=None, shares=None):
     """Maps (Q, N) as if rendered; one component, whose pointing is the map itself."""
     means = torch.zeros(len(weights), 1, 2) if means is None else means

@@ -57,16 +57,23 @@ class _Answers(NamedTuple):
 
 
 def gradients(
-    vlm: VisionLanguageModel, shard: Shard, layers: list[int], strength: float, whole: bool = False
+    vlm: VisionLanguageModel,
+    shard: Shard,
+    layers: list[int],
+    strength: float,
+    whole: bool = False,
+    wanted: torch.Tensor | None = None,
 ) -> Gradients:
-    """Gradients of all questions of a shard; see the module.
+    """Gradients of a shard's questions; see the module.
 
     Args:
         vlm: The backbone.
         shard: See `training.data.shard`.
         layers: Where the uniform map is mixed in, in every head alike.
         strength: Share of attention that it replaces.
-        whole: Whether whole sequences are read, as where the image sees the question.
+        whole: Whether whole sequences are read, as where the image sees the question. All
+            questions are asked then.
+        wanted: Which questions are asked, (Q,) bool; all by default. The others are left 0.
     """
     answers = _answers(shard)
     number, places = len(shard.row), shard.columns.shape[1]
@@ -79,15 +86,16 @@ def gradients(
         return _whole(vlm, shard, answers, layers, strength, asked)
     with torch.no_grad():
         prefix = read_images(vlm, shard)
-    for rows in chunks(shard.length):
-        asked = torch.nonzero(torch.isin(shard.row, rows)).squeeze(1)
-        if not len(asked):
-            continue
+    wanted = shard.row >= 0 if wanted is None else wanted & (shard.row >= 0)
+    read = shard.row[wanted].unique()
+    for part in chunks(shard.length[read]) if len(read) else []:
+        rows = read[part]
+        asked = torch.nonzero(wanted & torch.isin(shard.row, rows)).squeeze(1)
         with torch.no_grad():
             kept = _read_rows(vlm, shard, prefix, rows)
         row = (rows == shard.row[asked, None]).long().argmax(1)
-        part = _shared(vlm, shard, answers, prefix, kept, (asked, row), layers, strength)
-        found.map[asked], found.value[asked] = part
+        some = _shared(vlm, shard, answers, prefix, kept, (asked, row), layers, strength)
+        found.map[asked], found.value[asked] = some
     return found
 
 

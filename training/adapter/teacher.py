@@ -207,16 +207,21 @@ class Teacher:
     def _ask(self, vlm: VisionLanguageModel, shard: Shard, whole: bool) -> None:
         started = time.monotonic()
         device = shard.ids.device.type
+        missing = [
+            row >= 0 and key not in self.store
+            for key, row in zip(shard.key.tolist(), shard.row.tolist(), strict=True)
+        ]
+        wanted = torch.tensor(missing, device=device)
         # A CPU's backward pass is slow in half precision.
         with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
-            maps, values = gradients(vlm, shard, self.layers, self.strength, whole)
+            maps, values = gradients(vlm, shard, self.layers, self.strength, whole, wanted)
         outside = shard.centres.isnan().any(-1).cpu().numpy()
         maps, values = self.strength * maps.double().cpu().numpy(), values.cpu().numpy()
         each = len(maps) // len(outside)
-        found = {}
-        for q, (key, row) in enumerate(zip(shard.key.tolist(), shard.row.tolist(), strict=True)):
-            if row >= 0 and key not in self.store:
-                found[key] = self._judge(maps[q], float(values[q]), outside[q // each])
+        found = {
+            int(shard.key[q]): self._judge(maps[q], float(values[q]), outside[q // each])
+            for q in np.flatnonzero(missing)
+        }
         self.asked += len(found)
         self.store.add(found)
         self.seconds += time.monotonic() - started
