@@ -23,7 +23,7 @@ with ends_on_ctrl_c():
     from vif import bundled
     from vif.commands.serve import add_flags
     from vif.errors import InputError, in_words
-    from vif.model.catalogue import CPU_MODEL, GPU_MODEL
+    from vif.model.checkpoints.catalogue import CPU_MODEL, GPU_MODEL
     from vif.ui.serve import serve
     from vif.ui.zero import is_gpu_space
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tiny import tiny_session
+from tests.support.tiny import tiny_session
 from vif.scenes import draw_scene
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from tests.tiny import NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model
+from tests.support.tiny import NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model
 from training.pretrain.processor import build_processor
 from vif.model.attention import KEYWORD, NAME, attention
 from vif.model.backbone import Backbone

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from vif import metrics, report, scenes
     from vif.errors import InputError
     from vif.inputs import images
+    from vif.model.checkpoints.loading import download_size
     from vif.model.generation import Cancelled
-    from vif.model.loading import download_size
     from vif.question import Question
     from vif.session import Session, load
     from vif.settings import Settings
@@ -47,7 +47,7 @@ _PLACES = {
     "Settings": "vif.settings:Settings",
     "Trace": "vif.trace:Trace",
     "Traces": "vif.traces:Traces",
-    "download_size": "vif.model.loading:download_size",
+    "download_size": "vif.model.checkpoints.loading:download_size",
     "images": "vif.inputs.images:",
     "load": "vif.session:load",
     "metrics": "vif.metrics:",

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 from torch.distributions import kl_divergence as torch_kl
 
-from tests.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model, tiny_session
+from tests.support.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model, tiny_session
 from training.pretrain.processor import build_processor
 from vif.adapter.base import VIFAdapter, sparsity
 from vif.adapter.latent import NUM_RELATIVE_FEATURES, Gaussian, kl_divergence, relative_features

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from tests.published import PREFIX, read_fixture, write
-from tests.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, tiny_adapter
+from tests.support.published import PREFIX, read_fixture, write
+from tests.support.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, tiny_adapter
 from vif.__main__ import main
 from vif.adapter import VIFAdapter
 from vif.adapter.config import VIFConfig

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.published import (
+from tests.support.published import (
     Reference,
     published_adapter,
     random_weights,
@@ -12,7 +12,7 @@ from tests.published import (
     sequence,
     write,
 )
-from tests.tiny import HIDDEN, tiny_model
+from tests.support.tiny import HIDDEN, tiny_model
 from training.pretrain.processor import build_processor
 from vif.adapter import VIFAdapter
 from vif.adapter.convert import convert_checkpoint

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import NUM_LAYERS, tiny_session
+from tests.support.tiny import NUM_LAYERS, tiny_session
 from vif import bench
 from vif.__main__ import main
 from vif.bench import running

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from tests.published import published_adapter
-from tests.tiny import HIDDEN
+from tests.support.published import published_adapter
+from tests.support.tiny import HIDDEN
 from vif.__main__ import main
 from vif.bench import compare_forms as forms
 

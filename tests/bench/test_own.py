@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import save_tiny
+from tests.support.tiny import save_tiny
 from vif import data
 from vif.__main__ import main
 from vif.bench import own

@@ -7,7 +7,7 @@ from itertools import islice
 
 import pytest
 
-from tests.tiny import tiny_session
+from tests.support.tiny import tiny_session
 from vif import bench
 from vif.bench.search import BROKEN, FIXED, OTHER, PER_SCENE, relational
 from vif.errors import InputError

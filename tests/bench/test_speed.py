@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tiny import tiny_session
+from tests.support.tiny import tiny_session
 from vif.bench.speed import widened
 from vif.check.models import tiny_backbone
 from vif.errors import InputError

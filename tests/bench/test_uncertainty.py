@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.tiny import tiny_session
+from tests.support.tiny import tiny_session
 from vif.__main__ import main
 from vif.bench import items, uncertainty
 from vif.scenes import GROUP_OF

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Error, expect, sync_playwright
 
 import vif
-from tests.fake_session import FakeSession
+from tests.support.fake_session import FakeSession
 from vif.scenes import ask_scene, draw_scene
 from vif.ui import build_demo, launch_options
 

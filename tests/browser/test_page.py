@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ASSETS, HAS_MODEL, choose, leave_out, open_research, run, shoot
-from tests.fake_session import BREAKING
+from tests.support.fake_session import BREAKING
 
 
 def question(page):

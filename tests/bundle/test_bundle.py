@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fake_session import LAYERS, FakeSession
+from tests.support.fake_session import LAYERS, FakeSession
 from vif import bundle
 from vif.bundle.safe_zip import MOST_FILES, SafeZip, read_arrays
 from vif.errors import InputError

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 from training.pretrain.processor import build_processor
 from vif.__main__ import main
 from vif.trace import Trace

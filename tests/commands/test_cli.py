@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import save_tiny
+from tests.support.tiny import save_tiny
 from vif.__main__ import main
-from vif.commands.common import parse_options
+from vif.commands.flags.common import parse_options
 from vif.scenes import ask_scene, draw_scene
 
 

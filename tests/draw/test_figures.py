@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.fake_session import FakeSession, tiled_layout
+from tests.support.fake_session import FakeSession, tiled_layout
 from vif.draw import figures
 
 PICTURE = Image.new("RGB", (64, 48), (90, 120, 90))

@@ -8,15 +8,15 @@ import pytest
 import yaml
 from huggingface_hub import HfApi, constants
 
-from tests.hub_stand_in import TOKEN, hub_on_this_machine
-from tests.tiny import tiny_adapter
+from tests.support.hub_stand_in import TOKEN, hub_on_this_machine
+from tests.support.tiny import tiny_adapter
 from vif.__main__ import main
 from vif.adapter import VIFAdapter
 from vif.commands import push
 from vif.errors import InputError
 from vif.hub import card, upload
 from vif.hub.cards import figures
-from vif.model.catalogue import GPU_MODEL
+from vif.model.checkpoints.catalogue import GPU_MODEL
 
 ROOT = Path(__file__).parents[2]
 

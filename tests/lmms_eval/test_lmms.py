@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tiny import save_tiny, tiny_session
+from tests.support.tiny import save_tiny, tiny_session
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
 from vif.lmms_eval.asking import Asker, TaskItem, split_text

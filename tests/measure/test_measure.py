@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.tiny import NUM_LAYERS, save_tiny, tiny_model
+from tests.support.tiny import NUM_LAYERS, save_tiny, tiny_model
 from vif import data, measure, metrics
 from vif.__main__ import main
 from vif.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import BOX, ask, one, request_of, session_of
+from tests.support.asking import BOX, ask, one, request_of, session_of
 from vif.methods.edits.pruning import prune
 from vif.methods.maps.base import MAPS
 from vif.methods.papers.masks import _rings

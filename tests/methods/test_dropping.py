@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import ask, noise, one, request_of, session_of, together_and_alone
+from tests.support.asking import ask, noise, one, request_of, session_of, together_and_alone
 from vif import methods
 from vif.errors import InputError
 from vif.methods.maps.base import MAPS

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import FAMILIES, LONGER, QUESTION, ask, noise, one, request_of, session_of
-from tests.tiny import NUM_HEADS
+from tests.support.asking import FAMILIES, LONGER, QUESTION, ask, noise, one, request_of, session_of
+from tests.support.tiny import NUM_HEADS
 from vif.check.models import tiny_backbone
 from vif.methods import guidance
 from vif.methods.papers.inter import centred

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import (
+from tests.support.asking import (
     BOX,
     FAMILIES,
     LONGER,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.asking import (
+from tests.support.asking import (
     FAMILIES,
     noise,
     one,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.asking import FAMILIES, QUESTION, noise, one, session_of
+from tests.support.asking import FAMILIES, QUESTION, noise, one, session_of
 from vif.methods import crops
 from vif.methods.papers import carve, vicrop
 from vif.model.families.layout import WHOLE, Block, Layout, grid_cells

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import NUM_HEADS, tiny_model, tiny_session
+from tests.support.tiny import NUM_HEADS, tiny_model, tiny_session
 from training.pretrain.processor import build_processor
 from vif import methods
 from vif.errors import InputError

@@ -7,7 +7,7 @@ from PIL import Image
 from vif.check import tiny_backbone
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
-from vif.model.aspect import set_aspect_ratio
+from vif.model.checkpoints.aspect import set_aspect_ratio
 
 
 def backbone_with(how, name="llava"):

@@ -1,6 +1,6 @@
 """A download tells how far it is, through the progress bars of the Hub's own client."""
 
-from vif.model import download
+from vif.model.checkpoints import download
 
 
 def test_bytes_are_told_and_files_are_not(monkeypatch):

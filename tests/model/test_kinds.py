@@ -9,8 +9,9 @@ from vif import load
 from vif.__main__ import main
 from vif.check import build
 from vif.errors import InputError
-from vif.model import families, kinds, loading
-from vif.model.catalogue import CATALOGUE
+from vif.model import families
+from vif.model.checkpoints import kinds, loading
+from vif.model.checkpoints.catalogue import CATALOGUE
 
 
 @pytest.mark.parametrize(

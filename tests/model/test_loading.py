@@ -13,8 +13,8 @@ from vif import download_size, load
 from vif.check import TINY, build
 from vif.check.ramp import ramp_image
 from vif.errors import InputError
-from vif.model import loading
 from vif.model.backbone import Backbone
+from vif.model.checkpoints import loading
 
 # transformers reads their vocabulary its own way, whatever tokenizer was saved.
 OWN_TOKENIZER = ("qwen3_5", "qwen3_5_moe")

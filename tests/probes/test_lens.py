@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.asking import QUESTION, noise, request_of, session_of
+from tests.support.asking import QUESTION, noise, request_of, session_of
 from vif import probes
 from vif.model.generation import open_stream
 from vif.question import Question

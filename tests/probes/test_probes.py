@@ -10,7 +10,7 @@ from PIL import ImageOps
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import sdpa_mask
 
-from tests.tiny import NUM_HEADS, NUM_LAYERS
+from tests.support.tiny import NUM_HEADS, NUM_LAYERS
 from vif import probes
 from vif.check import TINY, tiny_backbone
 from vif.check.parity import LONG_CONTEXT, probabilities

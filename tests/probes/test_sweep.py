@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import NUM_LAYERS
+from tests.support.tiny import NUM_LAYERS
 from vif import methods
 from vif.bench import speed
 from vif.check import tiny_adapter, tiny_backbone

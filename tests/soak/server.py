@@ -8,7 +8,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from tests.tiny import tiny_session
+from tests.support.tiny import tiny_session
 from vif.session import load
 from vif.ui import build_demo, launch_options
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tiny_training import save_scenes, save_tiny_model
+from tests.support.tiny_training import save_scenes, save_tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import pytest
 import torch
 from transformers import set_seed
 
-from tests.tiny import tiny_adapter
-from tests.tiny_training import arguments, save_scenes, save_tiny_model
+from tests.support.tiny import tiny_adapter
+from tests.support.tiny_training import arguments, save_scenes, save_tiny_model
 from tests.training.test_families import TURNS, items_of, picture, refuse
 from training.adapter.evidence import gradients
-from training.adapter.infer import Inferred
 from training.adapter.losses import evidence_loss, posterior_loss, repulsion_loss
 from training.adapter.model import VIFModel
-from training.adapter.steering import Mixer
+from training.adapter.passes.infer import Inferred
+from training.adapter.passes.steering import Mixer
 from training.data.batches import Collator
 from training.data.encoding import ANSWER, Encoder
 from training.data.records import Record

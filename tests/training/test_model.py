@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.tiny import tiny_adapter
+from tests.support.tiny import tiny_adapter
 from tests.training.test_families import SETTINGS, TURNS, items_of, picture, refuse
 from training.adapter.model import NOTHING, VIFModel
 from training.adapter.plan import Plan

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import tiny_model, tiny_session
+from tests.support.tiny import tiny_model, tiny_session
 from training.pretrain import train as pretrain
 from training.pretrain.lanes import LANES
 from training.pretrain.packing import CELLS, FAMILY_INDEX, PackedScenes, PackingConfig

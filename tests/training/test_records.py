@@ -6,7 +6,7 @@ import pickle
 import pytest
 from PIL import Image
 
-from tests.tiny import tiny_model
+from tests.support.tiny import tiny_model
 from training.data.batches import Collator
 from training.data.encoding import Conversations, Encoder
 from training.data.records import Records, Skipped

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tiny_training import arguments, command
+from tests.support.tiny_training import arguments, command
 from training.adapter import trainer as trainer_module
 from training.train_vif import train
 from vif import load

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import HfArgumentParser
 
-from tests.tiny_training import arguments, command
+from tests.support.tiny_training import arguments, command
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.model import VIFModel
 from training.adapter.trainer import ByLength

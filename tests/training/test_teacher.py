@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import tiny_adapter
+from tests.support.tiny import tiny_adapter
 from tests.training.test_families import items_of
 from training.adapter import teacher as teacher_module
 from training.adapter.evidence import Gradients

@@ -11,7 +11,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 import app
-from tests.fake_page import (
+from tests.support.fake_page import (
     PICTURE,
     QUESTION,
     ask,
@@ -22,7 +22,7 @@ from tests.fake_page import (
     sent,
     wired,
 )
-from tests.fake_session import BREAKING, LAYERS, FakeSession
+from tests.support.fake_session import BREAKING, LAYERS, FakeSession
 from vif import bundle, bundled
 from vif.__main__ import build_parser, main
 from vif.errors import InputError
@@ -37,9 +37,9 @@ from vif.ui.panels import inputs
 from vif.ui.panels.form import Filling
 from vif.ui.panels.share import save
 from vif.ui.serve import has_model_box
+from vif.ui.sharing.saved import to_zip
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
-from vif.ui.state.saved import to_zip
 from vif.ui.state.view import View
 
 

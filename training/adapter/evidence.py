@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 from typing_extensions import override
 
-from training.adapter.shared import Prefix, SharedLayer, chunks, has_axes, read_images
-from training.adapter.steering import Mixer
-from training.adapter.whole import inputs_of
+from training.adapter.passes.shared import Prefix, SharedLayer, chunks, has_axes, read_images
+from training.adapter.passes.steering import Mixer
+from training.adapter.passes.whole import inputs_of
 from training.data.encoding import ANSWER
 from training.data.shard import Shard
 from vif.model.attention import KEYWORD

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-from training.adapter.infer import Inferred
+from training.adapter.passes.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import IGNORE
 from training.data.shard import Shard

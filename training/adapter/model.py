@@ -11,11 +11,11 @@ from torch import nn
 from typing_extensions import override
 
 from training.adapter.losses import Outcome, sum_losses
+from training.adapter.passes.shared import run_shared
+from training.adapter.passes.steering import FULL_PRECISION
+from training.adapter.passes.whole import run_whole
 from training.adapter.plan import Plan
-from training.adapter.shared import run_shared
-from training.adapter.steering import FULL_PRECISION
 from training.adapter.teacher import Teacher
-from training.adapter.whole import run_whole
 from training.data.shard import Shard
 from vif.adapter import VIFAdapter
 from vif.model.attention import select
@@ -89,7 +89,7 @@ class VIFModel(nn.Module):
         # It made the embeddings ask for gradients, which this form does not need.
         self.vlm.disable_input_require_grads()
         for layer in self.vlm.get_decoder().layers:
-            # What is shared is never written to: see `training.adapter.shared.SharedLayer`.
+            # What is shared is never written to: see `training.adapter.passes.shared.SharedLayer`.
             layer._can_checkpoint_with_cache = not self.whole
 
     @override

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
+from vif.beliefs.posterior import Belief, beliefs
 from vif.bench.outcomes import interval
 from vif.bench.questions import endless
 from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE, Progress
 from vif.bench.tables import columns, percent, span
-from vif.posterior import Belief, beliefs
 from vif.question import Question
 from vif.scenes import Scene, SceneQuestion, draw_scene, is_correct
 from vif.scenes.ambiguous import Pair, ask_ambiguous

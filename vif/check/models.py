@@ -22,7 +22,7 @@ from vif.adapter.config import VIFConfig
 from vif.check.recipes import HIDDEN, NUM_HEADS, NUM_LAYERS, TINY, Tiny
 from vif.errors import InputError
 from vif.model.backbone import Backbone
-from vif.model.processors import processor_class
+from vif.model.checkpoints.processors import processor_class
 
 PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
     "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",

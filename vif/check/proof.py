@@ -10,7 +10,7 @@ from vif.check.parity import rows_error
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
 from vif.model.backbone import Backbone
-from vif.model.download import Progress
+from vif.model.checkpoints.download import Progress
 
 # Wide and tall, so that rows cannot be taken for columns; the second image differs from the first.
 SIZES = ((320, 192), (176, 304))
@@ -77,7 +77,7 @@ def load_proved(
     image_aspect_ratio: str | None = None,
     progress: Progress | None = None,
 ) -> Backbone:
-    """Loads a model of any family; arguments as in `vif.model.loading.load_checkpoint`.
+    """Loads a model of any family; arguments as in `vif.model.checkpoints.loading.load_checkpoint`.
 
     Raises:
         InputError: If it cannot be loaded, or is of a family that is not listed and its image

@@ -11,7 +11,7 @@ import numpy as np
 
 from vif import metrics, report
 from vif.commands import ask_data
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
     add_question_flags,
@@ -20,8 +20,8 @@ from vif.commands.common import (
     load_session,
     question_of,
 )
+from vif.draw.tables import grid
 from vif.probes.base import plain
-from vif.tables import grid
 
 
 def add(commands: Any) -> None:

@@ -7,8 +7,8 @@ import csv
 from collections.abc import Mapping
 from typing import Any
 
-from vif.commands.data import add_data_flags, read_data
-from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.data import add_data_flags, read_data
+from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
 from vif.errors import InputError
 from vif.measure import Ready
 from vif.trace import Trace

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from vif import measure
-from vif.commands.common import add_methods_flag, add_model_flags, add_setting_flags
-from vif.commands.data import add_data_flags, read_data
-from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.common import add_methods_flag, add_model_flags, add_setting_flags
+from vif.commands.flags.data import add_data_flags, read_data
+from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.draw.tables import grid
 from vif.measure import Result
 from vif.measure.curves import FIRST
 from vif.measure.summary import ATTENUATION, EVERY
 from vif.session import Session
-from vif.tables import grid
 
 _PRINTED = ("share", "share_without_sinks", "entropy", "dominance", "in_box", "pointing")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vif import bench, methods
 from vif.commands import bench_data
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
     add_setting_flags,

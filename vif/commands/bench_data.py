@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from vif.bench import own
 from vif.bench.scoring import AUTO, SCORES
-from vif.commands.common import check_output, write_json
-from vif.commands.data import add_data_flags, read_data
-from vif.commands.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.common import check_output, write_json
+from vif.commands.flags.data import add_data_flags, read_data
+from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
 from vif.errors import InputError
 from vif.session import Session
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vif import bundled, methods
-from vif.commands.common import add_methods_flag, add_model_flags, load_session, parse_options
+from vif.commands.flags.common import add_methods_flag, add_model_flags, load_session, parse_options
 from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS, Row
 from vif.lmms_eval.table import read_results, table

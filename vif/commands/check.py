@@ -9,7 +9,7 @@ from vif import check as checks
 from vif.check.proof import proof_table, prove
 from vif.errors import InputError
 from vif.model.backbone import Backbone
-from vif.model.loading import QUANTIZATIONS
+from vif.model.checkpoints.loading import QUANTIZATIONS
 
 
 def add(commands: Any) -> None:

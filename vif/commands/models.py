@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from vif.model.catalogue import CATALOGUE, Listed
+from vif.model.checkpoints.catalogue import CATALOGUE, Listed
 
 # Where a model may run: a machine with so many gigabytes of memory, and GPUs of two sizes.
 _PLACES = (("CPU 16 GB", 16, True), ("GPU 8 GB", 8, False), ("GPU 24 GB", 24, False))

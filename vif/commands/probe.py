@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_model_flags,
     add_question_flags,
     check_output,

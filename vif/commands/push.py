@@ -15,7 +15,7 @@ from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.hub.cards import card, figures
 from vif.hub.repository import upload
-from vif.model.catalogue import GPU_MODEL
+from vif.model.checkpoints.catalogue import GPU_MODEL
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
 from vif.scenes.world import IMAGE_SIZE

@@ -8,7 +8,7 @@ from typing import Any
 
 from vif import methods
 from vif.bench import speed
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
     add_question_flags,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_model_flags,
     add_question_flags,
     add_setting_flags,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vif.bench import uncertainty
-from vif.commands.common import (
+from vif.commands.flags.common import (
     add_model_flags,
     add_setting_flags,
     check_output,

@@ -18,8 +18,8 @@ from typing_extensions import override
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import attention, families
-from vif.model.download import Progress
-from vif.model.loading import load_checkpoint
+from vif.model.checkpoints.download import Progress
+from vif.model.checkpoints.loading import load_checkpoint
 from vif.model.types import VisionLanguageModel
 from vif.trace import MASS_PARTS
 
@@ -140,7 +140,7 @@ class Backbone:
         image_aspect_ratio: str | None = None,
         progress: Progress | None = None,
     ) -> Backbone:
-        """Loads a checkpoint; see `vif.model.loading.load_checkpoint` for the arguments.
+        """Loads a checkpoint; arguments as in `vif.model.checkpoints.loading.load_checkpoint`.
 
         Raises:
             InputError: If it cannot be found or is not a supported image-text-to-text model.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.draw.tables import grid
 from vif.errors import InputError
 from vif.metrics import image_weights, mean_weights
 from vif.probes.base import Result, open_reading
@@ -19,7 +20,6 @@ from vif.probes.prefix import Progress
 from vif.probes.protocol import ANSWER, Call, Flag, Probe, charts, register, signed
 from vif.question import Question
 from vif.session import Session
-from vif.tables import grid
 from vif.trace import Trace
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.draw.tables import grid
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
@@ -17,7 +18,6 @@ from vif.probes.prefix import Progress
 from vif.probes.protocol import ANSWER, Call, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
-from vif.tables import grid
 
 
 @dataclass(frozen=True)

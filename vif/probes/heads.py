@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
+from vif.draw.tables import grid
 from vif.errors import InputError
 from vif.methods.prompts import without_image
 from vif.metrics import sensitivity, total_sensitivity
@@ -20,7 +21,6 @@ from vif.probes.prefix import Progress
 from vif.probes.protocol import Call, Flag, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
-from vif.tables import grid
 
 # 4 of 32 heads of a 7B model.
 _TOP = 1 / 8

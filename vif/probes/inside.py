@@ -11,6 +11,7 @@ from torch import nn
 from typing_extensions import override
 
 from vif import metrics
+from vif.draw.tables import grid
 from vif.errors import InputError
 from vif.model.attention import Tap
 from vif.model.edits import Edit, Rows
@@ -19,7 +20,6 @@ from vif.probes.base import Result, open_reading
 from vif.probes.protocol import Call, Probe, charts, register
 from vif.question import Question
 from vif.session import Session
-from vif.tables import grid
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from typing_extensions import override
 
+from vif.draw.tables import grid, span
 from vif.errors import InputError
 from vif.inputs.boxes import Box, check_boxes
 from vif.metrics import box_coverage
@@ -20,7 +21,6 @@ from vif.probes.prefix import Progress, Reading
 from vif.probes.protocol import Call, Flag, Probe, charts, layers_named, register, signed
 from vif.question import Question
 from vif.session import Session
-from vif.tables import grid, span
 
 FLOWS = ("question->last", "image->last", "image->question")
 BOX_FLOWS = (

@@ -16,6 +16,7 @@ import torch
 from typing_extensions import override
 
 from vif import methods as registry
+from vif.draw.tables import grid, span
 from vif.errors import InputError
 from vif.methods.vif import InjectingTap, MixingTap
 from vif.model.attention import Tap
@@ -27,7 +28,6 @@ from vif.probes.protocol import Call, Flag, Probe, layers_named, register, signe
 from vif.question import Question
 from vif.session import Session
 from vif.settings import Range, Settings
-from vif.tables import grid, span
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ except ImportError:
 import torch
 
 from vif.errors import InputError
-from vif.model.download import Progress
+from vif.model.checkpoints.download import Progress
 from vif.model.generation import Cancelled
 from vif.session import Session, load
 from vif.ui.guard.turns import REQUEST, Request

@@ -8,9 +8,9 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from vif.beliefs.posterior import Belief, Beliefs, Draw
 from vif.inputs.boxes import Box
 from vif.metrics import box_coverage
-from vif.posterior import Belief, Beliefs, Draw
 from vif.ui.html.stage import choices, frame, group, heat, picture, rings
 
 _SAID = "The adapter does not say what it was trained on."

@@ -11,8 +11,8 @@ import torch
 
 from vif import metrics
 from vif.adapter.mixture import MixtureParameters, render
+from vif.beliefs.posterior import beliefs
 from vif.draw.charts import method_label
-from vif.posterior import beliefs
 from vif.probes import attenuation_ladder, deletion_curve, knockout
 from vif.probes.ladder import falls
 from vif.scenes import is_correct

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from vif.beliefs.likeliest import likeliest_answers
 from vif.inputs.images import open_image
-from vif.likeliest import likeliest_answers
 from vif.model.generation import Cancelled
 from vif.probes import Ladder, attenuation_ladder
 from vif.probes.ladder import LENGTHS

@@ -14,8 +14,8 @@ import gradio as gr
 
 from vif import bundled
 from vif.errors import InputError
-from vif.model.catalogue import CATALOGUE
-from vif.model.loading import readable_size
+from vif.model.checkpoints.catalogue import CATALOGUE
+from vif.model.checkpoints.loading import readable_size
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import QUICK, settle
 from vif.ui.html.strips import plan_strip

@@ -9,9 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from vif.likeliest import likeliest_answers
+from vif.beliefs.likeliest import likeliest_answers
+from vif.beliefs.posterior import beliefs
 from vif.model.generation import Cancelled
-from vif.posterior import beliefs
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import SLOW
 from vif.ui.actions.problems import attempt

@@ -13,12 +13,12 @@ import gradio as gr
 from vif.errors import InputError
 from vif.ui.actions import fill
 from vif.ui.actions.events import QUICK, SLOW
-from vif.ui.state import permalink
+from vif.ui.sharing import permalink
+from vif.ui.sharing.links import share
+from vif.ui.sharing.permalink import Link
+from vif.ui.sharing.saved import to_zip
 from vif.ui.state.drawing import Drawing
-from vif.ui.state.permalink import Link
 from vif.ui.state.result import Result
-from vif.ui.state.saved import to_zip
-from vif.ui.state.sharing import share
 from vif.ui.state.shelf import Key
 from vif.ui.state.view import View
 from vif.ui.theme import html_block

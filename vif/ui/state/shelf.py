@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vif import bundled
 from vif.errors import InputError
-from vif.model.loading import download_size, readable_size
+from vif.model.checkpoints.loading import download_size, readable_size
 from vif.session import load
 from vif.ui.actions.ask import Session
 

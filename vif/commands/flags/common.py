@@ -1,0 +1,231 @@
+"""Flags that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vif import bundled
+from vif.errors import InputError
+from vif.inputs.boxes import check_boxes
+from vif.inputs.schema import AskedQuestion, AskedSettings
+from vif.model.checkpoints.aspect import ASPECT_RATIOS
+from vif.question import Question
+from vif.scenes import ask_scene, draw_scene
+from vif.session import Session, load
+from vif.settings import Settings
+
+# What flags are added to: a command's parser, or a titled part of its help.
+Flags = argparse.ArgumentParser | argparse._ArgumentGroup
+
+# Published names of the ranges and the strength, and the setting each one changes.
+INJECTION_FLAGS = (
+    ("--latent-apply-start", int, "first layer the map is injected into"),
+    ("--latent-apply-end", int, "last layer the map is injected into"),
+)
+SETTING_FLAGS = (
+    ("--latent-learning-start", int, "first layer the latent is read from"),
+    ("--latent-learning-end", int, "last layer the latent is read from"),
+    ("--latent-layer-stride", int, "every how many layers in both ranges"),
+    ("--latent-bias-alpha", float, "strength of the injection, 0 to 1"),
+    ("--samples", int, "0 for the latent's mean, n for the average of n samples"),
+    ("--phase", str, "both, or prefill to leave generated rows alone as published"),
+)
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """Which model, where, and the seed."""
+    parser.add_argument("--model-path", help="folder or Hub name of the model; default: bundled")
+    parser.add_argument("--adapter", help="folder or Hub name; default: the bundled model's own")
+    parser.add_argument("--device", help="cpu or cuda")
+    parser.add_argument("--dtype", help="float32, bfloat16 or float16")
+    parser.add_argument(
+        "--image-aspect-ratio",
+        choices=ASPECT_RATIOS,
+        help="pad or crop pictures to a square, for models that look at one; LLaVA-1.5 was trained "
+        "with pad, its processor crops",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+
+
+def add_setting_flags(parser: argparse.ArgumentParser, sets_injection: bool = True) -> None:
+    """The settings of `Settings`, its injection range only where that is not the question."""
+    if not sets_injection:
+        parser.set_defaults(latent_apply_start=None, latent_apply_end=None)
+    for flag, kind, text in (*SETTING_FLAGS, *(INJECTION_FLAGS if sets_injection else ())):
+        parser.add_argument(flag, type=kind, help=text)
+    parser.add_argument(
+        "--set",
+        dest="options",
+        action="append",
+        default=[],
+        metavar="METHOD.OPTION=VALUE",
+        help="a setting of one method; may be given several times",
+    )
+
+
+def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str] | None) -> None:
+    """Which methods to compare."""
+    parser.add_argument("--methods", nargs="+", default=default, help="methods to compare")
+
+
+def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True) -> None:
+    """An image and a question, or a generated scene that brings both and the truth."""
+    parser.add_argument("--image-file", help="image to ask about")
+    parser.add_argument("--query", help="the question")
+    parser.add_argument("--context", default="", help="unrelated text to put before it")
+    if takes_boxes:
+        parser.add_argument(
+            "--box",
+            type=float,
+            nargs=4,
+            action="append",
+            metavar=("X0", "Y0", "X1", "Y1"),
+            help="where the answer is, each from 0 to 1; may be given several times",
+        )
+    parser.add_argument(
+        "--scene", type=int, help="number of a generated scene, instead of an image"
+    )
+    parser.add_argument(
+        "--question", type=int, default=0, help="which of the scene's questions, without --query"
+    )
+
+
+def question_of(args: argparse.Namespace) -> Question:
+    """What `add_question_flags` stands for.
+
+    Raises:
+        InputError: If there is neither an image with a question nor a scene, or both, or if
+            anything given is out of range.
+    """
+    if args.scene is not None:
+        if args.image_file is not None:
+            raise InputError("Give either --scene, which brings its picture, or --image-file.")
+        found = _question_of_scene(args)
+    elif args.image_file is None or args.query is None:
+        raise InputError("Give --image-file and --query, or --scene for a generated picture.")
+    else:
+        found = Question(args.image_file, args.query)
+    look = getattr(args, "box", None) or []
+    asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": look})
+    check_boxes(asked.boxes)
+    marked = tuple(asked.boxes) or None
+    return replace(
+        found, context=asked.context, boxes=found.boxes or marked, look=marked or found.boxes
+    )
+
+
+def _question_of_scene(args: argparse.Namespace) -> Question:
+    """A question about a generated scene: one of its own, or what a person asks about it."""
+    if args.scene < 0:
+        raise InputError(f"--scene is {args.scene}, expected a number from 0 on.")
+    scene = draw_scene(args.scene, "test")
+    known = ask_scene(scene, args.scene)
+    placed = [question for question in known if question.boxes]
+    if args.query is not None:
+        text = str(args.query).strip()
+        question = next((one for one in known if one.text == text), None)
+        if question is None:
+            return Question(scene.image, text)
+    elif 0 <= args.question < len(placed):
+        question = placed[args.question]
+    else:
+        raise InputError(
+            f"--question is {args.question}, but scene {args.scene} has questions 0 to "
+            f"{len(placed) - 1}."
+        )
+    boxes = question.boxes_on(scene) or None
+    return Question(scene.image, question.text, boxes=boxes, answer=question.answer)
+
+
+def check_output(path: Path | None) -> None:
+    """Makes sure that a file can be written before the work it is to hold is done.
+
+    Raises:
+        InputError: If it cannot; the message says why.
+    """
+    if path is None:
+        return
+    is_new = not path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+    if is_new:
+        path.unlink()
+
+
+def write_json(path: Path | None, found: Any) -> None:
+    """Writes numbers to a file, if one was named."""
+    if path is not None:
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def load_session(args: argparse.Namespace) -> Session:
+    """The model and adapter of `add_model_flags`."""
+    model, adapter = args.model_path or bundled.path(bundled.MODEL), args.adapter
+    if adapter is None and bundled.is_model(model):
+        adapter = bundled.path(bundled.ADAPTER)
+    aspect = args.image_aspect_ratio
+    return load(model, adapter, args.device, args.dtype, image_aspect_ratio=aspect)
+
+
+def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
+    """The defaults with what was given by `add_setting_flags`.
+
+    Raises:
+        InputError: If anything given is out of range.
+    """
+    given = {
+        "learning_start": args.latent_learning_start,
+        "learning_end": args.latent_learning_end,
+        "injection_start": args.latent_apply_start,
+        "injection_end": args.latent_apply_end,
+        "stride": args.latent_layer_stride,
+        "alpha": args.latent_bias_alpha,
+        "samples": args.samples,
+        "phase": args.phase,
+        "seed": args.seed,
+        "max_new_tokens": getattr(args, "max_new_tokens", None),
+        "options": parse_options(args.options) or None,
+    }
+    asked = AskedSettings.read({name: value for name, value in given.items() if value is not None})
+    return replace(defaults, **asked.settings(defaults))
+
+
+def parse_options(given: Sequence[str]) -> dict[str, dict[str, float]]:
+    """``["pai.alpha=0.3"]`` as ``{"pai": {"alpha": 0.3}}``; the last of two values holds.
+
+    Raises:
+        InputError: If an entry does not have that form.
+    """
+    options: dict[str, dict[str, float]] = {}
+    for entry in given:
+        name, _, value = entry.partition("=")
+        method, _, option = name.rpartition(".")
+        try:
+            options.setdefault(method, {})[option] = float(value)
+        except ValueError:
+            method = ""
+        if not method or not option:
+            raise InputError(
+                f"--set {entry!r} cannot be read: expected method.option=value with a number for "
+                "the value, for example --set pai.alpha=0.3."
+            )
+    return options
+
+
+def progress_of(unit: str) -> Any:
+    """A progress callback (done, total) that rewrites one line on stderr."""
+
+    def show(done: int, total: int) -> None:
+        end = "\n" if done == total else "\r"
+        print(f"{done}/{total} {unit}", end=end, file=sys.stderr, flush=True)
+
+    return show

@@ -1,0 +1,1 @@
+"""Checkpoints: which there are, what their configuration says, download, and loading."""

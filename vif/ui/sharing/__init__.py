@@ -1,0 +1,1 @@
+"""What is shown, for others: a link, a command, a program, a saved file. Knows no Gradio."""

@@ -1,0 +1,80 @@
+"""A shown result as a link, a command and a program. Knows nothing about Gradio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vif.errors import InputError
+from vif.scenes import unrelated_text
+from vif.scenes.text import SHOWN_TEXT_SEED
+from vif.settings import Settings
+from vif.ui.sharing import permalink, recipe
+from vif.ui.sharing.saved import settings_of
+from vif.ui.state.examples import Example
+from vif.ui.state.result import Result
+from vif.ui.state.view import View
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What others are given.
+
+    Attributes:
+        link: The query of a link with its question mark, or why there is none.
+        command: A line for a shell.
+        python: A program.
+    """
+
+    link: str
+    command: str
+    python: str
+
+
+def share(result: Result, view: View, defaults: Settings, examples: Sequence[Example]) -> Shared:
+    """Returns a result as a link, a command and a program.
+
+    Args:
+        result: The answers.
+        view: How they are shown.
+        defaults: Settings of the model that answered.
+        examples: The page's examples.
+    """
+    link = link_of(result, view, defaults, examples)
+    context = result.first.meta["context"]
+    boxes = result.truth.boxes if result.truth else ()
+    example = "" if link.example is None else f"assets/examples/scene-{link.example + 1}.png"
+    try:
+        query = f"?{link.query()}"
+    except InputError as error:
+        query = str(error)
+    return Shared(
+        query,
+        recipe.command(link, context, example, boxes),
+        recipe.python(link, context, example, boxes),
+    )
+
+
+def link_of(
+    result: Result, view: View, defaults: Settings, examples: Sequence[Example]
+) -> permalink.Link:
+    """Returns what a link to a result tells; it may name no picture."""
+    meta, truth, context = result.first.meta, result.truth, result.first.meta["context"]
+    known = [
+        i for i, one in enumerate(examples) if truth and one.truth and one.truth.same_as(truth)
+    ]
+    length = result.text_tokens
+    text = length if context == unrelated_text(SHOWN_TEXT_SEED, length) else 0
+    drawing = result.form.drawing if result.form is not None else None
+    return permalink.Link(
+        model=meta["model"],
+        example=known[0] if known else None,
+        scene=truth.scene if truth and not known else None,
+        question=meta["question"],
+        text=text,
+        context="" if text else context,
+        methods=tuple(name for name in result.traces if name != "changed"),
+        settings=permalink.setting_changes(settings_of(result), defaults),
+        look=drawing.boxes if drawing else (),
+        view=permalink.view_changes(view),
+    )
