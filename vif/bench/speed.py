@@ -5,7 +5,6 @@ Seconds depend on the machine and on what else it does; ratios of cases that tak
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,8 @@ import numpy as np
 import torch
 
 from vif import methods as registry
-from vif.errors import InputError
 from vif.model import attention
 from vif.model.attention import Tap
-from vif.model.backbone import Backbone
 from vif.model.generation import generate
 from vif.probes.base import Result
 from vif.probes.prefix import Progress
@@ -29,6 +26,8 @@ from vif.recording import Recorder
 from vif.session import Session
 
 PLAIN, ANSWER = "plain SDPA", "one answer"
+# What can be timed, by the name that chooses it; what it is divided by is timed as well.
+CASES = ("loop", "recorded", "vif", "eager", "methods", "sweep")
 
 
 @dataclass(frozen=True)
@@ -52,33 +51,6 @@ class Ratio(Result):
     seconds: float
 
 
-def widened(session: Session, seed: int = 0) -> Session:
-    """A random model like a small LLaVA's, but wide enough that its layers do most of the work.
-
-    Width 512, 16 heads, 24 x 24 image tokens; depth, vocabulary and processor stay. In the bundled
-    model itself a layer takes so little time that every further operation shows.
-
-    Raises:
-        InputError: If the model is no LLaVA with a square grid.
-    """
-    backbone = session.backbone
-    if backbone.model.config.model_type != "llava":
-        raise InputError(f"{session.name} is no LLaVA: leave --wide out and it is timed itself.")
-    config, processor = copy.deepcopy(backbone.model.config), copy.deepcopy(backbone.processor)
-    text, vision, heads = config.text_config, config.vision_config, 16
-    text.hidden_size, text.intermediate_size, text.head_dim = 512, 1408, 32
-    text.num_attention_heads = text.num_key_value_heads = heads
-    vision.image_size = 24 * vision.patch_size
-    config.image_seq_length = 24 * 24
-    processor.image_processor.size = {"height": vision.image_size, "width": vision.image_size}
-    torch.manual_seed(seed)
-    model = type(backbone.model)(config)
-    model.generation_config = copy.deepcopy(backbone.model.generation_config)
-    # A random model may write the image token, which the next pass would take for an image.
-    model.generation_config.suppress_tokens = [config.image_token_id]
-    return Session(Backbone(model, processor, f"random model of width {text.hidden_size}"))
-
-
 def measure(
     session: Session,
     question: Question,
@@ -86,6 +58,7 @@ def measure(
     repetitions: int = 9,
     tokens: int = 8,
     progress: Progress | None = None,
+    chosen: Sequence[str] = CASES,
 ) -> list[Ratio]:
     """Times every case in turn, again and again.
 
@@ -99,8 +72,9 @@ def measure(
         repetitions: How often every case is timed, after one unmeasured turn.
         tokens: Generated tokens, exactly so many in the cases of plain SDPA, at most in the others.
         progress: Called with (repetitions done, repetitions in all).
+        chosen: Which of `CASES` are timed.
     """
-    cases = _cases(session, question.opened(), methods, tokens)
+    cases = _cases(session, question.opened(), methods, tokens, chosen)
     times: dict[str, list[float]] = {name: [] for name in cases}
     names = list(cases)
     for turn in range(repetitions + 1):
@@ -141,9 +115,13 @@ def table(found: Sequence[Ratio]) -> str:
 
 
 def _cases(
-    session: Session, question: Question, methods: Sequence[str], tokens: int
+    session: Session,
+    question: Question,
+    methods: Sequence[str],
+    tokens: int,
+    chosen: Sequence[str],
 ) -> dict[str, tuple[str, Callable[[], object]]]:
-    """Every case by name: what it is divided by, and what is timed."""
+    """Chosen cases by what they are: what they are divided by, and what is timed."""
     model = session.backbone.model
     vif = "vif" if session.adapter is not None else "vif-free"
     request = session.request([question], session.defaults)
@@ -167,19 +145,26 @@ def _cases(
 
     weights = {"output_attentions": True, "return_dict_in_generate": True}
     layers = session.num_layers
-    return {
-        PLAIN: (PLAIN, stock("sdpa")),
-        "our loop, nothing recorded": (PLAIN, ours(Tap)),
-        "recorded": (PLAIN, ours(lambda: Recorder(request.batch))),
-        "recorded and steered by VIF": (PLAIN, ours(lambda: registry.find(vif).tap(request))),
-        "eager with output_attentions": (PLAIN, stock("eager", **weights)),
-        ANSWER: (ANSWER, ask(["plain"])),
-        f"{len(methods)} methods compared": (ANSWER, ask(methods)),
-        f"sweep of {layers * (layers + 1) // 2} injection ranges": (
+    cases: dict[str, tuple[str, str, Callable[[], object]]] = {
+        "loop": ("our loop, nothing recorded", PLAIN, ours(Tap)),
+        "recorded": ("recorded", PLAIN, ours(lambda: Recorder(request.batch))),
+        "vif": (
+            "recorded and steered by VIF",
+            PLAIN,
+            ours(lambda: registry.find(vif).tap(request)),
+        ),
+        "eager": ("eager with output_attentions", PLAIN, stock("eager", **weights)),
+        "methods": (f"{len(methods)} methods compared", ANSWER, ask(methods)),
+        "sweep": (
+            f"sweep of {layers * (layers + 1) // 2} injection ranges",
             ANSWER,
             lambda: sweep(session, question, method=vif),
         ),
     }
+    bases = {PLAIN: stock("sdpa"), ANSWER: ask(["plain"])}
+    wanted = [cases[name] for name in CASES if name in chosen]
+    timed = {base: (base, run) for base, run in bases.items() if base in {w[1] for w in wanted}}
+    return timed | {text: (base, run) for text, base, run in wanted}
 
 
 @contextmanager

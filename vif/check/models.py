@@ -63,15 +63,19 @@ def tiny_backbone(
     return Backbone(model.to(device, dtype), processor, f"tiny {name}")
 
 
-def build(name: str, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
-    """A tiny random model of a family and its processor.
+def build(family: str | Tiny, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
+    """A random model of a family, tiny or as the recipe has it, and its processor.
+
+    Args:
+        family: A name in `TINY`, or a recipe.
+        seed: Of all weights.
 
     Raises:
-        InputError: If the family is unknown.
+        InputError: If the name is unknown.
     """
-    if name not in TINY:
-        raise InputError(f"Unknown family {name!r}: expected one of {', '.join(TINY)}.")
-    tiny = TINY[name]
+    if isinstance(family, str) and family not in TINY:
+        raise InputError(f"Unknown family {family!r}: expected one of {', '.join(TINY)}.")
+    tiny = TINY[family] if isinstance(family, str) else family
     processor = _processor(tiny)
     return _model(tiny, processor.tokenizer, seed), processor
 

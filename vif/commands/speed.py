@@ -8,6 +8,7 @@ from typing import Any
 
 from vif import methods
 from vif.bench import speed
+from vif.bench.shapes import SHAPES, shaped
 from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
@@ -30,8 +31,12 @@ def add(commands: Any) -> None:
     parser.add_argument("--tokens", type=int, default=8, help="generated tokens per answer")
     parser.add_argument("--json", type=Path, help="file that gets the numbers")
     parser.add_argument(
-        "--wide", action="store_true", help="a random model of width 512 and 576 image tokens"
+        "--cases", nargs="+", choices=speed.CASES, default=speed.CASES, help="what is timed"
     )
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="a random model in this shape, with a random adapter"
+    )
+    parser.add_argument("--image-tokens", type=int, help="of an image, in a LLaVA's shape")
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -42,6 +47,10 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             f"--repetitions is {args.repetitions} and --tokens {args.tokens}: expected at least 1."
         )
+    if args.image_tokens is not None and (args.shape is None or args.image_tokens < 4):
+        raise InputError(
+            f"--image-tokens is {args.image_tokens}: expected at least 4, and a --shape."
+        )
     if args.scene is None and args.image_file is None and args.query is None:
         args.scene = 0
     question = question_of(args)
@@ -49,8 +58,8 @@ def run(args: argparse.Namespace) -> None:
         methods.find(name)
     check_output(args.json)
     session = load_session(args)
-    if args.wide:
-        session = speed.widened(session, args.seed)
+    if args.shape is not None:
+        session = shaped(args.shape, session, args.image_tokens, args.seed)
     vif = "vif" if session.adapter is not None else "vif-free"
     found = speed.measure(
         session,
@@ -59,6 +68,7 @@ def run(args: argparse.Namespace) -> None:
         args.repetitions,
         args.tokens,
         progress_of("repetitions"),
+        args.cases,
     )
     print(speed.table(found))
     write_json(args.json, [one.as_json() for one in found])
