@@ -17,9 +17,10 @@ import torch
 from typing_extensions import override
 
 from vif.model.attention import Tap
-from vif.model.backbone import ANSWER_PART, Backbone, Prompt
+from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Generated, generate
+from vif.model.prompt import ANSWER_PART, Prompt
 from vif.trace import MASS_PARTS, Mixture, Trace
 
 

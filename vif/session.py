@@ -21,9 +21,10 @@ from vif.draw.render import fit
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource
-from vif.model.backbone import Backbone, Prompt
+from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.checkpoints.download import Progress
+from vif.model.prompt import Prompt
 from vif.question import Place, Question, place_weights
 from vif.recording import run
 from vif.settings import Changes, Settings

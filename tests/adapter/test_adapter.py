@@ -9,8 +9,9 @@ from torch.distributions import kl_divergence as torch_kl
 
 from tests.support.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, tiny_adapter, tiny_model, tiny_session
 from training.pretrain.processor import build_processor
-from vif.adapter.base import VIFAdapter, sparsity
+from vif.adapter.base import VIFAdapter
 from vif.adapter.latent import NUM_RELATIVE_FEATURES, Gaussian, kl_divergence, relative_features
+from vif.adapter.sparsity import sparsity
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.session import Session

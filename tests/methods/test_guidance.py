@@ -15,8 +15,8 @@ from vif.methods.papers.pai import Amplify
 from vif.methods.papers.vcd import diffuse
 from vif.methods.prompts import without_image, without_question
 from vif.model.attention import attention
-from vif.model.backbone import TEXT_INPUTS
 from vif.model.batch import Batch
+from vif.model.prompt import TEXT_INPUTS
 
 STEPS = 3
 

@@ -8,7 +8,7 @@ import pytest
 
 from vif.scenes import GROUP_OF, SPLITS, ask_scene, draw_scene, is_correct, unrelated_text
 from vif.scenes.export import export_scenes
-from vif.scenes.questions import neighbour
+from vif.scenes.relations import neighbour
 from vif.scenes.world import COLOURS, SHAPES, SIZES, allowed_combinations, combination_split
 
 SEEDS = range(120)

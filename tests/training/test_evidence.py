@@ -19,7 +19,7 @@ from training.data.encoding import ANSWER, Encoder
 from training.data.records import Record
 from training.train_vif import make_adapter, train
 from vif.adapter import VIFAdapter
-from vif.adapter.base import Rendered
+from vif.adapter.outputs import Rendered
 from vif.adapter.published import PublishedVIF
 from vif.check.models import tiny_backbone
 from vif.model.attention import KEYWORD

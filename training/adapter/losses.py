@@ -12,7 +12,8 @@ from training.adapter.passes.infer import Inferred
 from training.adapter.plan import Plan
 from training.data.encoding import IGNORE
 from training.data.shard import Shard
-from vif.adapter.base import Rendered, entropy_loss, volume_loss
+from vif.adapter.outputs import Rendered
+from vif.adapter.sparsity import entropy_loss, volume_loss
 
 
 class Answers(NamedTuple):

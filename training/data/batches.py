@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from training.data.encoding import ANSWER, IGNORE, OTHER, QUESTION, Item
 from training.data.records import Turn
 from training.data.shard import Shard
-from vif.model.backbone import TEXT_INPUTS, join
+from vif.model.prompt import TEXT_INPUTS, join
 
 MOST_QUESTIONS = 4096  # of one image; numbers them
 # What a batch is counted by, over all processes: answer tokens, questions, questions with known

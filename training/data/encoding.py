@@ -17,7 +17,8 @@ from vif.errors import InputError
 from vif.inputs.boxes import as_box, box_shares
 from vif.inputs.images import open_image
 from vif.model import families
-from vif.model.backbone import TEXT_INPUTS, Backbone
+from vif.model.backbone import Backbone
+from vif.model.prompt import TEXT_INPUTS
 
 IGNORE = -100
 OTHER, QUESTION, ANSWER = range(3)  # what a token is

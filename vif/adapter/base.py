@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from huggingface_hub import HfApi
-from safetensors.torch import save_file
 from torch import nn
 
-from vif.adapter.config import CONFIG_NAME, WEIGHTS_NAME, VIFConfig
-from vif.adapter.files import broken, read_adapter
+from vif.adapter.config import VIFConfig
+from vif.adapter.files import broken, fingerprint, read_adapter, write_adapter
 from vif.adapter.latent import (
     NUM_RELATIVE_FEATURES,
     Gaussian,
@@ -24,60 +21,10 @@ from vif.adapter.latent import (
     kl_divergence,
     relative_features,
 )
-from vif.adapter.mixture import MixtureParameters, grid_centres, normalised_entropy, point, render
+from vif.adapter.mixture import MixtureParameters, grid_centres, point, render
+from vif.adapter.outputs import Inference, Memory, Rendered
+from vif.adapter.sparsity import sparsity
 from vif.hub import card, upload
-
-# Of each tensor; an adapter of the published form has billions.
-_FINGERPRINT_VALUES = 1000
-
-
-class Memory(NamedTuple):
-    """What of an image is computed once for all its questions.
-
-    Attributes:
-        tokens: Encoded image tokens, (B, N, width).
-        keys: What latents point at, (B, N, width).
-        centres: (B, N, 2).
-    """
-
-    tokens: torch.Tensor
-    keys: torch.Tensor
-    centres: torch.Tensor
-
-
-class Rendered(NamedTuple):
-    """A latent turned into a map.
-
-    Attributes:
-        z: Latents, (B, K, width).
-        pointing: What each latent points at, (B, K, N), rows sum to 1.
-        means: (B, K, 2) in [0, 1] image coordinates.
-        sigmas: (B, K), in image widths.
-        weights: (B, K), rows sum to 1.
-        map: (B, N), rows sum to 1.
-        gate: Factor on alpha, (B, num_layers, num_heads), in (0, 2).
-    """
-
-    z: torch.Tensor
-    pointing: torch.Tensor
-    means: torch.Tensor
-    sigmas: torch.Tensor
-    weights: torch.Tensor
-    map: torch.Tensor
-    gate: torch.Tensor
-
-
-class Inference(NamedTuple):
-    """Outcome of `VIFAdapter.infer`; fields as in `Rendered`, losses of shape (B,)."""
-
-    z: torch.Tensor
-    means: torch.Tensor
-    sigmas: torch.Tensor
-    weights: torch.Tensor
-    map: torch.Tensor
-    gate: torch.Tensor
-    kl: torch.Tensor
-    sparsity: torch.Tensor
 
 
 class VIFAdapter(nn.Module):
@@ -246,12 +193,7 @@ class VIFAdapter(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that tell adapters apart: configuration and some parameters."""
-        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            step = max(1, tensor.numel() // _FINGERPRINT_VALUES)
-            values = tensor.detach().flatten()[::step].float().cpu().numpy()
-            digest.update(name.encode() + values.tobytes())
-        return digest.hexdigest()[:12]
+        return fingerprint(self.config, self.state_dict())
 
     def save_pretrained(
         self, folder: str | Path, dtype: torch.dtype | None = torch.float16
@@ -262,13 +204,10 @@ class VIFAdapter(nn.Module):
             folder: Made if it does not exist.
             dtype: Of the parameters in the file; None keeps theirs.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG_NAME).write_text(json.dumps(asdict(self.config), indent=2) + "\n")
         tensors = self.state_dict()
         if dtype is not None:
             tensors |= {name: p.detach().to(dtype) for name, p in self.named_parameters()}
-        save_file({n: t.contiguous() for n, t in tensors.items()}, folder / WEIGHTS_NAME)
+        write_adapter(folder, self.config, tensors)
 
     def push_to_hub(
         self,
@@ -345,30 +284,3 @@ def build(config: VIFConfig, state: dict[str, torch.Tensor] | None = None) -> VI
         adapter = form(config)
     adapter.load_state_dict(state, assign=True)
     return adapter
-
-
-def sparsity(
-    weights: torch.Tensor,
-    sigmas: torch.Tensor,
-    entropy_weight: float = 1.0,
-    volume_weight: float = 1.0,
-) -> torch.Tensor:
-    """Sparsity loss as published: entropy of the map in nats and mean squared sigma, (B,).
-
-    Args:
-        weights: Maps, (B, N).
-        sigmas: (B, K).
-        entropy_weight: Of the first.
-        volume_weight: Of the second.
-    """
-    return entropy_weight * entropy_loss(weights) + volume_weight * volume_loss(sigmas)
-
-
-def entropy_loss(weights: torch.Tensor) -> torch.Tensor:
-    """Entropy of maps (B, N) in nats, (B,)."""
-    return normalised_entropy(weights) * torch.log(torch.tensor(float(weights.shape[-1])))
-
-
-def volume_loss(sigmas: torch.Tensor) -> torch.Tensor:
-    """Mean squared standard deviation of components (B, K), (B,)."""
-    return sigmas.square().mean(-1)

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from vif.adapter.config import CONFIG_NAME, WEIGHTS_NAME, VIFConfig
 from vif.errors import InputError
+
+# Of each tensor; an adapter of the published form has billions.
+_FINGERPRINT_VALUES = 1000
+
+
+def fingerprint(config: VIFConfig, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Twelve hexadecimal digits of a configuration and some values of every tensor."""
+    digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        step = max(1, tensor.numel() // _FINGERPRINT_VALUES)
+        values = tensor.detach().flatten()[::step].float().cpu().numpy()
+        digest.update(name.encode() + values.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def write_adapter(
+    folder: str | Path, config: VIFConfig, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """Writes ``config.json`` and ``model.safetensors`` into a folder, made if it does not exist."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_NAME).write_text(json.dumps(asdict(config), indent=2) + "\n")
+    save_file({name: t.contiguous() for name, t in tensors.items()}, folder / WEIGHTS_NAME)
 
 
 def read_adapter(name_or_folder: str | Path) -> tuple[VIFConfig, dict[str, torch.Tensor]]:

@@ -13,10 +13,11 @@ from torch import nn
 from torch.nn import functional as F
 from typing_extensions import override
 
-from vif.adapter.base import Memory, Rendered, VIFAdapter
+from vif.adapter.base import VIFAdapter
 from vif.adapter.config import VIFConfig
 from vif.adapter.latent import LOG_VARIANCE_RANGE, FeedForward, Gaussian
 from vif.adapter.mixture import MixtureParameters, components, endpoint_grid, render
+from vif.adapter.outputs import Memory, Rendered
 
 
 class TwoStreamBlock(nn.Module):

@@ -19,17 +19,17 @@ from typing_extensions import override
 
 from vif import methods as registry
 from vif.adapter import VIFAdapter
-from vif.adapter.base import Memory
 from vif.adapter.latent import Gaussian, kl_divergence
 from vif.adapter.mixture import MixtureParameters, components, point
+from vif.adapter.outputs import Memory
 from vif.beliefs.likeliest import likeliest_answers
 from vif.errors import InputError
 from vif.methods.evidence import log_likelihood
 from vif.methods.forced import Forced
 from vif.model.attention import Tap
-from vif.model.backbone import TEXT_INPUTS, Prompt
 from vif.model.batch import Batch
 from vif.model.generation import open_stream
+from vif.model.prompt import TEXT_INPUTS, Prompt
 from vif.question import Question
 from vif.session import Session
 from vif.settings import Settings

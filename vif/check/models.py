@@ -19,7 +19,8 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from vif.adapter import VIFAdapter
 from vif.adapter.config import VIFConfig
-from vif.check.recipes import HIDDEN, NUM_HEADS, NUM_LAYERS, TINY, Tiny
+from vif.check.recipes import TINY
+from vif.check.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, Tiny
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.checkpoints.processors import processor_class

@@ -19,9 +19,10 @@ from typing_extensions import override
 from vif.check.ramp import ramp_image
 from vif.model import attention
 from vif.model.attention import KEYWORD, Mix, Tap
-from vif.model.backbone import Backbone, Prompt
+from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Generated, generate
+from vif.model.prompt import Prompt
 from vif.recording import Recorder
 
 STEPS = 4

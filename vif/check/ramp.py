@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from vif.model.backbone import Backbone, Prompt
+from vif.model.backbone import Backbone
+from vif.model.prompt import Prompt
 
 # Tokens that see less of the image than this are too dark for their colour to be read.
 _LEAST_SHARE = 0.15

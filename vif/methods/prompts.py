@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from vif.model.backbone import TEXT_INPUTS, Prompt
+from vif.model.prompt import TEXT_INPUTS, Prompt
 
 GENERIC = "Write a general description of the image."  # what a question is compared with
 

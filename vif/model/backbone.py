@@ -5,62 +5,21 @@ Knows nothing about interventions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import nn
-from typing_extensions import override
 
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
-from vif.model import attention, families
+from vif.model import families
 from vif.model.checkpoints.download import Progress
 from vif.model.checkpoints.loading import load_checkpoint
+from vif.model.prompt import TEXT_INPUTS, Prompt, join
+from vif.model.requirements import find_image_token, install, layers_that_report
 from vif.model.types import VisionLanguageModel
-from vif.trace import MASS_PARTS
-
-# What a processor makes of the text; everything else is made of the image.
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-# The names by which transformers' configurations call layers without softmax attention.
-_WITHOUT_ATTENTION = ("linear_attention", "conv", "moe")
-IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """An image and a question as the model reads them.
-
-    Attributes:
-        inputs: What the processor made, batch size 1.
-        layout: Where the image tokens lie.
-        image: Positions of the image tokens, (N,).
-        question: Positions of the question's own tokens.
-        text: The question as it entered the prompt.
-        context: The unrelated text before it.
-    """
-
-    inputs: dict[str, torch.Tensor]
-    layout: families.Layout
-    image: torch.Tensor
-    question: range
-    text: str
-    context: str
-
-    @property
-    def length(self) -> int:
-        """Number of tokens."""
-        return self.inputs["input_ids"].shape[1]
-
-    def parts(self) -> torch.Tensor:
-        """What every position is, (S,), an index into `vif.trace.MASS_PARTS`."""
-        parts = torch.full((self.length,), OTHER_PART)
-        parts[self.image] = IMAGE_PART
-        parts[self.question.start : self.question.stop] = QUESTION_PART
-        return parts
 
 
 class Backbone:
@@ -90,13 +49,14 @@ class Backbone:
         self.family = families.find(model.config.model_type, allow_unlisted)
         self.text_config = model.config.get_text_config()
         tokenizer = processor.tokenizer
-        self.image_token_id = _image_token(model.config, processor, name)
+        self.image_token_id = find_image_token(model.config, processor, name)
         image_tokens = [getattr(part, "image_token", None) for part in (processor, tokenizer)]
         special = [*tokenizer.all_special_tokens, *filter(None, image_tokens)]
         self.special_tokens = tuple(dict.fromkeys(special))
-        self.uninstall = _install(model, name)
+        self.uninstall = install(model, name)
         try:
-            self.attention_layers = _probe(self)
+            ids = torch.tensor([self._ids("a b")], device=self.device)
+            self.attention_layers = layers_that_report(model, name, ids)
         except InputError:
             self.uninstall()
             raise
@@ -275,100 +235,8 @@ class Backbone:
         )
 
 
-def _image_token(config: Any, processor: Any, name: str) -> int:
-    """The token that stands for a part of the image in a prompt."""
-    for place in (config, processor):
-        for attribute in ("image_token_id", "image_token_index"):
-            if isinstance(token := getattr(place, attribute, None), int):
-                return token
-    raise InputError(
-        f"{name} cannot be used: its configuration names no image token, so it is not known which "
-        "tokens of a prompt are the image."
-    )
-
-
 def _common(a: list[int], b: list[int]) -> int:
     """Length of the common beginning."""
     return next(
         (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
     )
-
-
-def join(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Puts tensors together along their first side, the others padded at the end to be alike."""
-    shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
-    padded = []
-    for part in parts:
-        missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
-        padded.append(nn.functional.pad(part, [n for side in reversed(missing) for n in side]))
-    return torch.cat(padded)
-
-
-class _Probe(attention.Tap):
-    def __init__(self) -> None:
-        self.recorded: set[int] = set()
-        self.reported: set[int] = set()
-
-    @override
-    def wants(self, layer: int) -> bool:
-        return True
-
-    @override
-    def layer_output(self, layer: int, states: torch.Tensor) -> None:
-        self.reported.add(layer)
-
-    @override
-    def record(self, layer: int, row: torch.Tensor, first_key: int) -> None:
-        self.recorded.add(layer)
-
-
-def _install(model: VisionLanguageModel, name: str) -> Callable[[], None]:
-    try:
-        return attention.install(model)
-    except (AttributeError, ValueError) as error:
-        raise InputError(
-            f"{name} cannot be used: its attention cannot be replaced by one that records, because "
-            f"its language model does not offer transformers' attention interface ({error})."
-        ) from error
-
-
-def _probe(backbone: Backbone) -> tuple[int, ...]:
-    """One text-only forward that must report every layer; a model that does not fails closed.
-
-    Returns:
-        The layers that recorded their attention: all but those that by the configuration have none.
-    """
-    layers = set(range(backbone.num_layers))
-    without = _layers_without_attention(backbone.text_config)
-    if without >= layers:
-        raise InputError(
-            f"{backbone.name} cannot be used: none of its layers has softmax attention, so there "
-            "is nothing to record or to steer."
-        )
-    probe = _Probe()
-    ids = torch.tensor([backbone._ids("a b")], device=backbone.device)
-    try:
-        with torch.no_grad():
-            backbone.model(input_ids=ids, **{attention.KEYWORD: probe})
-    except TypeError as error:
-        raise InputError(
-            f"{backbone.name} cannot be used: its layers do not pass on what records attention "
-            f"({error})."
-        ) from error
-    if missing := sorted(layers - probe.recorded - without):
-        raise InputError(
-            f"{backbone.name} cannot be used: layers {missing} do not go through transformers' "
-            "attention interface, so their attention can be neither recorded nor steered."
-        )
-    if missing := sorted(layers - probe.reported - {backbone.num_layers - 1}):
-        raise InputError(
-            f"{backbone.name} cannot be used: layers {missing} do not report their output, so no "
-            "map can be read from them."
-        )
-    return tuple(sorted(probe.recorded))
-
-
-def _layers_without_attention(text_config: Any) -> set[int]:
-    """Layers that by the configuration are no softmax attention: recurrent, or convolutions."""
-    types = getattr(text_config, "layer_types", None) or ()
-    return {layer for layer, kind in enumerate(types) if kind in _WITHOUT_ATTENTION}

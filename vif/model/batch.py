@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from vif.errors import InputError
-from vif.model.backbone import OTHER_PART, Backbone, Prompt
+from vif.model.backbone import Backbone
+from vif.model.prompt import OTHER_PART, Prompt
 
 
 @dataclass(frozen=True)

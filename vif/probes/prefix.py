@@ -20,9 +20,10 @@ import torch
 
 from vif.errors import InputError
 from vif.model.attention import KEYWORD, Tap, cache_name
-from vif.model.backbone import TEXT_INPUTS, Backbone
+from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, generate, open_stream
+from vif.model.prompt import TEXT_INPUTS
 
 # Keys and values that the variants of one pass may take, and the most variants of one pass.
 PASS_BYTES, PASS_ROWS = 1 << 30, 64

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from vif.scenes.draw import Scene
-from vif.scenes.questions import SceneQuestion, descriptions
+from vif.scenes.questions import SceneQuestion
+from vif.scenes.relations import descriptions
 
 FAMILY, GROUP = "box", "grounding"
 

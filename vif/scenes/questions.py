@@ -14,12 +14,12 @@ import numpy as np
 
 from vif.inputs.boxes import Box, as_box
 from vif.scenes.draw import Scene
+from vif.scenes.relations import descriptions, neighbour, only
 from vif.scenes.wording import word
 from vif.scenes.world import COLOURS, SHAPES, SceneObject, allowed_combinations
 
 GRID = 4  # "where" is answered by a cell of a 4 x 4 grid, a1 top left, d4 bottom right
 CELL_MARGIN = 0.02  # an object this close to a cell border is not asked about
-NEARER = 1.25  # the runner-up must be this much farther away than the answer
 MAX_COUNT = 9
 
 
@@ -56,9 +56,6 @@ class _Draft:
     blanks: dict[str, str]
     answer: str
     targets: tuple[SceneObject, ...]
-
-
-_DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
 def ask_scene(
@@ -105,29 +102,6 @@ def _ask(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> 
     return SceneQuestion(text, draft.answer, family, GROUP_OF[family], boxes)
 
 
-# --- what can be said about which object -----------------------------------------------------
-
-
-def _only(scene: Scene, **wanted: str) -> SceneObject | None:
-    """The one object with these attributes, None if there are none or several."""
-    found = [o for o in scene.objects if all(getattr(o, k) == v for k, v in wanted.items())]
-    return found[0] if len(found) == 1 else None
-
-
-def descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
-    """Every phrase that names exactly one object, with what the phrase gives away."""
-    for item in scene.objects:
-        if _only(scene, shape=item.shape) is item:
-            yield f"the {item.shape}", item, {"shape"}
-        if _only(scene, colour=item.colour) is item:
-            yield f"the {item.colour} {{thing}}", item, {"colour"}
-        if _only(scene, colour=item.colour, shape=item.shape) is item:
-            yield f"the {item.colour} {item.shape}", item, {"colour", "shape"}
-
-
-# --- the families ----------------------------------------------------------------------------
-
-
 def _colour(scene: Scene) -> Iterator[_Draft]:
     for phrase, item, given in descriptions(scene):
         if given == {"shape"} and item.size != "tiny":
@@ -169,11 +143,11 @@ def _counting(scene: Scene) -> Iterator[_Draft]:
 
 
 def _tiny(scene: Scene) -> Iterator[_Draft]:
-    item = _only(scene, size="tiny")
+    item = only(scene, size="tiny")
     if item is not None:
         yield _Draft("colour", {"it": "the tiny {thing}"}, item.colour, (item,))
     for shape in SHAPES:
-        item = _only(scene, size="tiny", shape=shape)
+        item = only(scene, size="tiny", shape=shape)
         if item is not None:
             yield _Draft("colour", {"it": f"the tiny {shape}"}, item.colour, (item,))
 
@@ -182,39 +156,6 @@ def _glyph(scene: Scene) -> Iterator[_Draft]:
     for phrase, item, _ in descriptions(scene):
         if item.glyph is not None:
             yield _Draft("glyph", {"it": phrase}, item.glyph.lower(), (item,))
-
-
-def neighbour(scene: Scene, item: SceneObject, relation: str) -> SceneObject | None:
-    """The nearest object in a direction, None where a person could hesitate.
-
-    Args:
-        scene: The scene.
-        item: The object to start from.
-        relation: ``"nearest"`` or a direction; a direction is the 90-degree cone around it.
-
-    Returns:
-        The neighbour if it is at least 20 % nearer than the next candidate, and no other object
-        near the border of the cone could be meant instead.
-    """
-    candidates = []
-    for other in scene.objects:
-        if other is item:
-            continue
-        dx, dy = other.x - item.x, other.y - item.y
-        distance = float(np.hypot(dx, dy))
-        inside = certain = True
-        if relation != "nearest":
-            ux, uy = _DIRECTIONS[relation]
-            angle = np.degrees(np.arccos(np.clip((dx * ux + dy * uy) / distance, -1, 1)))
-            inside, certain = angle < 55, angle < 35
-        if inside:
-            candidates.append((distance, certain, other))
-    candidates.sort(key=lambda c: c[0])
-    if not candidates or not candidates[0][1]:
-        return None
-    if len(candidates) > 1 and candidates[1][0] < NEARER * candidates[0][0]:
-        return None
-    return candidates[0][2]
 
 
 def _neighbours(relation: str) -> Callable[[Scene], Iterator[_Draft]]:

@@ -10,8 +10,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from training.adapter.plan import Plan, noise
 from training.data.shard import Shard
-from vif.adapter.base import Rendered, VIFAdapter
+from vif.adapter.base import VIFAdapter
 from vif.adapter.latent import kl_divergence
+from vif.adapter.outputs import Rendered
 
 
 class Inferred(NamedTuple):

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from vif.errors import InputError
-from vif.model.backbone import Backbone, Prompt
+from vif.model.backbone import Backbone
+from vif.model.prompt import Prompt
 
 # From a tower and pixels (T, 3, H, W) to K scores of every patch in reading order, (T, P, K).
 Read = Callable[[Any, torch.Tensor], torch.Tensor]

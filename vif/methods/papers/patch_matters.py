@@ -10,9 +10,9 @@ from typing_extensions import override
 from vif.methods import crops
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.model.attention import Tap
-from vif.model.backbone import Prompt
 from vif.model.batch import Batch
 from vif.model.generation import generate
+from vif.model.prompt import Prompt
 from vif.recording import Recorder
 
 PROMPT = "Describe this part of the picture."

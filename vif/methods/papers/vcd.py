@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.guidance import GuidedTap, keep, plausible
-from vif.model.backbone import Prompt
 from vif.model.batch import Batch
+from vif.model.prompt import Prompt
 
 DIFFUSION_STEPS = 1000
 

@@ -1,0 +1,58 @@
+"""An image and a question as a model reads them: tokens, and what each of them stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vif.model import families
+from vif.trace import MASS_PARTS
+
+# What a processor makes of the text; everything else is made of the image.
+TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """An image and a question as the model reads them.
+
+    Attributes:
+        inputs: What the processor made, batch size 1.
+        layout: Where the image tokens lie.
+        image: Positions of the image tokens, (N,).
+        question: Positions of the question's own tokens.
+        text: The question as it entered the prompt.
+        context: The unrelated text before it.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    layout: families.Layout
+    image: torch.Tensor
+    question: range
+    text: str
+    context: str
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return self.inputs["input_ids"].shape[1]
+
+    def parts(self) -> torch.Tensor:
+        """What every position is, (S,), an index into `vif.trace.MASS_PARTS`."""
+        parts = torch.full((self.length,), OTHER_PART)
+        parts[self.image] = IMAGE_PART
+        parts[self.question.start : self.question.stop] = QUESTION_PART
+        return parts
+
+
+def join(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Puts tensors together along their first side, the others padded at the end to be alike."""
+    shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    padded = []
+    for part in parts:
+        missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
+        padded.append(nn.functional.pad(part, [n for side in reversed(missing) for n in side]))
+    return torch.cat(padded)
