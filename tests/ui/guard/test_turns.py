@@ -15,6 +15,7 @@ from tests.support.tiny import tiny_session
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui import build_demo, launch_options
+from vif.ui.guard import MODEL
 from vif.ui.guard.turns import (
     MOST_AT_ONCE,
     MOST_IN_ALL,
@@ -280,6 +281,19 @@ def test_many_at_once_get_what_each_would_alone(page, picture):
     assert all(answer.startswith("complete") for answer in asked)
     for question, answer in zip(questions, asked, strict=True):
         assert untimed(answer) == untimed(alone[question])
+
+
+def test_what_runs_the_model_cannot_be_called_past_the_queue(page, picture):
+    """Of a direct call nobody learns that its client has left."""
+    demo, url = page
+    run = next(fn for fn in demo.fns.values() if fn.name == "run")
+    asked = body(picture, "what ?")
+    assert httpx.post(f"{url}/gradio_api/run/ask", json=asked, timeout=120).status_code == 404
+    clicked = {"data": [None] * len(run.inputs), "fn_index": run._id, "session_hash": "direct"}
+    assert httpx.post(f"{url}/gradio_api/run/predict", json=clicked).status_code == 404
+    models = [fn for fn in demo.fns.values() if fn.concurrency_id == MODEL]
+    assert models
+    assert all(fn.queue is not False for fn in models)
 
 
 def test_a_client_that_leaves_stops_the_model(page, picture, session):

@@ -39,7 +39,8 @@ class Page(gr.Blocks):
     def __init__(self, *args: Any, turns: Turns | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.turns = turns or Turns()
-        self.queue(max_size=MOST_IN_QUEUE)
+        # All that runs the model goes through the queue, which knows when a client leaves.
+        self.queue(max_size=MOST_IN_QUEUE, api_open=False)
         self.memory = Memory(self)
         # Of generators that are still running, by the event that started them.
         self._running: dict[str, Request] = {}
