@@ -116,7 +116,7 @@ def build_demo(
         connect_ladder(ladder, wiring)
         connect_posterior(posterior, wiring)
         connect_lens(lens, wiring)
-        connect_compare(compare, measured)
+        connect_compare(compare, measured, STATE_SECONDS)
         connect_lessons(lessons, demo, Path(assets), wiring)
         connect_probes(answers.probes, wiring)
         if scrubber is not None:

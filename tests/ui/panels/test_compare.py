@@ -1,15 +1,22 @@
 """The tab that compares result files: curves of models and methods, and one sentence for others."""
 
+import asyncio
+import gc
 import json
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
 import pytest
+from gradio.state_holder import SessionState
 
 from vif.errors import InputError
 from vif.measure import Result
 from vif.measure.page import draw_metric
 from vif.ui.panels import compare
+from vif.ui.state import measured
+from vif.ui.state.measured import Readings
 
 SHIPPED = Path(__file__).parents[3] / "assets" / "results" / "attenuation" / "attenuation.json"
 
@@ -37,11 +44,11 @@ def other(shipped, tmp_path):
 def page():
     with gr.Blocks() as demo, gr.Tabs():
         c = compare.build_compare(SHIPPED)
-        compare.connect_compare(c, SHIPPED)
+        compare.connect_compare(c, SHIPPED, 60)
     return demo, c
 
 
-def shown(page, files=(), is_new=True, **changes):
+def shown(page, files=(), is_new=True, kept=None, **changes):
     """What the page shows after an event."""
     demo, c = page
     event = c.files.change if is_new else c.metric.input
@@ -51,7 +58,8 @@ def shown(page, files=(), is_new=True, **changes):
     )  # fmt: skip
     values = {"files": list(files), "bundled": True, "metric": "share", "view": 0, "methods": []}
     values |= changes
-    found = fn.fn({getattr(c, name): value for name, value in values.items()})
+    state = next(one for one in fn.inputs if isinstance(one, gr.State))
+    found = fn.fn({state: kept} | {getattr(c, name): value for name, value in values.items()})
     return {name: found.get(getattr(c, name)) for name in ("methods", "message", "plot", "table")}
 
 
@@ -150,4 +158,86 @@ def test_values_that_are_no_numbers_are_refused(shipped, tmp_path):
 
 def test_too_many_files_are_refused():
     with pytest.raises(InputError, match="9 files are open, expected 8 at most"):
-        compare.read(["x"] * 9, None)
+        Readings().open(["x"] * 9)
+
+
+def test_files_that_are_too_large_together_are_refused(other, monkeypatch):
+    monkeypatch.setattr(measured, "MOST_BYTES", 1.5 * other.stat().st_size)
+    assert len(Readings().open([str(other)]).results) == 1
+    with pytest.raises(InputError, match=r"MB together, expected .* at most: close some"):
+        Readings().open([str(other)] * 2)
+
+
+# --- files are read once ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The files that were read."""
+    found, load = [], Result.load
+
+    def count(path, *args):
+        found.append(Path(path).name)
+        return load(path, *args)
+
+    monkeypatch.setattr(Result, "load", count)
+    return found
+
+
+def test_what_a_tab_has_open_is_read_once(other, reads):
+    """On the page itself: one session opens a file, then changes what is drawn of it."""
+    with gr.Blocks() as demo, gr.Tabs():
+        c = compare.build_compare(SHIPPED)
+        compare.connect_compare(c, SHIPPED, 60)
+    state = SessionState(demo)
+    sent = {"path": str(other), "meta": {"_type": "gradio.FileData"}}
+    given = {c.files: [sent], c.bundled: True, c.view: 0, c.methods: []}
+    events = {t: fn for fn in demo.fns.values() for t in fn.targets}
+
+    async def act():
+        for component, metric in ((c.files, "share"), (c.metric, "lift"), (c.metric, "share")):
+            fn = events[component._id, "change" if component is c.files else "input"]
+            values = [given.get(one, metric if one is c.metric else None) for one in fn.inputs]
+            yield await demo.process_api(fn, values, state=state)
+
+    async def act_all():
+        return [found async for found in act()]
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setenv("GRADIO_TEMP_DIR", str(other.parent))
+        assert len(pool.submit(asyncio.run, act_all()).result()) == 3
+    assert sorted(reads) == sorted([other.name, SHIPPED.name])
+
+
+def test_other_files_are_read_anew(other, reads):
+    readings = Readings()
+    one = readings.open([str(other)])
+    assert readings.open([str(other)], one) is one
+    two = readings.open([str(other)] * 2, one)
+    assert len(two.results) == 2
+    assert len(reads) == 3
+
+
+def test_of_what_tabs_have_open_the_latest_is_kept(other, reads):
+    size = other.stat().st_size
+    readings = Readings(most=2 * size)
+    first, second = (readings.open([str(other)]) for _ in range(2))
+    readings.open([str(other)], first)
+    third = readings.open([str(other)])
+    # The second was used longest ago.
+    assert second.results is None
+    assert first.results
+    assert third.results
+    again = readings.open([str(other)], second)
+    assert again.results
+    assert len(reads) == 4
+
+
+def test_what_a_tab_had_open_goes_with_its_session(other):
+    readings = Readings()
+    opened = readings.open([str(other)])
+    kept = weakref.ref(opened.results[0])
+    del opened
+    gc.collect()
+    assert kept() is None
+    assert not readings._kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from vif.measure import METRICS, Result
 from vif.measure.page import VIEWS, draw_metric
 from vif.ui.actions.events import QUICK
 from vif.ui.html.templates import fill, notice
+from vif.ui.state.measured import Opened, Readings
 from vif.ui.theme import html_block
 
-MOST_FILES = 8
 _NOTE = (
     '<p class="vl-note">One question says little about a model. <code>python -m vif attenuation '
     "--model-path … --data …</code> asks many and writes <code>attenuation.json</code>: open such "
@@ -75,12 +76,25 @@ def build_compare(bundled: Path) -> Compare:
     return Compare(tab, files, shown, metric, view, methods, message, plot, table)
 
 
-def connect_compare(c: Compare, bundled: Path) -> None:
-    """Opening the tab, opening files, and choosing what is drawn."""
+def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
+    """Opening the tab, opening files, and choosing what is drawn.
+
+    Args:
+        c: The components.
+        bundled: As in `build_compare`.
+        seconds: How long a state is kept after its last use.
+    """
+    opened, readings = gr.State(None, time_to_live=seconds), Readings()
+
+    @cache
+    def shipped() -> Result:
+        return Result.load(bundled)
 
     def show(data: dict[Any, Any], is_new: bool) -> dict[Any, Any]:
+        kept: Opened | None = data[opened]
         try:
-            results = read(data[c.files] or (), bundled if data[c.bundled] else None)
+            kept = readings.open(data[c.files] or (), kept)
+            results = [*([shipped()] if data[c.bundled] else []), *(kept.results or ())]
         except InputError as error:
             return {c.message: notice(str(error), is_problem=True)}
         known = list(dict.fromkeys(e["method"] for r in results for e in r.entries))
@@ -88,32 +102,21 @@ def connect_compare(c: Compare, bundled: Path) -> None:
         figure = draw_metric(results, data[c.metric], data[c.view], chosen) if results else None
         choices = [(method_label(name), name) for name in known]
         return {
+            opened: kept,
             c.methods: gr.CheckboxGroup(choices, value=chosen),
             c.message: notice("" if figure else _nothing(results, known, chosen)),
             c.plot: gr.Plot(figure, visible=figure is not None),
             c.table: fill("compare", results=results) if results else "",
         }
 
-    inputs = {c.files, c.bundled, c.metric, c.view, c.methods}
-    outputs = [c.methods, c.message, c.plot, c.table]
+    inputs = {opened, c.files, c.bundled, c.metric, c.view, c.methods}
+    outputs = [opened, c.methods, c.message, c.plot, c.table]
     new = [c.files.change, c.bundled.input]
     gr.on(new, lambda data: show(data, True), inputs, outputs, **QUICK)
     # Opened for the first time the tab shows all methods, later those that were chosen.
     c.tab.select(lambda data: show(data, not data[c.methods]), inputs, outputs, **QUICK)
     chosen = [one.input for one in (c.metric, c.view, c.methods)]
     gr.on(chosen, lambda data: show(data, False), inputs, outputs, **QUICK)
-
-
-def read(files: Sequence[str], bundled: Path | None) -> list[Result]:
-    """The results of files that were uploaded, after the shipped one.
-
-    Raises:
-        InputError: If one of them is no result, or there are too many.
-    """
-    if len(files) > MOST_FILES:
-        raise InputError(f"{len(files)} files are open, expected {MOST_FILES} at most: close some.")
-    found = [] if bundled is None else [Result.load(bundled)]
-    return found + [Result.load(path, Path(path).name) for path in files]
 
 
 def _nothing(results: Sequence[Result], known: Sequence[str], chosen: Sequence[str]) -> str:

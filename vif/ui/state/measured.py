@@ -1,0 +1,85 @@
+"""Results of ``vif attenuation`` that people open: read once, and kept within a bound."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from vif.errors import InputError
+from vif.measure import Result
+
+MOST_FILES = 8
+# Bytes of the files that one tab opens, and of all that are kept; in memory they take about five
+# times as much.
+MOST_BYTES = 64_000_000
+
+
+@dataclass(eq=False)
+class Opened:
+    """The results that one tab shows; they go when its session does.
+
+    Attributes:
+        files: Where they were uploaded.
+        results: What is in them; None if they have to be read again.
+    """
+
+    files: tuple[str, ...]
+    results: list[Result] | None
+
+
+class Readings:
+    """Reads files, one tab's at a time, and bounds what all tabs together keep of them.
+
+    Attributes:
+        most: Bytes of the files whose contents are kept.
+    """
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self.most = most
+        self._lock = threading.Lock()
+        # Bytes by tab, the one that was used last at the end.
+        self._kept: WeakKeyDictionary[Opened, int] = WeakKeyDictionary()
+
+    def open(self, files: Sequence[str], before: Opened | None = None) -> Opened:
+        """What is in the files of a tab; read only if they are not those that it showed before.
+
+        Raises:
+            InputError: If one of them is no result, or there is too much to read.
+        """
+        with self._lock:
+            if before is None or before.results is None or before.files != tuple(files):
+                size = _size(files)
+                results = [Result.load(path, Path(path).name) for path in files]
+                before = Opened(tuple(files), results)
+            else:
+                size = self._kept.pop(before, 0)
+            self._kept[before] = size
+            self._bound(before)
+            return before
+
+    def _bound(self, latest: Opened) -> None:
+        """Lets tabs go that were used longest ago; they read their files again."""
+        for opened in list(self._kept):
+            if opened is not latest and sum(self._kept.values()) > self.most:
+                opened.results = None
+                del self._kept[opened]
+
+
+def _size(files: Sequence[str]) -> int:
+    """Bytes of all files.
+
+    Raises:
+        InputError: If there are too many files or bytes.
+    """
+    if len(files) > MOST_FILES:
+        raise InputError(f"{len(files)} files are open, expected {MOST_FILES} at most: close some.")
+    size = sum(Path(path).stat().st_size for path in files)
+    if size > MOST_BYTES:
+        raise InputError(
+            f"The open files have {size / 1e6:.0f} MB together, expected {MOST_BYTES // 10**6} MB "
+            "at most: close some."
+        )
+    return size
