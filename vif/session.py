@@ -23,8 +23,8 @@ from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
-from vif.model.checkpoints.download import Progress
 from vif.model.prompt import Prompt
+from vif.progress import Progress
 from vif.question import Place, Question, place_weights
 from vif.recording import run
 from vif.settings import Changes, Settings

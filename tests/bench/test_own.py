@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import socket
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.ports import free_port
 from tests.support.tiny import save_tiny
 from vif import data
 from vif.__main__ import main
@@ -160,12 +160,6 @@ def test_refcoco_files_are_read_and_nothing_in_them_is_run(files, tmp_path):
     (tmp_path / "refs(unc).p").write_bytes(pickle.dumps(os.getcwd))
     with pytest.raises(InputError, match=r"it asks for posix\.getcwd"):
         data.read(tmp_path, split="testA")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.mark.slow

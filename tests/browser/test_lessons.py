@@ -6,20 +6,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, drag, serve, shoot
+from tests.browser.conftest import HAS_MODEL, drag, shoot
 from vif import bench
 from vif.ui.lessons import STEPS, Classroom, reveal
 from vif.ui.state.examples import read_examples
 
 ASSETS = Path(__file__).parents[2] / "assets"
 pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the bundled model is not there")
-
-
-@pytest.fixture(scope="module")
-def lessons_url(session):
-    demo, url = serve(session, ASSETS)
-    yield url
-    demo.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +30,8 @@ def open_lesson(browser, url, number, width=1366, theme="light"):
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: str(step.number))
-def test_a_class_sees_what_the_model_shows(browser, lessons_url, room, step):
-    page = open_lesson(browser, lessons_url, step.number)
+def test_a_class_sees_what_the_model_shows(browser, shipped_url, room, step):
+    page = open_lesson(browser, shipped_url, step.number)
     expect(page.locator("#run")).to_be_hidden()
     expect(page.locator("#lesson-after .vl-saw")).to_have_count(0)
     page.locator("#lesson-reveal").click()
@@ -64,8 +57,8 @@ def test_a_class_sees_what_the_model_shows(browser, lessons_url, room, step):
     page.close()
 
 
-def test_a_box_is_kept_for_the_next_step(browser, lessons_url):
-    page = open_lesson(browser, lessons_url, 1)
+def test_a_box_is_kept_for_the_next_step(browser, shipped_url):
+    page = open_lesson(browser, shipped_url, 1)
     page.locator(".vl-markable").wait_for()
     drag(page, ".vl-markable", (0.1, 0.1), (0.6, 0.7))
     page.locator("#lesson-reveal").click()
@@ -79,15 +72,15 @@ def test_a_box_is_kept_for_the_next_step(browser, lessons_url):
     page.close()
 
 
-def test_an_unknown_lesson_is_the_first(browser, lessons_url):
+def test_an_unknown_lesson_is_the_first(browser, shipped_url):
     page = browser.new_page()
-    page.goto(f"{lessons_url}?lesson=99")
+    page.goto(f"{shipped_url}?lesson=99")
     expect(page.locator(".vl-lesson-head")).to_contain_text("Lesson 1 of")
     page.close()
 
 
-def test_a_phone_shows_a_lesson(browser, lessons_url):
-    page = open_lesson(browser, lessons_url, 3, width=390, theme="dark")
+def test_a_phone_shows_a_lesson(browser, shipped_url):
+    page = open_lesson(browser, shipped_url, 3, width=390, theme="dark")
     page.locator("#lesson-reveal").click()
     expect(page.locator(".vl-saw")).to_be_visible(timeout=60_000)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from tests.support.ports import free_port
 from tests.support.tiny import NUM_LAYERS, save_tiny, tiny_model
 from vif import data, measure, metrics
 from vif.__main__ import main
@@ -306,12 +306,6 @@ def test_results_are_compared_by_model_and_method(run, tmp_path):
     status, shown = run("--compare", both[0], both[0], "--out", tmp_path / "both")
     assert status == 2
     assert "hold the same model" in shown.err
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @pytest.mark.slow

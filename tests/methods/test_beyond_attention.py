@@ -7,7 +7,7 @@ import torch
 from tests.support.asking import BOX, ask, one, request_of, session_of
 from vif.methods.edits.pruning import prune
 from vif.methods.maps.base import MAPS
-from vif.methods.papers.masks import _rings
+from vif.methods.papers.cca import _rings
 from vif.model.attention import Tap
 from vif.model.generation import open_stream
 from vif.model.vocabulary import read_words

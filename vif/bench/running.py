@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,13 @@ from vif.bench.questions import Item
 from vif.errors import InputError
 from vif.measure.processes import Processes
 from vif.methods import Method
+from vif.progress import Progress
 from vif.session import Session
 from vif.settings import Settings
 
 BATCH_SIZE = 40
 ANSWER_TOKENS = 5
 BASELINE = "plain"
-Progress = Callable[[int, int], None]
 
 
 def supported(

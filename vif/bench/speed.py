@@ -19,8 +19,8 @@ from vif.model import attention
 from vif.model.attention import Tap
 from vif.model.generation import generate
 from vif.probes.base import Result
-from vif.probes.prefix import Progress
 from vif.probes.sweep import sweep
+from vif.progress import Progress
 from vif.question import Question
 from vif.recording import Recorder
 from vif.session import Session

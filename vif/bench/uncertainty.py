@@ -18,8 +18,9 @@ from vif import metrics
 from vif.beliefs.posterior import Belief, beliefs
 from vif.bench.outcomes import interval
 from vif.bench.questions import endless
-from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE, Progress
+from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
 from vif.bench.tables import columns, percent, span
+from vif.progress import Progress
 from vif.question import Question
 from vif.scenes import Scene, SceneQuestion, draw_scene, is_correct
 from vif.scenes.ambiguous import Pair, ask_ambiguous

@@ -10,7 +10,7 @@ from vif.check.parity import rows_error
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
 from vif.model.backbone import Backbone
-from vif.model.checkpoints.download import Progress
+from vif.progress import Progress
 
 # Wide and tall, so that rows cannot be taken for columns; the second image differs from the first.
 SIZES = ((320, 192), (176, 304))

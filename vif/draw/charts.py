@@ -17,9 +17,7 @@ from vif import methods
 
 # One colour per answer, the same on the page; methods without their own take these in turn.
 OTHER_COLOURS = ("#7d66d9", "#0d8f7e", "#d0488a", "#64911a")
-PLAIN_COLOUR = "#4a66d9"
 LEARNING_COLOUR = "#2f7fc1"
-INJECTION_COLOUR = "#e4550a"
 # Answers that no method gives by its name.
 _OTHER_LABELS = {"changed": "Changed mixture"}
 TEXT_COLOUR = "#7a8698"
@@ -48,6 +46,10 @@ def method_colour(method: str, position: int = 0) -> str:
         position: Its place among the answers; decides the colour of methods without their own.
     """
     return methods.colour(method) or OTHER_COLOURS[position % len(OTHER_COLOURS)]
+
+
+PLAIN_COLOUR = method_colour("plain")
+INJECTION_COLOUR = method_colour("vif")
 
 
 def attenuation(

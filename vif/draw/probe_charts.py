@@ -17,13 +17,21 @@ from vif.draw.charts import (
     axis_title,
     dress,
 )
+from vif.draw.layer_axes import (
+    DIVERGING,
+    MARGINS,
+    SEQUENTIAL,
+    headline,
+    heatmap,
+    layer_axis,
+    span_of,
+    square_axes,
+    tick_step,
+)
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
-# Loss, nothing, gain: told apart by people who see no red or green, and on dark pages too.
-_DIVERGING = ((0.0, "#2f7fc1"), (0.5, "#e9ecf1"), (1.0, "#e2661d"))
-_SEQUENTIAL = ((0.0, "#e9ecf1"), (1.0, "#5b3f9e"))
 _BAND = "rgba(100, 116, 139, 0.22)"
-_HEIGHT, _MARGINS = 330, 118
+_HEIGHT = 330
 
 
 def knockout(flows: Sequence[str], change: np.ndarray, spans: np.ndarray) -> go.Figure:
@@ -48,17 +56,17 @@ def knockout(flows: Sequence[str], change: np.ndarray, spans: np.ndarray) -> go.
                 mode="lines+markers",
                 line={"color": _colours()[i % len(_colours())], "width": 2.5},
                 marker={"size": 8, "symbol": _SYMBOLS[i % len(_SYMBOLS)]},
-                customdata=[_span(*span) for span in spans.tolist()],
+                customdata=[span_of(*span) for span in spans.tolist()],
                 hovertemplate="layers %{customdata}: %{y:+.1f} %<extra>" + name + "</extra>",
             )
         )
     dress(figure)
-    _layer_axis(figure, change.shape[1], "middle layer of the window that is cut")
+    layer_axis(figure, change.shape[1], "middle layer of the window that is cut")
     figure.update_yaxes(title=axis_title("change of the probability, %"))
     # Nothing can fall by more than 100 %; a rise may be large.
     top = 1.08 * max(20.0, float(np.nanmax(change)))
     figure.update_yaxes(range=[-106, top], zeroline=True, zerolinecolor=TEXT_COLOUR)
-    figure.update_layout(height=_HEIGHT + _MARGINS + 22 * (len(flows) // 3))
+    figure.update_layout(height=_HEIGHT + MARGINS + 22 * (len(flows) // 3))
     return figure
 
 
@@ -101,15 +109,15 @@ def exit_sweep(
         )
     figure.add_vline(x=first, line={"color": INJECTION_COLOUR, "width": 1.5, "dash": "dash"})
     dress(figure)
-    _layer_axis(figure, len(after) - 1, "")
-    shown = [-1, *range(0, len(after) - 1, _step(len(after) - 1))]
+    layer_axis(figure, len(after) - 1, "")
+    shown = [-1, *range(0, len(after) - 1, tick_step(len(after) - 1))]
     names = ["never", *map(str, shown[1:])]
     figure.update_xaxes(range=[-1.5, len(after) - 1.5], tickvals=shown, ticktext=names)
     title = axis_title("last layer that sees the image; filled: the answer stays the same")
     figure.update_xaxes(title=title, row=2, col=1)
     figure.update_yaxes(range=[0, 1.04], title=axis_title("probability"), row=1, col=1)
     figure.update_yaxes(rangemode="tozero", title=axis_title("KL, nats"), row=2, col=1)
-    figure.update_layout(height=_HEIGHT + _MARGINS)
+    figure.update_layout(height=_HEIGHT + MARGINS)
     return figure
 
 
@@ -169,9 +177,9 @@ def sweep(
     num_layers = len(change)
     limit = max(float(np.nanmax(np.abs(change))), 1e-9)
     figure = go.Figure(
-        _heatmap(
+        heatmap(
             change,
-            _DIVERGING,
+            DIVERGING,
             (-limit, limit),
             "ln p",
             "layers %{y} to %{x}: %{z:+.3f}<extra></extra>",
@@ -183,13 +191,13 @@ def sweep(
         line={"color": TEXT_COLOUR, "width": 3},
     )  # fmt: skip
     dress(figure)
-    _square_axes(figure, "last injection layer", "first injection layer", num_layers, num_layers)
+    square_axes(figure, "last injection layer", "first injection layer", num_layers, num_layers)
     if learning is not None and learning[1] + 1 < num_layers:
         line = {"color": LEARNING_COLOUR, "width": 1.5, "dash": "dash"}
         figure.add_hline(y=learning[1] + 0.5, line=line)
     lowest, highest = float(np.nanmin(change)), float(np.nanmax(change))
-    words = f"from {lowest:+.3f} to {highest:+.3f}; best: layers {_span(*best)}"
-    _head(figure, "<b>Change of the log-probability</b>, " + words)
+    words = f"from {lowest:+.3f} to {highest:+.3f}; best: layers {span_of(*best)}"
+    headline(figure, "<b>Change of the log-probability</b>, " + words)
     return figure
 
 
@@ -205,62 +213,16 @@ def head_divergence(divergence: np.ndarray, relative: bool = False) -> go.Figure
     """
     top = max(float(np.nanmax(divergence)), 1e-9)
     hover = "layer %{y}, head %{x}: %{z:.3f}<extra></extra>"
-    figure = go.Figure(_heatmap(divergence, _SEQUENTIAL, (0, top), "VHD", hover))
+    figure = go.Figure(heatmap(divergence, SEQUENTIAL, (0, top), "VHD", hover))
     dress(figure)
-    _square_axes(figure, "head", "decoder layer", *divergence.shape)
+    square_axes(figure, "head", "decoder layer", *divergence.shape)
     kind = "over its norm" if relative else "L2 distance"
-    _head(figure, f"<b>Head output with and without the image</b>, {kind}, 0 to {top:.3g}")
+    headline(figure, f"<b>Head output with and without the image</b>, {kind}, 0 to {top:.3g}")
     return figure
-
-
-def _heatmap(
-    values: np.ndarray,
-    colours: Sequence[tuple[float, str]],
-    limits: tuple[float, float],
-    unit: str,
-    hover: str,
-) -> go.Heatmap:
-    return go.Heatmap(
-        z=[[None if np.isnan(v) else float(v) for v in row] for row in values],
-        colorscale=[list(stop) for stop in colours],
-        zmin=limits[0],
-        zmax=limits[1],
-        xgap=1,
-        ygap=1,
-        hoverongaps=False,
-        colorbar={"title": {"text": unit}, "thickness": 14, "outlinewidth": 0},
-        hovertemplate=hover,
-    )
-
-
-def _square_axes(figure: go.Figure, across: str, up: str, rows: int, columns: int) -> None:
-    figure.update_xaxes(title=axis_title(across), dtick=_step(columns), showgrid=False)
-    figure.update_yaxes(title=axis_title(up), dtick=_step(rows), showgrid=False)
-    figure.update_layout(height=_MARGINS + max(240, min(640, 34 * rows)), margin={"b": 56})
-
-
-def _head(figure: go.Figure, words: str) -> None:
-    figure.update_layout(
-        title={"text": words, "x": 0, "xref": "paper", "font": {"size": 13, "color": TEXT_COLOUR}}
-    )
-
-
-def _layer_axis(figure: go.Figure, num_layers: int, words: str) -> None:
-    figure.update_xaxes(range=[-0.5, num_layers - 0.5], dtick=_step(num_layers))
-    if words:
-        figure.update_xaxes(title=axis_title(words))
-
-
-def _step(number: int) -> int:
-    return max(1, round(number / 16))
 
 
 def _colours() -> tuple[str, ...]:
     return (PLAIN_COLOUR, INJECTION_COLOUR, LEARNING_COLOUR, *OTHER_COLOURS)
-
-
-def _span(first: int, last: int) -> str:
-    return f"{first}" if first == last else f"{first}–{last}"
 
 
 def lens(rank: np.ndarray, words: Sequence[Sequence[str]]) -> go.Figure:
@@ -280,7 +242,7 @@ def lens(rank: np.ndarray, words: Sequence[Sequence[str]]) -> go.Figure:
         )
     )
     figure.update_yaxes(title=axis_title("place of the answer's first word"), type="log")
-    _layer_axis(figure, len(rank), "layer")
+    layer_axis(figure, len(rank), "layer")
     dress(figure)
     return figure
 
@@ -301,6 +263,6 @@ def sinks(shares: Mapping[str, np.ndarray]) -> go.Figure:
             marker={"symbol": _SYMBOLS[i % len(_SYMBOLS)]},
         )
     figure.update_yaxes(title=axis_title("attention on the image that lies on sinks, %"))
-    _layer_axis(figure, max(map(len, shares.values())), "layer")
+    layer_axis(figure, max(map(len, shares.values())), "layer")
     dress(figure)
     return figure

@@ -21,7 +21,7 @@ from vif.settings import Settings
 from vif.trace import Trace
 
 # With (questions done, questions in all, seconds left or None).
-Progress = Callable[[int, int, float | None], None]
+Forecast = Callable[[int, int, float | None], None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Job:
         return self._counts[image.size]
 
 
-def ask_all(job: Job, measure: Measure, records: Records, progress: Progress | None = None) -> None:
+def ask_all(job: Job, measure: Measure, records: Records, progress: Forecast | None = None) -> None:
     """Asks what has not been recorded yet.
 
     A question that cannot be asked (a broken image, a box off the image, too long a text) is

@@ -20,6 +20,7 @@ from vif.methods.prompts import without_image
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.recording import Recorder
+from vif.registry import Registry
 from vif.settings import Settings
 
 
@@ -188,16 +189,5 @@ class Method(ABC):
         """
 
 
-METHODS: dict[str, Method] = {}
-
-
-def register(method: type[Method]) -> type[Method]:
-    """Class decorator that makes a method known by its name.
-
-    Raises:
-        ValueError: If the name is taken.
-    """
-    if method.name in METHODS:
-        raise ValueError(f"A method called {method.name!r} is already registered.")
-    METHODS[method.name] = method()
-    return method
+METHODS: Registry[Method] = Registry("method")
+register = METHODS.register

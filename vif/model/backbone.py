@@ -15,11 +15,11 @@ from torch import nn
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import families
-from vif.model.checkpoints.download import Progress
 from vif.model.checkpoints.loading import load_checkpoint
 from vif.model.prompt import TEXT_INPUTS, Prompt, join
 from vif.model.requirements import find_image_token, install, layers_that_report
 from vif.model.types import VisionLanguageModel
+from vif.progress import Progress
 
 
 class Backbone:

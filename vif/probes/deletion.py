@@ -16,8 +16,8 @@ from vif.errors import InputError
 from vif.metrics import image_weights, mean_weights
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
-from vif.probes.prefix import Progress
 from vif.probes.protocol import ANSWER, Call, Flag, Probe, charts, register, signed
+from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 from vif.trace import Trace
@@ -232,10 +232,8 @@ class DeletionProbe(Probe[DeletionCurve]):
 
 def _check_whole(call: Call) -> None:
     """Raises `InputError` if a map lies on other tokens than those that are hidden."""
-    asked, trace = call.question.opened(), call.mapped
-    prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
-    cells = prompt.layout.cells.astype(trace.cells.dtype)
-    if not np.array_equal(trace.cells, cells, equal_nan=True):
+    mapped = call.mapped.cells
+    if not np.array_equal(mapped, call.cells().astype(mapped.dtype), equal_nan=True):
         raise InputError(
             f"The answer behind {call.label} read a part of the picture, so its map does not fit "
             "the tokens that are hidden, those of the full picture: choose another answer."

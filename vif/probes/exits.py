@@ -14,8 +14,8 @@ from vif.draw.tables import grid
 from vif.metrics import next_token_divergence
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
-from vif.probes.prefix import Progress
 from vif.probes.protocol import ANSWER, Call, Probe, charts, register
+from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 

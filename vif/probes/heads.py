@@ -17,8 +17,8 @@ from vif.model.batch import Batch
 from vif.model.generation import Cancelled, open_stream
 from vif.model.heads import HeadOutputs
 from vif.probes.base import Result
-from vif.probes.prefix import Progress
 from vif.probes.protocol import Call, Flag, Probe, charts, register
+from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 

@@ -181,9 +181,7 @@ class InsideProbe(Probe[Inside]):
         """What the entropy of tokens over layers says about the true place, if that is known."""
         if not call.question.boxes:
             return ""
-        asked = call.question.opened()
-        prompt = call.session.backbone.encode(asked.picture, asked.text, asked.context)
-        truth = metrics.box_coverage(prompt.layout.cells, asked.boxes or ())
+        truth = metrics.box_coverage(call.cells(), call.question.boxes)
         if not truth.any():
             return ""
         recall = metrics.low_entropy_recall(metrics.token_entropy(found.dynamics), truth)

@@ -17,8 +17,9 @@ from vif.inputs.boxes import Box, check_boxes
 from vif.metrics import box_coverage
 from vif.probes.base import Result, open_reading
 from vif.probes.cuts import Cut, CutTap, whole_image
-from vif.probes.prefix import Progress, Reading
+from vif.probes.prefix import Reading
 from vif.probes.protocol import Call, Flag, Probe, charts, layers_named, register, signed
+from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 

@@ -24,13 +24,12 @@ from vif.model.backbone import Backbone
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, generate, open_stream
 from vif.model.prompt import TEXT_INPUTS
+from vif.progress import Progress
 
 # Keys and values that the variants of one pass may take, and the most variants of one pass.
 PASS_BYTES, PASS_ROWS = 1 << 30, 64
 WHOLE_ROWS = 8
 ALONG_SEQUENCE = (*TEXT_INPUTS, "position_ids")
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

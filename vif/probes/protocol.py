@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from vif.errors import InputError
 from vif.extras import need
 from vif.model.generation import Cancelled
 from vif.probes.base import Result
-from vif.probes.prefix import Progress
+from vif.progress import Progress
 from vif.question import Question
+from vif.registry import Registry
 from vif.session import Session
 from vif.settings import Settings
 from vif.trace import Trace
@@ -62,6 +65,16 @@ class Call:
         if self.trace is None:
             raise InputError("No map was named: name a method whose map is to be probed.")
         return self.trace
+
+    def cells(self) -> np.ndarray:
+        """Which part of the full picture each image token stands for, (N, 4), NaN for none.
+
+        Raises:
+            InputError: If the question cannot be put to the model.
+        """
+        asked = self.question.opened()
+        prompt = self.session.backbone.encode(asked.picture, asked.text, asked.context)
+        return prompt.layout.cells
 
     def once(self, work: Callable[[], Found]) -> Found:
         """Does what is one pass, which can be stopped only before it."""
@@ -151,19 +164,8 @@ class Probe(ABC, Generic[Found]):
         return flag.default if value is None else value
 
 
-PROBES: dict[str, Probe] = {}
-
-
-def register(probe: type[Probe]) -> type[Probe]:
-    """Class decorator that makes a probe known by its name.
-
-    Raises:
-        ValueError: If the name is taken.
-    """
-    if probe.name in PROBES:
-        raise ValueError(f"A probe called {probe.name!r} is already registered.")
-    PROBES[probe.name] = probe()
-    return probe
+PROBES: Registry[Probe] = Registry("probe")
+register = PROBES.register
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -23,8 +23,9 @@ from vif.model.attention import Tap
 from vif.model.generation import open_stream
 from vif.model.rows import Mix
 from vif.probes.base import Result
-from vif.probes.prefix import Progress, Reading
+from vif.probes.prefix import Reading
 from vif.probes.protocol import Call, Flag, Probe, layers_named, register, signed
+from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 from vif.settings import Range, Settings

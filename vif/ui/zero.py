@@ -24,8 +24,8 @@ except ImportError:
 import torch
 
 from vif.errors import InputError
-from vif.model.checkpoints.download import Progress
 from vif.model.generation import Cancelled
+from vif.progress import Progress
 from vif.session import Session, load
 from vif.ui.guard.turns import REQUEST, Request
 

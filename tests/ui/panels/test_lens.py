@@ -13,20 +13,8 @@ from vif import metrics, probes
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.question import Question
-from vif.ui.actions.ask import answer
 from vif.ui.html.lens import lens_html
 from vif.ui.panels import lens
-from vif.ui.state.form import Form
-
-
-@pytest.fixture(scope="module")
-def asked(session, image):
-    defaults = session.defaults
-    form = Form(
-        image, "what colour", "", ["plain", "vif"], *defaults.learning, *defaults.injection,
-        1, 0.5, 0, 0, 2,
-    )  # fmt: skip
-    return answer(session, form, [], threading.Event())
 
 
 def test_the_finest_token_at_a_place_is_found():

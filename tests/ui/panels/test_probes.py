@@ -16,16 +16,6 @@ from vif.ui.panels import probing
 from vif.ui.state.form import Form, Truth
 
 
-@pytest.fixture(scope="module")
-def asked(session, image):
-    defaults = session.defaults
-    form = Form(
-        image, "what colour", "", ["plain", "vif"], *defaults.learning, *defaults.injection,
-        1, 0.5, 0, 0, 2,
-    )  # fmt: skip
-    return answer(session, form, [], threading.Event())
-
-
 @pytest.fixture
 def page():
     with gr.Blocks():

@@ -103,7 +103,7 @@ class _Read(MixingTap):
 
 
 def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
-    """The learned map needs an adapter."""
+    """Why the learned map cannot be read: no adapter is loaded; "" if one is."""
     if adapter is not None:
         return ""
     return (

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from huggingface_hub import snapshot_download
 from tqdm.auto import tqdm
 
-# Told (bytes here, bytes in all).
-Progress = Callable[[int, int], None]
+from vif.progress import Progress
 
 
 def download(name: str, files: Sequence[str], size: int, progress: Progress | None = None) -> None:

@@ -20,9 +20,10 @@ from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
 from vif.errors import InputError
 from vif.model.checkpoints.aspect import set_aspect_ratio
-from vif.model.checkpoints.download import Progress, download
+from vif.model.checkpoints.download import download
 from vif.model.checkpoints.kinds import usable_config
 from vif.model.checkpoints.processors import load_processor
+from vif.progress import Progress
 
 QUANTIZATIONS = ("8bit", "4bit")
 # What is read; repositories often hold the same weights in other formats besides. Pickles can run

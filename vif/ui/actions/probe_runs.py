@@ -10,8 +10,8 @@ from plotly import graph_objects as go
 
 from vif.draw.charts import method_label
 from vif.probes import PROBES, Sweep
-from vif.probes.prefix import Progress
 from vif.probes.protocol import Call
+from vif.progress import Progress
 from vif.question import Question
 from vif.settings import Settings
 from vif.ui.state.result import CHANGED, Result

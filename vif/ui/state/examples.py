@@ -16,7 +16,7 @@ from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.scenes import is_correct
 from vif.ui.sharing.saved import from_bundle
-from vif.ui.state.form import Truth
+from vif.ui.state.form import HasTruth, Truth
 from vif.ui.state.result import Result
 from vif.ui.state.view import View
 
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Example:
+class Example(HasTruth):
     """A picture with a question and one sentence on what to look for.
 
     Attributes:
@@ -45,17 +45,6 @@ class Example:
     truth: Truth | None = None
     label: str = "Example"
     recorded: tuple[Result, View] | None = None
-
-    @property
-    def known(self) -> Truth:
-        """The right answer, where it must be known.
-
-        Raises:
-            ValueError: If it is not.
-        """
-        if self.truth is None:
-            raise ValueError("The right answer is not known here.")
-        return self.truth
 
     @property
     def truths(self) -> list[Truth]:

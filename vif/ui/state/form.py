@@ -50,6 +50,27 @@ class Truth:
         return self.question == other.question and self.boxes == other.boxes
 
 
+class HasTruth:
+    """What may know the right answer.
+
+    Attributes:
+        truth: The known answer, if there is one.
+    """
+
+    truth: Truth | None
+
+    @property
+    def known(self) -> Truth:
+        """The right answer, where it must be known.
+
+        Raises:
+            ValueError: If it is not.
+        """
+        if self.truth is None:
+            raise ValueError("The right answer is not known here.")
+        return self.truth
+
+
 @dataclass(frozen=True)
 class Form:
     """What a person filled in.

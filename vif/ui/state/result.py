@@ -12,7 +12,7 @@ from vif import metrics
 from vif.draw import render
 from vif.model.families.layout import WHOLE
 from vif.trace import Mixture, Trace
-from vif.ui.state.form import Form, Truth
+from vif.ui.state.form import Form, HasTruth, Truth
 from vif.ui.state.sinks import sink_tokens
 
 MAP_SIDE = 420
@@ -21,7 +21,7 @@ CHANGED = "changed"
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(HasTruth):
     """The answers of one run, and the picture they are about.
 
     Attributes:
@@ -54,17 +54,6 @@ class Result:
     def beside(self, name: str, trace: Trace) -> Result:
         """Returns the result with one answer more; it replaces an earlier one of that name."""
         return replace(self, traces={**self.traces, name: replace(trace, method=name)})
-
-    @property
-    def known(self) -> Truth:
-        """The right answer, where it must be known.
-
-        Raises:
-            ValueError: If it is not.
-        """
-        if self.truth is None:
-            raise ValueError("The right answer is not known here.")
-        return self.truth
 
     @property
     def filled(self) -> Form:
