@@ -110,7 +110,7 @@ class MixingTap(InjectingTap):
         states = states.to(batch.columns.device)
         index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
         memory = adapter.remember(states.gather(1, index), batch.centres)
-        latent = adapter.latent(memory.tokens, states.float(), self._rows())
+        latent = adapter.latent(memory.tokens, *_read(states, self._rows()))
         latents = [latent.mean]
         if settings.samples > 0:
             generator = torch.Generator().manual_seed(settings.seed)
@@ -129,6 +129,14 @@ class MixingTap(InjectingTap):
             return self.batch.question
         text = self.batch.inputs["attention_mask"].bool()
         return text.scatter(1, self.batch.columns, False)
+
+
+def _read(states: torch.Tensor, read: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Marked states alone, (B, T, hidden) float32, and which of them are no padding, (B, T)."""
+    most = int(read.sum(1).max())
+    index = read.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    chosen = states.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
+    return chosen.float(), read.gather(1, index)
 
 
 @register

@@ -136,11 +136,13 @@ def pooled_values(
     Returns:
         (B, Hkv, D) or (B, T, Hkv, D) in float32; dropped columns add nothing.
     """
-    index = columns.clamp_min(0)[:, None, :, None].expand(-1, value.shape[1], -1, value.shape[3])
-    image = value.gather(2, index).float()
-    if weights.ndim == 2:
-        return torch.einsum("bn,bhnd->bhd", weights.float() * (columns >= 0), image)
-    return torch.einsum("btn,bhnd->bthd", weights.float() * (columns >= 0)[:, None], image)
+    turns = weights if weights.ndim == 3 else weights[:, None]
+    turns = turns.float() * (columns >= 0)[:, None]
+    # Spread over all keys: gathering the values of image tokens would copy most of the cache.
+    row = turns.new_zeros(*turns.shape[:2], value.shape[2])
+    row = row.scatter_add(2, columns.clamp_min(0)[:, None].expand_as(turns), turns)
+    pooled = (row[:, None] @ value.float()).transpose(1, 2)
+    return pooled if weights.ndim == 3 else pooled[:, 0]
 
 
 def steered_rows(
