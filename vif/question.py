@@ -12,6 +12,8 @@ from vif.errors import InputError
 from vif.inputs.boxes import Box, as_box, box_shares, check_boxes, mask_shares
 from vif.inputs.images import ImageSource, open_image
 
+MOST_IMAGES = 32
+
 # Boxes, a painted mask (H, W), or one weight per image token (N,).
 Place = Sequence[Box] | np.ndarray
 
@@ -29,6 +31,9 @@ class Question:
         look: Where a person wants the model to look, for ``"look"``: boxes as above, a painted
             mask (H, W) over the image, or one weight per image token (N,).
         answer: The right answer; empty if it is not known. No method reads it.
+        others: Other images that the model is shown too, such as the other frames of a video. Maps
+            are of `image` alone, and methods steer to it.
+        place: How many of the others come before the image.
     """
 
     image: ImageSource
@@ -37,16 +42,53 @@ class Question:
     boxes: Sequence[Box] | None = None
     look: Place | None = None
     answer: str = ""
+    others: Sequence[ImageSource] = ()
+    place: int = 0
 
-    def opened(self) -> Question:
-        """The same question with its image as upright RGB.
+    @classmethod
+    def among(
+        cls, images: Sequence[ImageSource], chosen: int, text: str, context: str = ""
+    ) -> Question:
+        """A question about one of several images, in their order.
+
+        Args:
+            images: All of them.
+            chosen: Number of the one that is asked about, from 0.
+            text: What to ask.
+            context: Unrelated text to put before the question.
 
         Raises:
-            InputError: If the image cannot be read or a box does not lie on it.
+            InputError: If there is no such image.
+        """
+        if not 0 <= chosen < len(images):
+            raise InputError(
+                f"Image {chosen} of {len(images)} was chosen: expected a number from 0 to "
+                f"{len(images) - 1}."
+            )
+        others = (*images[:chosen], *images[chosen + 1 :])
+        return cls(images[chosen], text, context, others=others, place=chosen)
+
+    def opened(self) -> Question:
+        """The same question with its images as upright RGB.
+
+        Raises:
+            InputError: If an image cannot be read, there are too many, or a box does not lie on
+                the image.
         """
         if self.boxes is not None:
             check_boxes(self.boxes)
-        return replace(self, image=open_image(self.image))
+        if len(self.others) >= MOST_IMAGES:
+            raise InputError(
+                f"{len(self.others) + 1} images were given, expected at most {MOST_IMAGES}: leave "
+                "some out."
+            )
+        if not 0 <= self.place <= len(self.others):
+            raise InputError(
+                f"The image was put behind {self.place} of {len(self.others)} other images: "
+                f"expected a number from 0 to {len(self.others)}."
+            )
+        others = tuple(open_image(other) for other in self.others)
+        return replace(self, image=open_image(self.image), others=others)
 
     @property
     def picture(self) -> Image.Image:
@@ -54,6 +96,14 @@ class Question:
         if not isinstance(self.image, Image.Image):
             raise TypeError("The image is not open yet: use what `opened` returns.")
         return self.image
+
+    @property
+    def beside(self) -> tuple[Image.Image, ...]:
+        """The other images of an opened question."""
+        others = tuple(other for other in self.others if isinstance(other, Image.Image))
+        if len(others) != len(self.others):
+            raise TypeError("The other images are not open yet: use what `opened` returns.")
+        return others
 
 
 def place_weights(cells: np.ndarray, place: Place | None) -> np.ndarray:

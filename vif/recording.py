@@ -61,7 +61,7 @@ class Recorder(Tap):
 
     @property
     def mass(self) -> list[list[torch.Tensor | None]]:
-        """By step and layer, (B, H, 4) float32: share per `MASS_PARTS`; None as in `rows`."""
+        """By step and layer, (B, H, 5) float32: share per `MASS_PARTS`; None as in `rows`."""
         self._settle()
         return self._shares
 
@@ -92,7 +92,7 @@ class Recorder(Tap):
     def _places(
         self, first_key: int, keys: int, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Columns of image tokens, (B, 1, N), and parts of all keys as one-hot, (B, K, 4)."""
+        """Columns of image tokens, (B, 1, N), and parts of all keys as one-hot, (B, K, 5)."""
         columns = self.batch.columns.to(device)[:, None] - first_key
         parts = self.batch.parts.to(device)
         generated = first_key + keys - parts.shape[1]
@@ -140,6 +140,9 @@ def run(
             "layout": prompt.layout.describe(),
             "notes": tap.notes[i],
         }
+        if prompt.others:
+            extra |= {"images": len(prompt.others) + 1, "image": prompt.place}
+            extra["other_image_tokens"] = len(prompt.beside)
         traces.append(
             replace(
                 trace,

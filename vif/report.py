@@ -19,13 +19,15 @@ def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
         ``model``, ``question``, ``answers`` by method (``text``, ``tokens``, ``logprobs``),
         ``attenuation`` (share on the image by layer, first answer token, null for a layer that
         has no attention) and ``entropy`` by method, and ``mixtures``, a list with the method's name
-        in every entry.
+        in every entry. With several images in the prompt also ``others``: share on the others.
     """
     first = next(iter(traces.values()))
     curves = {
         "attenuation": metrics.image_share,
         "entropy": metrics.visual_entropy,
     }
+    if "images" in first.meta:
+        curves["others"] = metrics.others_share
     return {
         "model": first.meta.get("model"),
         "question": first.meta.get("question"),

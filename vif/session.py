@@ -101,6 +101,7 @@ class Session:
         context: str = "",
         boxes: Sequence[Box] | None = None,
         look: Place | None = None,
+        others: Sequence[ImageSource] = (),
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
         **changes: Unpack[Changes],
@@ -114,6 +115,7 @@ class Session:
             context: Unrelated text to put before the question.
             boxes: Where the answer is.
             look: Where to look.
+            others: Other images, shown to the model after the image.
             settings: `defaults` if None.
             cancel: Set it to stop between two tokens.
             **changes: Single settings by name, e.g. ``alpha=0.5``; None leaves one as it is.
@@ -126,8 +128,8 @@ class Session:
             Cancelled: If `cancel` was set.
         """
         if not isinstance(question, Question):
-            question = Question(question, text, context, boxes, look)
-        elif text or context or boxes is not None or look is not None:
+            question = Question(question, text, context, boxes, look, others=others)
+        elif text or context or boxes is not None or look is not None or others:
             raise InputError(
                 "A whole Question was given, and parts of one beside it: put them into the "
                 "Question, for example with dataclasses.replace."
@@ -186,6 +188,15 @@ class Session:
                 trace.meta["seconds"] = round(trace.meta["seconds"] + before[name], 4)
         return found
 
+    def encode(self, question: Question) -> Prompt:
+        """An opened question as the model reads it.
+
+        Raises:
+            InputError: If the model cannot be asked it.
+        """
+        given = question.picture, question.text, question.context
+        return self.backbone.encode(*given, question.beside, question.place)
+
     def request(
         self,
         questions: Sequence[Question],
@@ -199,7 +210,7 @@ class Session:
         """
         settings = self.checked(settings)
         opened = [question.opened() for question in questions]
-        prompts = [self.backbone.encode(q.picture, q.text, q.context) for q in opened]
+        prompts = [self.encode(question) for question in opened]
         return registry.Request(
             batch=Batch.make(self.backbone, prompts),
             settings=settings,

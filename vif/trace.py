@@ -16,7 +16,8 @@ import numpy as np
 from vif.draw.notebook import answer_html
 from vif.extras import need
 
-MASS_PARTS = ("image", "question", "answer", "other")
+# The image that maps are of and what else a prompt holds; the last is 0 for a prompt of one image.
+MASS_PARTS = ("image", "question", "answer", "other", "other images")
 FORMAT_VERSION = 1
 
 
@@ -61,8 +62,8 @@ class Trace:
         logprobs: Log-probability of each generated token, (T,), natural log.
         rows: Attention of the row that predicts each token to each image token, (T, L, H, N);
             a row sums to at most 1. NaN for layers that have no attention.
-        mass: Share of that row on image / question / earlier answer / everything else,
-            (T, L, H, 4), sums to 1; NaN as in `rows`.
+        mass: Share of that row on image / question / earlier answer / everything else / other
+            images, (T, L, H, 5), sums to 1; NaN as in `rows`.
         centres: Token centres (x, y), (N, 2), in [0, 1] image coordinates, NaN where a token is
             not on the image (newline and padding tokens).
         cells: Rectangle of each token (x0, y0, x1, y1), (N, 4), same coordinates and NaN rule.
@@ -176,7 +177,7 @@ class Trace:
             alternatives=[[(t, p) for t, p in step] for step in header["alternatives"]],
             meta=header["meta"],
             mixtures=mixtures,
-            **{name: data[name] for name in _ARRAYS},
+            **{name: data[name] for name in _ARRAYS} | {"mass": _all_parts(data["mass"])},
         )
 
     def to_frame(self) -> Any:
@@ -184,8 +185,7 @@ class Trace:
 
         Returns:
             A pandas table with columns ``method``, ``token``, ``text``, ``logprob``, ``layer``,
-            ``head`` and a share per part: ``image``, ``question``, ``answer``, ``other``; NaN in
-            layers that have no attention.
+            ``head`` and a share per part, see `MASS_PARTS`; NaN in layers without attention.
         """
         token, layer, head = (axis.ravel() for axis in np.indices(self.mass.shape[:3]))
         shares = self.mass.reshape(-1, len(MASS_PARTS))
@@ -246,6 +246,14 @@ class Trace:
         """The answer as JSON values: ``{"text", "tokens", "logprobs"}``."""
         logprobs = [round(float(p), 6) for p in self.logprobs]
         return {"text": self.answer, "tokens": list(self.tokens), "logprobs": logprobs}
+
+
+def _all_parts(mass: np.ndarray) -> np.ndarray:
+    """Shares of every part; traces from before prompts had several images lack the last one."""
+    if mass.ndim != 4 or mass.shape[-1] != len(MASS_PARTS) - 1:
+        return mass
+    none = np.where(np.isnan(mass[..., :1]), np.nan, 0).astype(mass.dtype)
+    return np.concatenate([mass, none], -1)
 
 
 def mixture_json(mixture: Mixture) -> dict[str, Any]:

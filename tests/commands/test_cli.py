@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,6 +11,7 @@ from tests.support.tiny import save_tiny
 from vif.__main__ import main
 from vif.commands.flags.common import parse_options
 from vif.scenes import ask_scene, draw_scene
+from vif.trace import Trace
 
 
 @pytest.fixture(scope="module")
@@ -219,9 +221,9 @@ def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ([], "Give --image-file and --query, or --scene"),
-        (["--query", "What?"], "Give --image-file and --query, or --scene"),
-        (["--scene", "3", "--image-file", "x.png"], "Give either --scene"),
+        ([], "Give --image-file or --video, and --query"),
+        (["--query", "What?"], "Give --image-file or --video, and --query"),
+        (["--scene", "3", "--image-file", "x.png"], "Give one of"),
         (["--scene", "3", "--query", " "], "(question) is empty"),
         (["--scene", "-1"], "--scene is -1"),
         (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
@@ -258,3 +260,37 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(words, capsys):
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: '/dev/null/")
     assert "cannot be used (Not a directory)" in told
+
+
+def test_ask_shows_other_images_and_frames_of_a_video(files, run):
+    image, video = str(files / "image.png"), str(files / "clip.avi")
+    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 60))
+    for number in range(9):
+        writer.write(np.full((60, 80, 3), number * 20, np.uint8))
+    writer.release()
+    common = ["--query", "What is this?", "--json", "--max-new-tokens", "1"]
+    others = ["--image-file", image, "--other", image, image, "--place", "1"]
+    frames = ["--video", video, "--frames", "3", "--frame", "2"]
+    for flags, save in ((others, "others"), (frames, "frames")):
+        status, shown = run("ask", *flags, *common, "--save", str(files / save))
+        assert status == 0
+        beside = json.loads(shown.out)["others"]["plain"]
+        assert all(0 < share < 1 for share in beside)
+    traces = [Trace.load(files / save / "plain.npz") for save in ("others", "frames")]
+    assert [(trace.meta["images"], trace.meta["image"]) for trace in traces] == [(3, 1), (3, 2)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--image-file", "a.png", "--video", "b.mp4", "--query", "What?"], "Give one of"),
+        (["--video", "none.mp4", "--query", "What?"], "There is no file 'none.mp4'"),
+        (["--video", "none.mp4"], "Give --image-file or --video, and --query"),
+        (["--scene", "3", "--other", "none.png"], "There is no file 'none.png'"),
+        (["--scene", "3", "--other", "a.png", "--place", "2"], "behind 2 of 1"),
+    ],
+)
+def test_a_mistake_with_other_images_is_one_sentence(run, flags, words):
+    status, shown = run("ask", *flags)
+    assert status == 2
+    assert words in shown.err.splitlines()[-1]

@@ -140,7 +140,7 @@ def beliefs(
     longest = replace(settings, max_new_tokens=max(map(len, ids)))
     session.ask_batch([question] * len(ids), [forced], longest, cancel)
     chances = [float(np.exp(total)) for total, _ in forced.outcomes()]
-    prompt = session.backbone.encode(question.picture, question.text, question.context)
+    prompt = session.encode(question)
     found = _read(session, prompt, ids, settings, samples)
     prior = {layer: pair.prior for layer, pair in found.items()}
     posteriors = tuple(

@@ -15,6 +15,7 @@ import torch
 from vif.check import parity, ramp
 from vif.check.models import build, tiny_adapter, tiny_backbone
 from vif.check.recipes import TINY
+from vif.errors import InputError
 from vif.model.backbone import Backbone
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
 # Wide, tall, square, very wide, and smaller than a patch where the model takes it.
 RAMP_SIZES = ((100, 60), (60, 100), (64, 64), (300, 40), (301, 207), (9, 7))
 _RAMP_TOKENS = 48
+# Images beside the one that is tried, of other shapes.
+_OTHERS = ((60, 100), (64, 64))
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,17 @@ def _ramp(backbone: Backbone) -> float:
     return max(ramp.ramp_error(backbone, size, _RAMP_TOKENS) for size in sizes)
 
 
+def _several(backbone: Backbone) -> float:
+    """The place of one image between two others; a family of one image has to refuse them."""
+    if backbone.family.takes_several:
+        return ramp.ramp_error(backbone, (100, 60), _RAMP_TOKENS, others=_OTHERS, place=1)
+    try:
+        ramp.ramp_error(backbone, (100, 60), 1, others=_OTHERS)
+    except InputError:
+        return 0.0
+    return float("inf")
+
+
 # Half precision rounds to 2^-8 (bfloat16), layer after layer: log-probabilities of either side
 # differ from exact ones by some 0.02 already.
 CHECKS = (
@@ -85,6 +99,7 @@ CHECKS = (
     Check("padding", "padded batch, single prompts", parity.padding_error, 1e-4, 0.1),
     Check("gradient", "of map and strength, reference", parity.gradient_error, 1e-3, 0.5),
     Check("ramp", "where tokens lie, in tokens", _ramp, 0.5, 0.5),
+    Check("several", "the same, one image of three", _several, 0.5, 0.5),
 )
 HALF = Check("bf16", "mix again, in bfloat16", parity.mix_error, 0.1, 0.1)
 

@@ -8,7 +8,7 @@ through everything else that the model does: tiling, merging, unpadding, reorder
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,7 +41,12 @@ def ramp_image(size: tuple[int, int], turned: bool = False) -> Image.Image:
 
 
 def ramp_error(
-    backbone: Backbone, size: tuple[int, int], tokens: int | None = None, turned: bool = False
+    backbone: Backbone,
+    size: tuple[int, int],
+    tokens: int | None = None,
+    turned: bool = False,
+    others: Sequence[tuple[int, int]] = (),
+    place: int = 0,
 ) -> float:
     """How far the layout is from where tokens really look.
 
@@ -50,17 +55,21 @@ def ramp_error(
         size: Width and height of the image to try.
         tokens: How many tokens to look at, evenly spread; all by default.
         turned: Whether to try the other image, see `ramp_image`.
+        others: Sizes of other images in the prompt; they show the other pattern.
+        place: How many of them come before the image.
 
     Returns:
         The largest distance of any token along x or y, in cells of that token, but at least in
         pixels of the image; infinite if a token is taken for image, newline or padding wrongly.
     """
-    prompt = backbone.encode(ramp_image(size, turned), "what is this ?")
-    number = len(prompt.image)
-    chosen = np.unique(
-        np.linspace(0, number - 1, min(tokens or number, number)).round().astype(int)
-    )
-    own = token_colours(backbone, prompt, chosen)
+    beside = [ramp_image(other, not turned) for other in others]
+    with _black_padding(backbone.processor.image_processor):
+        prompt = backbone.encode(ramp_image(size, turned), "what is this ?", "", beside, place)
+        number = len(prompt.image)
+        chosen = np.unique(
+            np.linspace(0, number - 1, min(tokens or number, number)).round().astype(int)
+        )
+        own = token_colours(backbone, prompt, chosen)
     cells, is_padding = prompt.layout.cells[chosen], prompt.layout.padding[chosen]
     share = own[:, 2]
     is_newline = np.isnan(cells).any(1) & ~is_padding
@@ -92,9 +101,10 @@ def token_colours(backbone: Backbone, prompt: Prompt, chosen: np.ndarray) -> np.
         probe = torch.randn(features.shape[-1], generator=torch.Generator().manual_seed(0))
         scores = (features @ probe.to(features)).unbind()
     colours = _colours(pixels.detach(), backbone.processor.image_processor)
+    before = int((prompt.beside < prompt.image[0]).sum())
     found = np.full((len(chosen), 3), np.nan)
     for i, token in enumerate(chosen):
-        (gradient,) = torch.autograd.grad(scores[token], pixels, retain_graph=True)
+        (gradient,) = torch.autograd.grad(scores[before + token], pixels, retain_graph=True)
         weight = _channels_last(gradient).abs().sum(-1, keepdim=True)
         if weight.any():
             found[i] = ((weight * colours).sum(0) / weight.sum()).cpu().numpy()
@@ -106,6 +116,9 @@ def _channels_last(pixels: torch.Tensor) -> torch.Tensor:
     if pixels.ndim == 2:
         # Qwen: one row per patch, its three channels one after another.
         return pixels.unflatten(1, (3, -1)).transpose(1, 2).reshape(-1, 3)
+    if pixels.ndim == 3:
+        # Gemma 4: one row per patch and image, its pixels one after another.
+        return pixels.reshape(-1, 3)
     return pixels.movedim(-3, -1).reshape(-1, 3)
 
 
@@ -116,6 +129,17 @@ def _colours(pixels: torch.Tensor, image_processor: Any) -> torch.Tensor:
         for name in ("image_mean", "image_std")
     )
     return _channels_last(pixels) * std + mean
+
+
+@contextmanager
+def _black_padding(image_processor: Any) -> Iterator[None]:
+    """Makes a processor pad with black instead of its mean colour, to tell padding apart."""
+    mean = image_processor.image_mean
+    image_processor.image_mean = [0.0] * len(mean)
+    try:
+        yield
+    finally:
+        image_processor.image_mean = mean
 
 
 @contextmanager

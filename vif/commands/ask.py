@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> None:
     for name, trace in traces.items():
         print(f"{name:<10} {trace.answer}")
         print(f"{'':<10} share on the image by layer:", *_shown(found["attenuation"][name]))
+        if "others" in found:
+            print(f"{'':<10} share on the other images:  ", *_shown(found["others"][name]))
         if name in curves:
             values = np.stack(list(curves[name].values()))
             print(grid(list(curves[name]), range(values.shape[1]), values, ".3f", "layer"), "\n")

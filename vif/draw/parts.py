@@ -9,7 +9,7 @@ from plotly import graph_objects as go
 
 from vif.draw.charts import axis_title, dress
 
-_COLOURS = ("#e2661d", "#2f7fc1", "#2f9e8f", "#a4adba")
+_COLOURS = ("#e2661d", "#2f7fc1", "#2f9e8f", "#a4adba", "#b98ac9")
 
 
 def parts_chart(shares: np.ndarray, parts: Sequence[str], title: str = "") -> go.Figure:
@@ -17,12 +17,14 @@ def parts_chart(shares: np.ndarray, parts: Sequence[str], title: str = "") -> go
 
     Args:
         shares: (L, P), rows sum to 1, NaN in layers that have no attention.
-        parts: Names of the P parts.
+        parts: Names of the P parts; one that has no share anywhere is left out.
         title: Above the figure.
     """
     layers = np.flatnonzero(~np.isnan(shares[:, 0]))
     figure = go.Figure()
     for place, part in enumerate(parts):
+        if not shares[layers, place].any():
+            continue
         figure.add_trace(
             go.Scatter(
                 x=layers.tolist(),

@@ -101,7 +101,7 @@ def _curves(
     curves = {
         "share": metrics.image_share(trace, token),
         "share_without_sinks": metrics.image_share(trace, token, sinks),
-        **{part: parts[part] for part in MASS_PARTS if part != "image"},
+        **{part: parts[part] for part in ("question", "answer", "other")},
         "entropy": entropy,
         "entropy_without_sinks": metrics.visual_entropy(trace, token, sinks),
         "focus": 1 - entropy,

@@ -167,7 +167,7 @@ def ask_again(request: Request, views: Sequence[View]) -> Recorder:
     """
     prompts = []
     for view, prompt in zip(views, request.batch.prompts, strict=True):
-        again = request.backbone.encode(view.image, prompt.text, prompt.context)
+        again = request.backbone.again(prompt, view.image)
         prompts.append(replace(again, layout=placed(again.layout, view.box)))
     recorder = Recorder(Batch.make(request.backbone, prompts))
     for note, view in zip(recorder.notes, views, strict=True):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 
+from vif.errors import InputError
 from vif.model.prompt import TEXT_INPUTS, Prompt
 
 GENERIC = "Write a general description of the image."  # what a question is compared with
@@ -18,12 +19,25 @@ def without_image(prompt: Prompt) -> Prompt:
     (``<|vision_start|>`` and ``<|vision_end|>`` of Qwen, ``<start_of_image>`` of Gemma, ``<img>``
     of InternVL) and what is written around it stays, empty. Nothing of the picture is left in
     the inputs; text after it moves to the positions before it, as in PAI (arXiv 2407.21771).
+
+    Raises:
+        InputError: If the prompt holds other images too.
     """
+    refuse_several(prompt, "A comparison with an answer without the image")
     first, last = int(prompt.image[0]), int(prompt.image[-1])
     kept = torch.ones(prompt.length, dtype=torch.bool)
     kept[first : last + 1] = False
     inputs = {name: value for name, value in prompt.inputs.items() if name in TEXT_INPUTS}
     return _only(replace(prompt, inputs=inputs), kept)
+
+
+def refuse_several(prompt: Prompt, what: str) -> None:
+    """Raises `InputError` if a prompt holds other images beside the one that is asked about."""
+    if prompt.others:
+        raise InputError(
+            f"{what} needs a prompt with one image, and this one has {len(prompt.others) + 1}: ask "
+            "about one image, or choose another method."
+        )
 
 
 def without_question(prompt: Prompt) -> Prompt:

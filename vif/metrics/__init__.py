@@ -14,6 +14,7 @@ from vif.metrics.amount import (
     image_weights,
     mean_weights,
     modality_dominance,
+    others_share,
 )
 from vif.metrics.changes import divergence, next_token_divergence
 from vif.metrics.content import contribution, sensitivity, total_sensitivity
@@ -76,6 +77,7 @@ __all__ = [
     "modality_dominance",
     "near_box",
     "next_token_divergence",
+    "others_share",
     "pointing",
     "points_into",
     "sensitivity",

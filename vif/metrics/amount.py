@@ -11,6 +11,11 @@ from vif.trace import MASS_PARTS, Trace
 TINY = 1e-12
 
 
+def others_share(trace: Trace, token: int = 0) -> np.ndarray:
+    """Share of attention on the other images of the prompt by layer, mean over heads, (L,)."""
+    return trace.mass[token, :, :, MASS_PARTS.index("other images")].mean(1)
+
+
 def image_share(trace: Trace, token: int = 0, without: np.ndarray | None = None) -> np.ndarray:
     """Share of attention on the image by layer, mean over heads, (L,), in [0, 1].
 
@@ -105,4 +110,5 @@ def _economy(
     text = mass[:, [MASS_PARTS.index("question"), MASS_PARTS.index("other")]].sum(1)
     number = trace.rows.shape[-1]
     left = number if without is None else number - np.asarray(without).sum(-1)
-    return text, image_share(trace, token, without), trace.meta["prompt_tokens"] - number, left
+    num_text = trace.meta["prompt_tokens"] - number - trace.meta.get("other_image_tokens", 0)
+    return text, image_share(trace, token, without), num_text, left

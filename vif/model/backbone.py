@@ -5,6 +5,7 @@ Knows nothing about interventions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,41 +114,125 @@ class Backbone:
         name = folder.resolve().name if folder.is_dir() else str(name_or_folder)
         return cls(model, processor, name, allow_unlisted)
 
-    def encode(self, image: Image.Image, question: str, context: str = "") -> Prompt:
+    def encode(
+        self,
+        image: Image.Image,
+        question: str,
+        context: str = "",
+        others: Sequence[Image.Image] = (),
+        place: int = 0,
+    ) -> Prompt:
         """Puts an image and a question into the model's chat format.
 
         Args:
             image: RGB image.
             question: What a person typed.
             context: Unrelated text to put before it.
+            others: Other images to show beside it.
+            place: How many of them come before the image.
 
         Raises:
-            InputError: If the question is empty or too long, or the image cannot be read.
+            InputError: If the question is empty or too long, an image cannot be read, or the model
+                takes one image only.
         """
         question = clean_question(question, self.special_tokens)
         context = clean_context(context, self.special_tokens)
         before = f"{context} " if context else ""
-        rendered = self.render(before + question)
-        inputs = self.process(rendered, image)
+        images = [*others[:place], image, *others[place:]]
+        rendered = self.render(before + question, len(images))
+        inputs = self.process(rendered, *images)
         ids = inputs["input_ids"][0]
         self._check_length(len(ids))
         positions = torch.nonzero(ids == self.image_token_id).squeeze(1)
-        picture = families.Picture(
-            self.model.config, self.processor, image.size, inputs, len(positions)
+        start, number, visual = 0, len(positions), inputs
+        if others:
+            start, number, visual = self._own_tokens(images, place, len(positions))
+        picture = families.Picture(self.model.config, self.processor, image.size, visual, number)
+        asked = self._question_span(rendered, self.render(before, len(images)), ids.tolist())
+        end = start + number
+        return Prompt(
+            inputs,
+            self.family.layout(picture),
+            positions[start:end],
+            asked,
+            question,
+            context,
+            tuple(others),
+            place,
+            torch.cat([positions[:start], positions[end:]]),
         )
-        asked = self._question_span(rendered, self.render(before), ids.tolist())
-        return Prompt(inputs, self.family.layout(picture), positions, asked, question, context)
 
-    def process(self, rendered: str, image: Image.Image) -> dict[str, torch.Tensor]:
-        """What the processor makes of a prompt and its image."""
-        if reason := self.family.refuses(self.processor, image.size):
-            raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
+    def again(
+        self,
+        prompt: Prompt,
+        image: Image.Image,
+        text: str | None = None,
+        context: str | None = None,
+    ) -> Prompt:
+        """A prompt with another image in its image's place, or with other words.
+
+        Args:
+            prompt: What else it holds stays: its other images and, where None is given, its words.
+            image: RGB image.
+            text: Another question.
+            context: Another text before it.
+        """
+        text = prompt.text if text is None else text
+        context = prompt.context if context is None else context
+        return self.encode(image, text, context, prompt.others, prompt.place)
+
+    def _own_tokens(
+        self, images: Sequence[Image.Image], place: int, number: int
+    ) -> tuple[int, int, dict[str, torch.Tensor]]:
+        """Which image tokens are those of one image among several.
+
+        How many tokens an image has among others is told by showing it beside itself: some families
+        cut an image into tiles only when it comes alone.
+
+        Args:
+            images: All images of a prompt.
+            place: Which one.
+            number: Image tokens of the prompt.
+
+        Returns:
+            Image tokens before it, its own, and what the processor made of it beside itself.
+
+        Raises:
+            InputError: If it cannot be told.
+        """
+        # The number of tokens follows from the size, so that the frames of a video count once.
+        counts: dict[tuple[int, int], int] = {}
+        visual: dict[str, torch.Tensor] = {}
+        rendered = self.render("?", 2)
+        for image in [images[place], *images]:
+            if image.size not in counts:
+                twice = self.process(rendered, image, image)
+                both = int((twice["input_ids"] == self.image_token_id).sum())
+                counts[image.size], visual = both // 2, visual or twice
+        found = [counts[image.size] for image in images]
+        if sum(found) != number:
+            raise InputError(
+                f"The prompt holds {number} image tokens, but its {len(images)} images should make "
+                f"{sum(found)} for {self.name}: which are whose is not known. Ask about one image."
+            )
+        return sum(found[:place]), found[place], visual
+
+    def process(self, rendered: str, *images: Image.Image) -> dict[str, torch.Tensor]:
+        """What the processor makes of a prompt and its images, in their order."""
+        if len(images) > 1 and not self.family.takes_several:
+            raise InputError(
+                f"{len(images)} images were given, but models of type {self.family.model_type!r} "
+                "take one image per question: leave the others out, or choose another model."
+            )
+        for image in images:
+            if reason := self.family.refuses(self.processor, image.size):
+                raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
         # Most chat templates write the beginning themselves, and two of it change the answer.
         begin = self.processor.tokenizer.bos_token
         add_special_tokens = begin is None or not rendered.startswith(begin)
         made = self.processor(
             text=[rendered],
-            images=[image],
+            images=[[*images]] if len(images) > 1 else [*images],
             return_tensors="pt",
             add_special_tokens=add_special_tokens,
         )
@@ -199,8 +284,12 @@ class Backbone:
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def render(self, text: str) -> str:
-        """A question behind an image in the model's chat format, ready to be answered.
+    def render(self, text: str, images: int = 1) -> str:
+        """A question behind its images in the model's chat format, ready to be answered.
+
+        Args:
+            text: The question, and what comes before it.
+            images: How many there are.
 
         Raises:
             InputError: If it is not known how the model is to be asked.
@@ -211,8 +300,8 @@ class Backbone:
                     f"{self.name} has no chat template, so its prompt format is unknown: "
                     "choose a checkpoint that was tuned to follow instructions."
                 )
-            return self.family.prompt.format(image=self.processor.image_token, text=text)
-        content = [{"type": "image"}, {"type": "text", "text": text}]
+            return self.family.prompt.format(image=self.processor.image_token * images, text=text)
+        content = [*([{"type": "image"}] * images), {"type": "text", "text": text}]
         message = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(message, add_generation_prompt=True)
 

@@ -25,7 +25,7 @@ class Batch:
         centres: Token centres, (B, N, 2), in [0, 1] image coordinates.
         question: The rows a latent reads: the question and what follows it, (B, S) bool.
         parts: What every position is, (B, S), an index into `MASS_PARTS`.
-        first_row: First row after the image, (B,).
+        first_row: First row after all images, (B,).
         num_layers: Decoder layers of the model.
     """
 
@@ -66,6 +66,7 @@ class Batch:
         for i, (prompt, pad) in enumerate(zip(prompts, pads, strict=True)):
             parts[i, pad:] = prompt.parts()
             question[i, pad + prompt.question.start :] = True
+        first = [prompt.first_row + pad for prompt, pad in zip(prompts, pads, strict=True)]
         columns = torch.stack([p.image + pad for p, pad in zip(prompts, pads, strict=True)])
         centres = np.stack([prompt.layout.centres for prompt in prompts])
         device = backbone.device
@@ -76,7 +77,7 @@ class Batch:
             centres=torch.from_numpy(centres).float().to(device),
             question=question.to(device),
             parts=parts.to(device),
-            first_row=columns.max(1).values.to(device) + 1,
+            first_row=torch.tensor(first).to(device),
             num_layers=backbone.num_layers,
         )
 

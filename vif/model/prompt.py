@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from PIL import Image
 from torch import nn
 
 from vif.model import families
@@ -12,12 +13,15 @@ from vif.trace import MASS_PARTS
 
 # What a processor makes of the text; everything else is made of the image.
 TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART = range(len(MASS_PARTS))
+IMAGE_PART, QUESTION_PART, ANSWER_PART, OTHER_PART, OTHER_IMAGES_PART = range(len(MASS_PARTS))
 
 
 @dataclass(frozen=True)
 class Prompt:
     """An image and a question as the model reads them.
+
+    A prompt may hold other images beside the one that is asked about; "the image" is always that
+    one. Maps are of its tokens, and methods steer to them.
 
     Attributes:
         inputs: What the processor made, batch size 1.
@@ -26,6 +30,9 @@ class Prompt:
         question: Positions of the question's own tokens.
         text: The question as it entered the prompt.
         context: The unrelated text before it.
+        others: The other images.
+        place: How many of them come before the image.
+        beside: Positions of their tokens, (M,).
     """
 
     inputs: dict[str, torch.Tensor]
@@ -34,6 +41,14 @@ class Prompt:
     question: range
     text: str
     context: str
+    others: tuple[Image.Image, ...] = ()
+    place: int = 0
+    beside: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+
+    @property
+    def first_row(self) -> int:
+        """First position after all images."""
+        return int(torch.cat([self.image, self.beside]).max()) + 1
 
     @property
     def length(self) -> int:
@@ -44,6 +59,7 @@ class Prompt:
         """What every position is, (S,), an index into `vif.trace.MASS_PARTS`."""
         parts = torch.full((self.length,), OTHER_PART)
         parts[self.image] = IMAGE_PART
+        parts[self.beside] = OTHER_IMAGES_PART
         parts[self.question.start : self.question.stop] = QUESTION_PART
         return parts
 

@@ -37,6 +37,5 @@ def plain(value: Any) -> Any:
 
 def open_reading(session: Session, question: Question) -> Reading:
     """A question as it is read again and again."""
-    opened = question.opened()
-    prompt = session.backbone.encode(opened.picture, opened.text, opened.context)
+    prompt = session.encode(question.opened())
     return Reading(session.backbone, Batch.make(session.backbone, [prompt]))

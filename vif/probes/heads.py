@@ -73,8 +73,7 @@ def head_divergence(
         raise InputError(
             f"{top} heads per layer are to be summed, expected 1 to {backbone.num_heads}."
         )
-    opened = question.opened()
-    prompt = backbone.encode(opened.picture, opened.text, opened.context)
+    prompt = session.encode(question.opened())
     prompts = (Batch.make(backbone, [prompt]).inputs, backbone.collate([without_image(prompt)]))
     outputs = []
     for done, inputs in enumerate(prompts, start=1):

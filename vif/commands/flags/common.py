@@ -14,6 +14,7 @@ from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
 from vif.inputs.schema import AskedQuestion, AskedSettings
+from vif.inputs.video import read_frames
 from vif.model.checkpoints.aspect import ASPECT_RATIOS
 from vif.question import Question
 from vif.scenes import ask_scene, draw_scene
@@ -77,6 +78,17 @@ def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str] | N
 def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True) -> None:
     """An image and a question, or a generated scene that brings both and the truth."""
     parser.add_argument("--image-file", help="image to ask about")
+    parser.add_argument(
+        "--other", nargs="+", metavar="FILE", help="other images to show; maps are of --image-file"
+    )
+    parser.add_argument(
+        "--place", type=int, default=0, help="how many of the others come before it; default: 0"
+    )
+    parser.add_argument("--video", help="video to ask about, instead of an image")
+    parser.add_argument("--frames", type=int, default=8, help="how many of it to show; default: 8")
+    parser.add_argument(
+        "--frame", type=int, help="number of the one that maps are of, from 0; default: the middle"
+    )
     parser.add_argument("--query", help="the question")
     parser.add_argument("--context", default="", help="unrelated text to put before it")
     if takes_boxes:
@@ -103,14 +115,23 @@ def question_of(args: argparse.Namespace) -> Question:
         InputError: If there is neither an image with a question nor a scene, or both, or if
             anything given is out of range.
     """
+    sources = [args.scene, args.image_file, args.video]
+    if sum(source is not None for source in sources) > 1:
+        raise InputError("Give one of --image-file, --video and --scene, which brings its picture.")
     if args.scene is not None:
-        if args.image_file is not None:
-            raise InputError("Give either --scene, which brings its picture, or --image-file.")
         found = _question_of_scene(args)
-    elif args.image_file is None or args.query is None:
-        raise InputError("Give --image-file and --query, or --scene for a generated picture.")
+    elif args.query is None or (args.image_file is None and args.video is None):
+        raise InputError(
+            "Give --image-file or --video, and --query, or --scene for a generated picture."
+        )
+    elif args.video is not None:
+        found = _question_of_video(args)
     else:
         found = Question(args.image_file, args.query)
+    if args.other:
+        if args.video is not None:
+            raise InputError("Give either --video, whose frames are the other images, or --other.")
+        found = replace(found, others=tuple(args.other), place=args.place)
     look = getattr(args, "box", None) or []
     asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": look})
     check_boxes(asked.boxes)
@@ -118,6 +139,13 @@ def question_of(args: argparse.Namespace) -> Question:
     return replace(
         found, context=asked.context, boxes=found.boxes or marked, look=marked or found.boxes
     )
+
+
+def _question_of_video(args: argparse.Namespace) -> Question:
+    """A question about one frame of a video, the others beside it."""
+    frames = read_frames(args.video, args.frames)
+    chosen = len(frames) // 2 if args.frame is None else args.frame
+    return Question.among([frame.image for frame in frames], chosen, args.query)
 
 
 def _question_of_scene(args: argparse.Namespace) -> Question:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vif.errors import InputError
+from vif.methods.prompts import refuse_several
 from vif.model.backbone import Backbone
 from vif.model.prompt import Prompt
 
@@ -123,8 +124,10 @@ def token_scores(
         bool.
 
     Raises:
-        InputError: If the model joins patches, so that they are no image tokens.
+        InputError: If the model joins patches, so that they are no image tokens, or the prompt
+            holds other images too.
     """
+    refuse_several(prompt, "Reading the vision tower patch by patch")
     model = backbone.model.base_model
     tower = model.vision_tower
     pixels = prompt.inputs["pixel_values"].flatten(0, -4).to(tower.device, tower.dtype)

@@ -77,4 +77,4 @@ def _describe(request: Request, box: crops.Box, longest: int) -> list[str]:
 
 def _with_context(request: Request, prompt: Prompt, i: int, told: str) -> Prompt:
     context = " ".join(filter(None, (told, prompt.context)))
-    return request.backbone.encode(request.images[i], prompt.text, context)
+    return request.backbone.again(prompt, request.images[i], context=context)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.guidance import GuidedTap, keep, plausible
+from vif.methods.prompts import refuse_several
 from vif.model.batch import Batch
 from vif.model.prompt import Prompt
 
@@ -68,6 +69,7 @@ class VCD(Method):
         step, seed = int(request.options["step"]), request.settings.seed
 
         def noised(prompt: Prompt) -> Prompt:
+            refuse_several(prompt, "Noise on the image")
             pixels = diffuse(prompt.inputs["pixel_values"], step, seed)
             return replace(prompt, inputs=prompt.inputs | {"pixel_values": pixels})
 

@@ -28,6 +28,7 @@ class Family:
             proved on the model itself, see `vif.check.proof`.
         sees_all: Whether image tokens see the question (a prefix without causal order), so that
             the image cannot be read before it.
+        takes_several: Whether a prompt may hold several images; a guessed layout is proved for one.
         has_marks: Whether text tokens take embeddings from the vision tower, as separators do, so
             that text and image have to be read together.
     """
@@ -39,6 +40,7 @@ class Family:
     sees_all: bool = False
     has_marks: bool = False
     is_listed: bool = True
+    takes_several: bool = True
 
     @property
     def reads_together(self) -> bool:
@@ -61,7 +63,7 @@ FAMILIES = (
     Family("qwen3_5_moe", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("glm4v", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("glm46v", whole.qwen_grid, refuses=whole.qwen_refuses),
-    Family("paddleocr_vl", whole.qwen_grid, refuses=whole.qwen_refuses),
+    Family("paddleocr_vl", whole.qwen_grid, refuses=whole.qwen_refuses, takes_several=False),
     Family("video_llama_3", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("exaone4_5", whole.qwen_grid, refuses=whole.qwen_refuses),
     Family("smolvlm", tiled.split_image),
@@ -71,7 +73,9 @@ FAMILIES = (
     Family("ovis2", tiled.covering_tiles, has_marks=True),
     Family("gemma3", whole.pan_and_scan),
     Family("gemma4", whole.pooled_grid),
-    Family("paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True),
+    Family(
+        "paligemma", whole.fixed_grid, prompt="{image}{text}", sees_all=True, takes_several=False
+    ),
     Family("mistral3", whole.resized_grid, refuses=whole.pixtral_refuses),
 )
 
@@ -91,7 +95,7 @@ def find(model_type: str, allow_unlisted: bool = False) -> Family:
         if family.model_type == model_type:
             return family
     if allow_unlisted:
-        return Family(model_type, unlisted.guessed_grid, is_listed=False)
+        return Family(model_type, unlisted.guessed_grid, is_listed=False, takes_several=False)
     known = ", ".join(family.model_type for family in FAMILIES)
     raise InputError(
         f"Models of type {model_type!r} are not supported yet: expected one of {known}."

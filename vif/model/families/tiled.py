@@ -15,7 +15,7 @@ from transformers.models.ovis2.image_processing_pil_ovis2 import (
 
 from vif.model.families.layout import Block, Layout, cells_between, grid_cells, make_layout
 from vif.model.families.picture import Picture, pair, size_of
-from vif.model.families.whole import seen_share
+from vif.model.families.whole import out_of_square, seen_share
 
 # The most tiles of LLaVA-OneVision's map before it is shrunk, and by how much it may exceed them.
 _MAX_TILES, _TOLERANCE = 9, 1.1
@@ -27,7 +27,17 @@ def anyres(picture: Picture) -> Layout:
 
 
 def anyres_max(picture: Picture) -> Layout:
-    """LLaVA-OneVision: the same, but a map of too many tiles is shrunk."""
+    """LLaVA-OneVision: the same, but a map of too many tiles is shrunk.
+
+    One of several images has no tiles: it is padded to a square, and ends in a newline token.
+    """
+    vision = picture.config.vision_config
+    side = vision.image_size // vision.patch_size
+    if picture.number == side * side + 1:
+        seen = out_of_square(_squashed(vision, side), picture.size)
+        cells = np.concatenate([seen, np.full((1, 4), np.nan)])
+        block = Block("whole", "whole image", side, side)
+        return make_layout([(block, cells)], picture.number, picture.config.model_type)
     return _anyres(picture, max_tiles=_MAX_TILES)
 
 

@@ -96,20 +96,22 @@ def one_block(picture: Picture, rows: int, columns: int, cells: np.ndarray) -> L
 
 def before_processing(cells: np.ndarray, image_processor: Any, size: tuple[int, int]) -> np.ndarray:
     """Cells on the processed square -> cells on the original: undoes crop, resize and padding."""
-    width, height = size
-    left = top = 0
-    if getattr(image_processor, "do_pad", False):
-        # Padded to a square before anything else.
-        square = max(size)
-        left, top = (square - width) // 2, (square - height) // 2
-        width = height = square
+    # Padded to a square before anything else.
+    is_padded = getattr(image_processor, "do_pad", False)
     if getattr(image_processor, "do_center_crop", False):
-        resized = _resized(image_processor, (width, height))
+        resized = _resized(image_processor, (max(size), max(size)) if is_padded else size)
         crop = np.array(size_of(image_processor.crop_size))
         corner = (resized - crop) // 2
         cells = (cells * np.tile(crop, 2) + np.tile(corner, 2)) / np.tile(resized, 2)
-    scale = np.array([width, height] * 2)
-    return (cells * scale - [left, top] * 2) / np.array([*size] * 2)
+    return out_of_square(cells, size) if is_padded else cells
+
+
+def out_of_square(cells: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cells on a square in whose middle an image lies -> cells on that image."""
+    width, height = size
+    square = max(size)
+    corner = [(square - width) // 2, (square - height) // 2]
+    return (cells * square - corner * 2) / np.array([*size] * 2)
 
 
 def _resized(image_processor: Any, size: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,78 @@
+"""Frames come from where they should, and a file that is no video is refused in a sentence."""
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from vif.errors import InputError
+from vif.inputs.video import MOST_FRAMES, read_frames
+
+RATE, LENGTH = 10, 20
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two seconds that grow redder frame by frame."""
+    return film(tmp_path_factory.mktemp("clip") / "clip.avi")
+
+
+def film(path, length=LENGTH):
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), RATE, (96, 64))
+    for number in range(length):
+        writer.write(np.full((64, 96, 3), (0, 0, number * 12), np.uint8))
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_frames_are_the_middles_of_equal_parts(clip, count):
+    frames = read_frames(clip, count)
+    wanted = [int((i + 0.5) * LENGTH / count) for i in range(count)]
+    assert [frame.seconds for frame in frames] == [number / RATE for number in wanted]
+    reds = [frame.image.getpixel((48, 32))[0] for frame in frames]
+    assert np.allclose(reds, [number * 12 for number in wanted], atol=4)
+    assert {frame.image.size for frame in frames} == {(96, 64)}
+
+
+def test_a_short_video_gives_each_frame_once(tmp_path):
+    assert len(read_frames(film(tmp_path / "short.avi", 3), 8)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("none.mp4", None, "There is no file 'none.mp4'"),
+        ("text.mp4", b"#EXTM3U\nfile:///etc/passwd", "not a video in a known format"),
+        ("empty.mp4", b"", "not a video in a known format"),
+        ("broken.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 64, "no video that can be decoded"),
+    ],
+)
+def test_what_is_no_video_is_refused(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=words) as error:
+        read_frames(tmp_path / name, 4)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_a_picture_is_no_video(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
+    with pytest.raises(InputError, match="not a video in a known format"):
+        read_frames(tmp_path / "picture.png", 4)
+
+
+@pytest.mark.parametrize("count", [0, MOST_FRAMES + 1])
+def test_too_few_or_too_many_frames_are_refused(clip, count):
+    with pytest.raises(InputError, match=f"{count} frames were asked for"):
+        read_frames(clip, count)
+
+
+def test_a_cut_off_video_gives_what_is_left_or_a_sentence(clip, tmp_path):
+    whole = clip.read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
+    try:
+        frames = read_frames(tmp_path / "cut.avi", 4)
+    except InputError:
+        return
+    assert 1 <= len(frames) <= 4

@@ -1,0 +1,99 @@
+"""Frames of a video as images, evenly spaced in time.
+
+Knows nothing about models: to them the frames are several images.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from vif.errors import InputError
+from vif.inputs.images import MAX_SIDE, open_image
+
+MOST_FRAMES = 32
+# Every frame up to the last one wanted has to be decoded: ten minutes at 30 frames a second.
+MOST_DECODED = 18_000
+# How MP4 and QuickTime, WebM and Matroska, and AVI begin. Named, because FFmpeg would also read
+# playlists, which can name other files.
+_BEGINNINGS = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "))
+_CURE = "save it as MP4 or WebM and try again"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame.
+
+    Attributes:
+        image: Upright RGB.
+        seconds: When it is shown, from the beginning.
+    """
+
+    image: Image.Image
+    seconds: float
+
+
+def read_frames(path: str | Path, count: int) -> list[Frame]:
+    """Frames from the middles of `count` equal parts of a video.
+
+    Args:
+        path: An MP4, QuickTime, WebM, Matroska or AVI file.
+        count: How many, 1 to `MOST_FRAMES`; a shorter video gives each of its frames once.
+
+    Raises:
+        InputError: If it is no such file, cannot be decoded, or is too long or too large.
+    """
+    if not 1 <= count <= MOST_FRAMES:
+        raise InputError(f"{count} frames were asked for, expected 1 to {MOST_FRAMES}: change it.")
+    name = _checked(Path(path))
+    capture = cv2.VideoCapture(str(path))
+    try:
+        length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+        rate = capture.get(cv2.CAP_PROP_FPS)
+        if length < 1 or not rate > 0:
+            raise InputError(f"{name} is no video that can be decoded: {_CURE}.")
+        sides = [int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if length > MOST_DECODED or max(sides) > MAX_SIDE:
+            raise InputError(
+                f"{name} has {length:,} frames of {sides[0]:,} x {sides[1]:,} pixels, expected at "
+                f"most {MOST_DECODED:,} frames and no side over {MAX_SIDE:,}: cut or shrink it."
+            )
+        wanted = np.unique((np.arange(count) + 0.5) * length // count).astype(int).tolist()
+        frames = _decoded(capture, wanted, rate)
+    finally:
+        capture.release()
+    if not frames:
+        raise InputError(f"{name} is damaged or cut off and cannot be decoded: {_CURE}.")
+    return frames
+
+
+def _checked(path: Path) -> str:
+    """What messages call a file that begins like a video."""
+    name = repr(path.name)
+    if not path.is_file():
+        raise InputError(f"There is no file {name}: check the path.")
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not any(head[start : start + len(mark)] == mark for start, mark in _BEGINNINGS):
+        raise InputError(f"{name} is not a video in a known format: {_CURE}.")
+    return name
+
+
+def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[Frame]:
+    """The frames of these numbers; fewer where the file ends before it says."""
+    frames: list[Frame] = []
+    for number in range(wanted[-1] + 1):
+        # Seeking would land on another frame in some formats.
+        if not capture.grab():
+            break
+        if number == wanted[len(frames)]:
+            done, pixels = capture.retrieve()
+            if not done:
+                break
+            image = open_image(np.ascontiguousarray(pixels[..., ::-1]))
+            frames.append(Frame(image, number / rate))
+    return frames
