@@ -64,7 +64,7 @@ def test_shapes_sums_and_parts(session, image):
     steps = len(trace.tokens)
     assert steps == 4
     assert trace.rows.shape == (steps, NUM_LAYERS, NUM_HEADS, 144)
-    assert trace.mass.shape == (steps, NUM_LAYERS, NUM_HEADS, 4)
+    assert trace.mass.shape == (steps, NUM_LAYERS, NUM_HEADS, 5)
     assert np.allclose(trace.mass.sum(-1), 1, atol=1e-5)
     assert (trace.rows.sum(-1) <= 1 + 1e-5).all()
     assert np.allclose(trace.rows.sum(-1), trace.mass[..., 0], atol=1e-5)

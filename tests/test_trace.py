@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,3 +45,13 @@ def test_report_has_the_promised_shape(session, image):
     assert len(found["entropy"]["plain"]) == session.num_layers
     assert {m["method"] for m in found["mixtures"]} == {"vif"}
     assert np.isclose(sum(found["mixtures"][0]["map"]), 1, atol=1e-4)
+
+
+def test_a_trace_of_four_parts_is_read_as_one_without_other_images(session, image, tmp_path):
+    """Traces recorded before prompts had several images."""
+    trace = session.ask(image, "What colour is the star?", ["plain"], max_new_tokens=2)["plain"]
+    replace(trace, mass=trace.mass[..., :4]).save(tmp_path / "old.npz")
+    found = vif.Trace.load(tmp_path / "old.npz")
+    assert np.array_equal(found.mass[..., :4], trace.mass[..., :4], equal_nan=True)
+    assert found.mass.shape[-1] == 5
+    assert not found.mass[..., 4].any()

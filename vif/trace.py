@@ -234,7 +234,8 @@ class Trace:
         """How the row that predicts a token shares out its attention, layer by layer."""
         title = f"{self.method}: {self.answer}"
         parts_chart = need("vif.draw.parts", "app").parts_chart
-        return parts_chart(self.mass[token].mean(1), MASS_PARTS, title)
+        shown = slice(len(MASS_PARTS) - ("images" not in self.meta))
+        return parts_chart(self.mass[token].mean(1)[:, shown], MASS_PARTS[shown], title)
 
     def _repr_html_(self) -> str:
         maps = self.rows[0].mean(1) if len(self.rows) else np.zeros((0, len(self.cells)))

@@ -97,6 +97,7 @@ class FakeSession:
         context: str = "",
         boxes=None,
         look=None,
+        others=(),
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
         **changes,
@@ -207,7 +208,7 @@ class FakeSession:
             rows[:, mixture.layer] += strength * mixture.map
         image = rows.sum(-1)
         rest = 1 - image
-        mass = np.stack([image, rest * 0.3, rest * 0.05, rest * 0.65], -1)
+        mass = np.stack([image, rest * 0.3, rest * 0.05, rest * 0.65, rest * 0], -1)
         return rows, mass
 
 

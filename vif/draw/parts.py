@@ -17,14 +17,12 @@ def parts_chart(shares: np.ndarray, parts: Sequence[str], title: str = "") -> go
 
     Args:
         shares: (L, P), rows sum to 1, NaN in layers that have no attention.
-        parts: Names of the P parts; one that has no share anywhere is left out.
+        parts: Names of the P parts.
         title: Above the figure.
     """
     layers = np.flatnonzero(~np.isnan(shares[:, 0]))
     figure = go.Figure()
     for place, part in enumerate(parts):
-        if not shares[layers, place].any():
-            continue
         figure.add_trace(
             go.Scatter(
                 x=layers.tolist(),
