@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.asking import BOX, PLACE, QUESTION, noise, session_of
+from tests.support.asking import BOX, PLACE, QUESTION, noise, session_of
 from vif import methods
 from vif.check import TINY, tiny_adapter, tiny_backbone
 from vif.check.parity import _REFERENCE, MixAll, Spied, _answer, _through
