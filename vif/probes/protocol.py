@@ -73,7 +73,7 @@ class Call:
             InputError: If the question cannot be put to the model.
         """
         asked = self.question.opened()
-        prompt = self.session.backbone.encode(asked.picture, asked.text, asked.context)
+        prompt = self.session.encode(asked)
         return prompt.layout.cells
 
     def once(self, work: Callable[[], Found]) -> Found:
