@@ -1,6 +1,7 @@
 """README and docs: commands are parsed by their own parsers, links and files exist."""
 
 import argparse
+import ast
 import importlib
 import re
 import shlex
@@ -20,7 +21,10 @@ PAGES = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
     ROOT / "training" / "README.md",
+    ROOT / "assets" / "SOURCES.md",
 ]
+SOURCES = [ROOT / "app.py", *(ROOT / "vif").rglob("*.py"), *(ROOT / "training").rglob("*.py")]
+STARTS = r"(?:python -m|python app\.py|vif|make|pip install) "
 # Programs of others, whose flags are not ours to check.
 OTHERS = (
     "accelerate", "cd", "curl", "git", "jupyter", "lmms-eval", "pre-commit", "torchrun"
@@ -45,19 +49,40 @@ def commands(markdown):
     ]
     prose = re.sub(r"^ *```.*?^ *```", "", markdown, flags=re.MULTILINE | re.DOTALL)
     lines += re.findall(r"`((?:python|vif|make|pip install) [^`]*)`", prose)
+    yield from told(lines)
+
+
+def told(lines):
+    """The commands of these lines, as words, but those that are not whole: ``...`` at the end."""
     for line in lines:
         words = shlex.split(line.replace("\n", " "), comments=True)
         words = [word for word in words if word != "--help"]
         while words and (given := re.fullmatch(r"[A-Z_]+=(\$\()?(.*)", words[0])):
             words = [*filter(None, [given[1] and given[2]]), *words[1:]]
-        if words and "..." not in words and not {"COMMAND", "X"} & set(words):
+        if words and words[-1] != "..." and not {"COMMAND", "X"} & set(words):
             yield words
+
+
+def docstrings(path):
+    for node in ast.walk(ast.parse(text_of(path))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield ast.get_docstring(node) or ""
+
+
+def commands_of_docstring(docstring):
+    """Commands on lines of their own, which are indented, and in double backticks."""
+    lines = re.findall(rf"^ +({STARTS}.*)$", docstring.replace("\\\n", " "), flags=re.MULTILINE)
+    yield from told([*lines, *re.findall(rf"``({STARTS}[^`]*)``", docstring)])
 
 
 def all_commands():
     for path in PAGES:
         for words in commands(text_of(path)):
             yield pytest.param(words, id=f"{path.relative_to(ROOT)}: {' '.join(words)[:60]}")
+    for path in SOURCES:
+        for docstring in docstrings(path):
+            for words in commands_of_docstring(docstring):
+                yield pytest.param(words, id=f"{path.relative_to(ROOT)}: {' '.join(words)[:60]}")
 
 
 class Parsed(Exception):
@@ -133,6 +158,8 @@ def test_every_printed_command_is_one(words, monkeypatch):
             check_install(given)
         case ["bash", script, *_]:
             assert (ROOT / script).is_file()
+        case ["accelerate", "launch", *given] if "-m" in given:
+            check_python(given[given.index("-m") :], monkeypatch)
         case _:
             assert words[0] in OTHERS
 
@@ -140,6 +167,10 @@ def test_every_printed_command_is_one(words, monkeypatch):
 def test_commands_are_found_in_blocks_and_in_text():
     markdown = "Run `make demo`.\n```bash\nA=1 vif ask \\\n  --scene 3  # a scene\n```\n"
     assert list(commands(markdown)) == [["vif", "ask", "--scene", "3"], ["make", "demo"]]
+    docstring = "Prints it: ``vif models``.\n\n    python -m vif ask --scene 3\n"
+    assert list(commands_of_docstring(docstring)) == [
+        ["python", "-m", "vif", "ask", "--scene", "3"], ["vif", "models"]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -155,7 +155,7 @@ class Rate:
 
 
 def text_free(path: str | Path) -> dict[str, Any] | None:
-    """The part of a file of ``vif bench --json`` that has no text before its questions.
+    """The part of a file of ``vif bench`` that has no text before its questions.
 
     Returns:
         None if there is no such file or no such part.
@@ -169,7 +169,7 @@ def text_free(path: str | Path) -> dict[str, Any] | None:
 
 
 def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
-    """The rate in a file that ``vif bench --json`` wrote, without text before the questions.
+    """The rate in a file that ``vif bench`` wrote, without text before the questions.
 
     Args:
         path: The file.
