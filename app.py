@@ -21,6 +21,7 @@ with ends_on_ctrl_c():
         import spaces  # noqa: F401  # pyright: ignore[reportMissingImports]
 
     from vif import bundled
+    from vif.commands.flags.parser import Parser
     from vif.commands.serve import add_flags
     from vif.errors import InputError, in_words
     from vif.model.checkpoints.catalogue import CPU_MODEL, GPU_MODEL
@@ -34,7 +35,7 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     Args:
         argv: Arguments without the program's name; the process's own by default.
     """
-    parser = argparse.ArgumentParser(description="VIF Lens: one model, asked twice.")
+    parser = Parser(description="VIF Lens: one model, asked twice.")
     add_flags(parser)
     arguments = parser.parse_args(argv)
     if arguments.model_path is None and is_gpu_space():

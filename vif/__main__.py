@@ -10,12 +10,13 @@ from vif.interrupts import EXIT_STATUS, STOPPED, ends_on_ctrl_c
 
 with ends_on_ctrl_c():
     from vif.commands import COMMANDS
+    from vif.commands.flags.parser import Parser
     from vif.errors import InputError, in_words
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    parser = argparse.ArgumentParser(prog="vif", description="VIF Lens on the command line.")
+    parser = Parser(prog="vif", description="VIF Lens on the command line.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in COMMANDS:

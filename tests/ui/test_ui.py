@@ -144,7 +144,8 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
-        assert start().startswith(f"The page cannot be served at 127.0.0.1, port {free}")
+        why = f"port {free} (Address already in use): choose another place with --host and --port."
+        assert start() == f"The page cannot be served at 127.0.0.1, {why}\n"
     assert "neither a folder nor a Hub name" in start("--model-path", str(tmp_path / "nothing"))
     cut = tmp_path / "cut"
     shutil.copytree(bundled.path(bundled.MODEL), cut)
@@ -181,7 +182,9 @@ def test_a_flag_that_makes_no_sense_is_refused(flags, capsys):
     with pytest.raises(SystemExit) as stopped:
         app.parse_arguments(flags)
     assert stopped.value.code == 2
-    assert "use " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "use " in told
+    assert told.count("\n") == 1
 
 
 @pytest.mark.parametrize(("typed", "heard"), [(None, 1), (9999, 8), (-3, 1), (2.5, 2.5)])

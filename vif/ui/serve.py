@@ -100,7 +100,8 @@ def check_address(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
+        why = str(error.strerror).partition(" (while ")[0]
         raise InputError(
-            f"The page cannot be served at {host}, port {port} ({error.strerror}): choose another "
+            f"The page cannot be served at {host}, port {port} ({why}): choose another "
             "place with --host and --port."
         ) from error
