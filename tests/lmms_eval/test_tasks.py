@@ -1,119 +1,144 @@
-"""lmms-eval's own tasks of the published rows, on a few generated pictures: every scoring kind."""
+"""`vif benchmarks` itself, on lmms-eval's own tasks of all published rows, four pictures each."""
 
 import importlib.util
 import json
-from pathlib import Path
+import os
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from PIL import Image
 
+from tests.lmms_eval import local_sets
+from vif.__main__ import main
+from vif.commands.benchmarks import chosen_rows, with_judge
+from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS
-from vif.lmms_eval.table import figure, read_results
+from vif.lmms_eval.table import figure, read_results, unjudged
 
 INSTALLED = importlib.util.find_spec("lmms_eval") is not None
-ASSETS = Path(__file__).parents[2] / "assets"
-COLOURS = ("red", "green", "blue", "yellow")
-LETTERS = "ABCD"
-MULTIPLE = "A. red\nB. green\nC. blue\nD. yellow"
-# By row: its file among lmms-eval's tasks, and what its columns hold for picture i.
-TASKS = {
-    "vqav2": ("vqav2/vqav2_val.yaml", lambda i: {
-        "question": "What colour is it?", "answers": [{"answer": COLOURS[i]}] * 10,
-        "multiple_choice_answer": COLOURS[i], "question_type": "what", "answer_type": "other",
-        "question_id": i,
-    }),
-    "scienceqa": ("scienceqa/scienceqa_img.yaml", lambda i: {
-        "question": "Which?", "choices": list(COLOURS), "answer": i, "hint": "Look."}),
-    "textvqa": ("textvqa/textvqa_val.yaml", lambda i: {
-        "question": "what is it", "answers": [COLOURS[i]] * 10, "answer": COLOURS[i],
-        "question_id": i, "image_id": str(i)}),
-    "ai2d": ("ai2d/ai2d.yaml", lambda i: {
-        "question": "Which?", "options": list(COLOURS), "answer": str(i)}),
-    "mme": ("mme/mme.yaml", lambda i: {
-        "question": f"Is it {COLOURS[i]}? Please answer yes or no.",
-        "answer": ("Yes", "No")[i % 2], "question_id": f"{i // 2}.png", "category": "color"}),
-    "refcoco-testA": ("refcoco/refcoco_bbox_rec_testA.yaml", lambda i: {
-        "answer": [f"the {COLOURS[i]} one", "it"], "bbox": [4.0, 4.0, 20.0, 12.0],
-        "question_id": str(i)}),
-    "vstar": ("vstar_bench/vstar_bench.yaml", lambda i: {
-        "text": f"Which?\n{MULTIPLE}", "label": LETTERS[i], "question_id": str(i),
-        "category": "direct_attributes"}),
-    "realworldqa": ("realworldqa/realworldqa.yaml", lambda i: {
-        "question": "What colour is it?", "answer": COLOURS[i]}),
-    "mmstar": ("mmstar/mmstar.yaml", lambda i: {
-        "question": f"Which?\n{MULTIPLE}", "answer": LETTERS[i], "index": i, "category": "math",
-        "l2_category": "geometry"}),
-    "pope": ("pope/pope.yaml", lambda i: {
-        "question": f"Is it {COLOURS[i]}?", "answer": ("yes", "no")[i % 2],
-        "question_id": str(i), "category": "random"}),
-    "countbench": ("countbench/countbench.yaml", lambda i: {
-        "question": "How many?", "number": i + 1}),
-}  # fmt: skip
-NOT_HERE = {
-    "gqa": "reads its pictures from a second data set; exact_match as in realworldqa",
-    "seedbench": "has lists of pictures, which a folder of pictures cannot hold",
-    "llavabench": "is judged by a model behind an interface",
-    "refcoco-testB": "is scored as testA",
-}
+needs_lmms_eval = pytest.mark.skipif(
+    not INSTALLED, reason="lmms-eval is not installed: pip install lmms-eval"
+)
+# What the stand-in for a judge thinks of the published answer and of ours.
+SCORES = "8 6"
 
 
-def test_every_row_is_run_or_says_why_not():
-    assert set(TASKS) | set(NOT_HERE) == {row.name for row in ROWS}
-    assert not set(TASKS) & set(NOT_HERE)
+class Judge(BaseHTTPRequestHandler):
+    """Answers as OpenAI's interface does."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        message = {"role": "assistant", "content": f"{SCORES}\nBoth are short."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": "judge"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        body = json.dumps(answer | {"choices": [choice], "usage": usage}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Nothing is logged."""
 
 
-def write_task(folder, name, tasks):
-    """A copy of a task that reads four pictures of a folder."""
-    file, columns = TASKS[name]
-    row = next(row for row in ROWS if row.name == name)
-    split = {"vqav2_val": "validation", "textvqa_val": "validation", "mmstar": "val",
-             "refcoco_bbox_rec_testA": "testA"}.get(row.task, "test")  # fmt: skip
-    data = folder / name / "test"
-    data.mkdir(parents=True)
-    lines = []
-    for i, colour in enumerate(COLOURS):
-        Image.new("RGB", (60, 40 + 10 * i), colour).save(data / f"{i}.png")
-        lines.append(json.dumps({"file_name": f"{i}.png"} | columns(i)))
-    (data / "metadata.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / f"{name}.yaml").write_text(
-        f"include: {tasks / file}\ntask: local_{row.task}\ndataset_path: imagefolder\n"
-        f"dataset_name: null\ndataset_kwargs:\n  data_files:\n    {split}: {data}/**\n"
-        f"test_split: {split}\n{'group' if row.task.startswith('refcoco') else 'tag'}: []\n"
-    )
-    return f"local_{row.task}"
+@pytest.fixture
+def judge(monkeypatch):
+    server = HTTPServer(("127.0.0.1", 0), Judge)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("OPENAI_API_KEY", "of a stand-in")
+    monkeypatch.setenv("OPENAI_API_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """A working directory that holds the data sets, with caches of its own."""
+    local_sets.write(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HF_HOME", "HF_DATASETS_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    return tmp_path
+
+
+def samples(folder, task):
+    (path,) = folder.rglob(f"*samples_{task}.jsonl")
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_row_has_a_data_set():
+    assert list(local_sets.SETS) == [row.name for row in ROWS]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not INSTALLED, reason="lmms-eval is not installed: pip install lmms-eval")
-def test_the_published_rows_are_scored_by_lmms_eval_itself(tmp_path, monkeypatch):
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    import lmms_eval
-    from lmms_eval import evaluator
-    from lmms_eval.models import MODEL_REGISTRY_V2
-    from lmms_eval.tasks import TaskManager
-
-    from vif.lmms_eval import manifest
-
-    MODEL_REGISTRY_V2.register_manifest(manifest(), overwrite=True)
-    tasks = Path(lmms_eval.__file__).parent / "tasks"
-    names = {name: write_task(tmp_path / "tasks", name, tasks) for name in TASKS}
-    found = evaluator.simple_evaluate(
-        model="vif_lens",
-        model_args=f"pretrained={ASSETS / 'demo-vlm'},method=plain",
-        tasks=list(names.values()),
-        task_manager=TaskManager("WARNING", str(tmp_path / "tasks"), include_defaults=False),
-        gen_kwargs="max_new_tokens=4,temperature=0,num_beams=1",
-        batch_size=2,
-    )
-    written = tmp_path / "out" / "local_results.json"
-    written.parent.mkdir()
-    results = {task.removeprefix("local_"): r for task, r in found["results"].items()}
-    written.write_text(json.dumps({"results": results}, default=str))
-    measured = read_results(written.parent)
-    for name in names:
-        row = next(row for row in ROWS if row.name == name)
-        value = figure(row, measured)
+@needs_lmms_eval
+def test_all_rows_are_run_and_stand_beside_the_published_figures(offline, judge, capfd):
+    assert main(["benchmarks", "--tasks", "all", "--methods", "plain", "--out", "found"]) == 0
+    shown = capfd.readouterr()
+    found = read_results(offline / "found" / "plain")
+    figures = {row.name: figure(row, found) for row in ROWS}
+    for name, value in figures.items():
         assert value is not None, name
-        assert 0 <= value <= (2000 if name == "mme" else 100), name
+        assert 0 <= value <= (200 if name == "mme" else 100), name
+    for name in ("gqa", "realworldqa"):
+        task = next(row.task for row in ROWS if row.name == name)
+        right = [s["filtered_resps"][0].lower() == s["target"] for s in samples(offline, task)]
+        assert figures[name] == pytest.approx(100 * sum(right) / local_sets.NUM_PICTURES)
+    assert figures["llavabench"] == 75
+    lines = shown.out.splitlines()
+    assert any(line.startswith("VQAv2 *") and "79.7" in line for line in lines)
+    assert any(line.startswith("* VQAv2: validation") for line in lines)
+    assert "1 questions show no image: answered without a method" in shown.err
+    assert "1 questions show a video or several images: skipped" in shown.err
+
+
+@pytest.mark.slow
+@needs_lmms_eval
+def test_two_processes_give_the_figures_of_one(offline):
+    flags = ["benchmarks", "--tasks", "gqa", "mme", "refcoco-testB", "--methods", "vif"]
+    assert main([*flags, "--out", "one"]) == 0
+    assert main([*flags, "--out", "two", "--num-processes", "2"]) == 0
+    one, two = (read_results(offline / name / "vif") for name in ("one", "two"))
+    assert one == two
+    for task in ("gqa", "mme"):
+        answers = [
+            sorted((s["doc_id"], s["filtered_resps"][0]) for s in samples(offline / name, task))
+            for name in ("one", "two")
+        ]
+        assert answers[0] == answers[1]
+
+
+# A judge
+
+
+def test_without_a_judge_a_row_is_left_out_and_said(monkeypatch, capsys):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("API_TYPE", raising=False)
+    rows = chosen_rows(["gqa", "llavabench"])
+    assert [row.name for row in with_judge(rows)] == ["gqa"]
+    assert "LLaVA-Bench is judged by another model and is left out" in capsys.readouterr().err
+    with pytest.raises(InputError, match="OPENAI_API_KEY is not set"):
+        with_judge(chosen_rows(["llavabench"]))
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert with_judge(rows) == rows
+
+
+def test_answers_that_the_judge_did_not_score_are_counted(tmp_path):
+    (row,) = chosen_rows(["llavabench"])
+    assert unjudged(tmp_path, row) == 0
+    scores = ([8.0, 6.0], [-1, -1])
+    lines = [json.dumps({row.metric: {"scores": some}}) for some in scores]
+    path = tmp_path / "model" / f"1_samples_{row.task}.jsonl"
+    path.parent.mkdir()
+    path.write_text("\n".join(lines))
+    assert unjudged(tmp_path, row) == 1
+    os.utime(path, (0, 0))
+    path.with_name(f"2_samples_{row.task}.jsonl").write_text(lines[0])
+    assert unjudged(tmp_path, row) == 0

@@ -15,7 +15,7 @@ from vif import bundled, methods
 from vif.commands.flags.common import add_methods_flag, add_model_flags, load_session, parse_options
 from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS, Row
-from vif.lmms_eval.table import read_results, table
+from vif.lmms_eval.table import read_results, table, unjudged
 from vif.question import Question
 from vif.scenes import draw_scene
 from vif.session import Session
@@ -40,7 +40,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--python", default=sys.executable, help="the Python in whose environment lmms-eval is"
     )
-    parser.add_argument("--include-path", type=Path, help="folder of further tasks, for lmms-eval")
     parser.add_argument(
         "--set", dest="options", action="append", default=[], metavar="METHOD.OPTION=VALUE",
         help="a setting of one method; may be given several times",
@@ -64,6 +63,7 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         print(_plan(args, rows))
         return
+    rows = with_judge(rows)
     _check_lmms_eval(args.python)
     for name in args.methods:
         command = command_of(args, rows, name)
@@ -75,12 +75,40 @@ def run(args: argparse.Namespace) -> None:
                 "wrote stands above, and finished methods are kept."
             )
     measured = {name: read_results(args.out / name) for name in args.methods}
+    for row in (row for row in rows if row.judged):
+        for name, results in measured.items():
+            if number := unjudged(args.out / name, row):
+                results.pop(row.task, None)
+                print(f"{row.label}, {name}: {number} answers were not judged: no figure.")
     print(table(rows, measured))
 
 
 def chosen_rows(tasks: Sequence[str]) -> list[Row]:
     """Rows by name or by table, in the order of the tables."""
     return [row for row in ROWS if {row.name, row.group, "all"} & set(tasks)]
+
+
+def with_judge(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows that can be scored here; what is left out is said.
+
+    Without a judge lmms-eval scores both answers -1 and prints their ratio, 100 %.
+
+    Raises:
+        InputError: If none is left.
+    """
+    # Other interfaces than OpenAI's take keys of their own, which lmms-eval asks for.
+    if os.environ.get("OPENAI_API_KEY") or os.environ.get("API_TYPE", "openai") != "openai":
+        return rows
+    able = [row for row in rows if not row.judged]
+    for row in (row for row in rows if row.judged):
+        words = (
+            f"{row.label} is judged by another model and is left out, as OPENAI_API_KEY is not "
+            "set: set it, and OPENAI_API_URL for a server of your own."
+        )
+        if not able:
+            raise InputError(words)
+        print(words, file=sys.stderr)
+    return able
 
 
 def command_of(args: argparse.Namespace, rows: Sequence[Row], method: str) -> list[str]:
@@ -99,7 +127,8 @@ def command_of(args: argparse.Namespace, rows: Sequence[Row], method: str) -> li
     launcher = [args.python, "-m"]
     if args.num_processes > 1:
         launcher += ["accelerate.commands.launch", "--num_processes", str(args.num_processes)]
-        launcher += ["--multi_gpu", "-m"]
+        # Any free port, so that two runs on one machine do not meet.
+        launcher += ["--multi_gpu", "--main_process_port", "0", "-m"]
     command = [
         *launcher, "lmms_eval", "--model", "vif_lens", "--model_args", arguments,
         "--tasks", ",".join(row.task for row in rows), "--batch_size", str(args.batch_size),
@@ -108,8 +137,6 @@ def command_of(args: argparse.Namespace, rows: Sequence[Row], method: str) -> li
     ]  # fmt: skip
     if args.limit:
         command += ["--limit", str(args.limit)]
-    if args.include_path:
-        command += ["--include_path", str(args.include_path)]
     return command
 
 

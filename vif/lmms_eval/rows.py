@@ -24,6 +24,7 @@ class Row:
         published: Figures by source: ``"LLaVA-1.5-7B"``, ``"VIF"``, ``"AIF"``.
         differs: How this protocol differs from the published one; empty if it is not known to.
         group: ``"vif"`` or ``"aif"``, by whose table it is in.
+        judged: Whether lmms-eval asks another model, behind OpenAI's interface, for the scores.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     published: dict[str, float] = field(default_factory=dict)
     differs: str = ""
     group: str = "vif"
+    judged: bool = False
 
 
 BASE, VIF, AIF = "LLaVA-1.5-7B", "VIF", "AIF"
@@ -64,7 +66,7 @@ ROWS = (
     ),
     Row(
         "llavabench", "LLaVA-Bench", "llava_in_the_wild", "gpt_eval_llava_all", 60, 1, {VIF: 66.4},
-        "judged by the model that lmms-eval calls (needs OPENAI_API_KEY), not by the one of 2023",
+        "judged by the model that lmms-eval calls, not by the one of 2023", judged=True,
     ),
     Row(
         "refcoco-testA", "RefCOCO testA", "refcoco_bbox_rec_testA", "refcoco_ACC@0.5", 5_657, 100,

@@ -45,6 +45,15 @@ def figure(row: Row, results: Mapping[str, Mapping[str, float]]) -> float | None
     return results[row.task][row.metric] * row.scale
 
 
+def unjudged(folder: Path, row: Row) -> int:
+    """How many answers of the latest run the judge gave no score: lmms-eval marks them -1."""
+    paths = sorted(
+        folder.rglob(f"*samples_{row.task}.jsonl"), key=lambda path: path.stat().st_mtime
+    )
+    lines = paths[-1].read_text(encoding="utf-8").splitlines() if paths else []
+    return sum(-1 in json.loads(line)[row.metric]["scores"] for line in lines)
+
+
 def table(rows: Sequence[Row], measured: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """A line per benchmark: our figures by method, then the published ones; differences below.
 
