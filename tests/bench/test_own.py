@@ -87,6 +87,7 @@ def test_the_command_scores_each_question_by_what_is_known(files, run, tmp_path)
     methods = found["runs"][0]["methods"]
     assert methods["plain"]["rules"] == {"exact": 1, "choice": 1, "vqa": 1}
     assert found["skipped"] == [{"where": "line 4", "why": "it has no answer to compare with"}]
+    assert "skipped line 4: it has no answer" in shown.err
     assert found["provenance"]["data"]["questions"] == 3
     assert "random" in shown.out
 

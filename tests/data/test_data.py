@@ -199,6 +199,11 @@ def test_what_is_no_box_is_said(given):
         boxes_of(given)
 
 
+def test_an_answer_of_the_wrong_kind_is_shown_as_it_was_given():
+    with pytest.raises(InputError, match=r"its answer is \{'said': 'a'\}, expected a text"):
+        answers_of([{"said": "a"}], ())
+
+
 def test_answers_are_texts_whatever_they_were():
     assert answers_of(3, ()) == ("3",)
     assert answers_of(["a", 2], ()) == ("a", "2")

@@ -68,6 +68,8 @@ def test_plain_is_first_controls_last_and_the_rest_by_difference(run):
 
 def test_what_was_not_run_is_named_with_its_reason(run):
     assert "Not run: look. Method 'look' needs a place." in method_table(run)
+    assert "later run" not in method_table(run)
+    assert "the same answers: pai. Their time" in method_table(run | {"later": ["pai"]})
 
 
 def test_the_section_says_so_if_nothing_was_run(run, tmp_path):

@@ -33,7 +33,8 @@ def method_table(run: Mapping[str, Any]) -> str:
     Plain comes first, its controls last, the others by their difference on the hard groups.
 
     Args:
-        run: An entry of the bench's JSON; see `vif.bench.table`.
+        run: An entry of the bench's JSON; see `vif.bench.table`. ``later`` names the methods whose
+            entries are of another run, in which plain gave the same answers.
     """
     methods = run["methods"]
     base = next(iter(methods))
@@ -55,6 +56,13 @@ def method_table(run: Mapping[str, Any]) -> str:
         "|---" * 8 + "|",
         *(_row(run, name, name == base) for name in sorted(methods, key=place)),
     ]
+    later = [name for name in methods if name in run.get("later", ())]
+    if later:
+        lines += [
+            "",
+            f"From a later run on the same questions, in which {base} gave the same answers: "
+            f"{', '.join(later)}. Their time is a ratio to {base} in that run.",
+        ]
     skipped = run.get("skipped", {})
     if skipped:
         lines += ["", *(f"Not run: {name}. {reason}" for name, reason in skipped.items())]

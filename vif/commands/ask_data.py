@@ -13,6 +13,11 @@ from vif.errors import InputError
 from vif.measure import Ready
 from vif.trace import Trace
 
+_FULL = (
+    "{} cannot be written ({}): make room and run the same command again; the questions that were "
+    "asked are kept."
+)
+
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags that matter with ``--data``, the length of answers apart."""
@@ -40,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
                 folder.mkdir(parents=True, exist_ok=True)
                 trace.save(path)
             except OSError as error:
-                raise InputError(f"{path} cannot be written ({error.strerror}).") from error
+                raise InputError(_FULL.format(path, error.strerror)) from error
             found[method] = {"answer": trace.answer, "trace": str(path.relative_to(args.out))}
         return {"question": asked.example.question, "answers": found}
 
@@ -62,9 +67,6 @@ def run(args: argparse.Namespace) -> None:
             table.writeheader()
             table.writerows(rows)
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}): make room and run the same command "
-            "again; the questions that were asked are kept."
-        ) from error
+        raise InputError(_FULL.format(path, error.strerror)) from error
     print_files([path])
     print(f"wrote {len(rows)} traces under {args.out}")

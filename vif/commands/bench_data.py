@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from vif.bench import own
 from vif.bench.scoring import AUTO, SCORES
 from vif.commands.flags.common import check_output, write_json
-from vif.commands.flags.data import add_data_flags, read_data
+from vif.commands.flags.data import add_data_flags, list_skipped, read_data
 from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
 from vif.errors import InputError
 from vif.session import Session
@@ -36,7 +35,9 @@ def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
     if args.controls is not None:
         raise InputError("--controls needs generated scenes: leave out --data or --controls.")
     check_output(args.json)
-    data = own.scorable(read_data(args, args.n), args.score)
+    found = read_data(args, args.n)
+    data = own.scorable(found, args.score)
+    list_skipped([vars(entry) for entry in data.skipped[len(found.skipped) :]])
 
     def plan(session: Session) -> Plan:
         scorer = own.Scorer(session, args.score, args.boxes_from)
@@ -49,11 +50,11 @@ def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
     runs = []
     for text in args.text:
         some = [record for record in asked.records if record["key"][0] == text]
-        found = own.summarise(some)
-        runs.append({"text": text, "methods": found})
-        print(f"{text} tokens of text before\n{own.table(found)}\n")
+        summed = own.summarise(some)
+        runs.append({"text": text, "methods": summed})
+        print(f"{text} tokens of text before\n{own.table(summed)}\n")
     path = args.out / "bench.json"
     result = {"provenance": asked.origin, "runs": runs, "skipped": asked.skipped}
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(path, result)
     write_json(args.json, result)
     print_files([path, *([args.json] if args.json else [])])

@@ -52,10 +52,10 @@ def answers_of(value: Any, choices: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     given = list(value) if isinstance(value, list | tuple) else [value]
     found = []
-    for answer in given:
-        answer = answer.get("answer") if isinstance(answer, Mapping) else answer
+    for entry in given:
+        answer = entry.get("answer") if isinstance(entry, Mapping) else entry
         if isinstance(answer, bool) or not isinstance(answer, str | int | float):
-            raise InputError(f"its answer is {_shown(answer)}, expected a text or a number")
+            raise InputError(f"its answer is {_shown(entry)}, expected a text or a number")
         found.append(_chosen(answer, choices) if choices else str(answer).strip())
     return tuple(found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ from vif.measure.curves import METRICS
 from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result
 
+WIDTH = 7.2  # inches: two columns of a paper
+# At 7.5 points: how wide a letter and a line's mark are at most, in inches.
+_LETTER, _MARK = 0.062, 0.5
 # Both halves of what VIF's abstract says of deep layers, then what they look at instead.
 PANELS = ("share", "entropy", "in_box", "dominance")
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
@@ -45,23 +49,26 @@ def draw(
         title: Above all, a sentence that says what was measured by default.
 
     Returns:
-        A figure two columns of a paper wide (7.2 inches).
+        A figure `WIDTH` inches wide.
     """
     panels = {name: found for name in metrics if (found := lines(results, name))}
     columns = min(len(panels), 2 if len(panels) == 4 else 3)
     rows = -(-len(panels) // columns)
     legend = next(iter(panels.values()))
-    height = 2.2 * rows + 0.5 + 0.17 * -(-len(legend) // 3)
+    longest = max(len(line.label) for line in legend)
+    beside = max(1, min(3, int(WIDTH / (_MARK + _LETTER * longest))))
+    heading = textwrap.fill(title or _title(results), int(WIDTH / _LETTER))
+    height = 2.2 * rows + 0.5 + 0.17 * (-(-len(legend) // beside) + heading.count("\n"))
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for place, (name, found) in zip(axes, panels.items(), strict=False):
             _panel(place, name, found, depths_differ(results))
         for place in axes[len(panels) :]:
             place.set_visible(False)
-        figure.suptitle(title or _title(results), fontsize=7.5, x=0.01, ha="left", color="0.35")
+        figure.suptitle(heading, fontsize=7.5, x=0.01, ha="left", color="0.35")
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=7.5)
+        figure.legend(handles, labels, loc="outside lower left", ncols=beside, fontsize=7.5)
         # Text is laid out while the style holds.
         figure.draw_without_rendering()
     return figure

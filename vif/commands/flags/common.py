@@ -190,9 +190,20 @@ def check_output(path: Path | None) -> None:
 
 
 def write_json(path: Path | None, found: Any) -> None:
-    """Writes numbers to a file, if one was named."""
-    if path is not None:
+    """Writes numbers to a file, if one was named.
+
+    Raises:
+        InputError: If that is impossible, for example because no space is left.
+    """
+    if path is None:
+        return
+    try:
         path.write_text(json.dumps(found, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}): make room and run the same command "
+            "again."
+        ) from error
 
 
 def load_session(args: argparse.Namespace) -> Session:
