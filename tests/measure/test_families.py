@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.photographs import write
 from vif import data, measure
 from vif.check.models import tiny_adapter, tiny_backbone
+from vif.check.recipes import TINY
 from vif.measure.curves import FIRST
 from vif.session import Session
 
@@ -84,3 +86,31 @@ def test_a_folder_of_photographs_is_measured_and_what_is_broken_listed(
     assert {entry["n"] for entry in entries} == {5}
     shares = [e["mean"] for e in entries if e["metric"] == "share" and e["tokens"] == FIRST]
     assert all(0 < value < 1 for mean in shares for value in mean)
+
+
+@pytest.fixture(scope="module")
+def parts_of_photographs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parts")
+    write(folder, 8)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", TINY)
+def test_every_family_is_measured_on_photographs(family, parts_of_photographs, tmp_path):
+    session = Session(tiny_backbone(family), tiny_adapter())
+    given = data.read(parts_of_photographs)
+    settings = session.defaults.changed(max_new_tokens=2)
+    records = measure.Records(tmp_path, {})
+    measure.ask_all(
+        measure.Job(session, given, ["plain", "vif"], settings), measure.measure, records
+    )
+    found = list(records.read())
+    assert len(found) == 8
+    assert not [record for record in found if "skipped" in record]
+    for record in found:
+        for method in ("plain", "vif"):
+            first = record["found"][method][FIRST]
+            parts = [first[name] for name in ("share", "question", "answer", "other")]
+            known = [layer for layer in zip(*parts, strict=True) if None not in layer]
+            assert np.sum(known, 1) == pytest.approx(np.ones(len(known)), abs=1e-3)

@@ -38,3 +38,13 @@ def test_nothing_is_cut_off_however_long_the_names(models):
         assert part.x1 <= whole.x1
         assert whole.y0 <= part.y0
         assert part.y1 <= whole.y1
+
+
+def test_layers_without_attention_are_passed_over():
+    found = result("hybrid")
+    for entry in found.entries:
+        for name in ("mean", "low", "high"):
+            entry[name] = [None, 0.9, None, 1.0]
+    share, _ = draw([found]).axes
+    assert all(list(line.get_xdata()) == [1, 3] for line in share.lines)
+    assert share.get_ylim()[1] > 1.04

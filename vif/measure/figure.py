@@ -16,8 +16,8 @@ from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result
 
 WIDTH = 7.2  # inches: two columns of a paper
-# At 7.5 points: how wide a letter and a line's mark are at most, in inches.
-_LETTER, _MARK = 0.062, 0.5
+# At 7.5 points: how wide a letter is on average, and a mark with the space around it, in inches.
+_LETTER, _MARK = 0.054, 0.5
 # Both halves of what VIF's abstract says of deep layers, then what they look at instead.
 PANELS = ("share", "entropy", "in_box", "dominance")
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
@@ -77,10 +77,10 @@ def draw(
 def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None:
     metric = next(metric for metric in METRICS if metric.name == name)
     for line in found:
-        mean, low, high = (np.array(line.entry[key], float) for key in ("mean", "low", "high"))
-        axes.fill_between(line.depth, low, high, color=line.colour, alpha=0.18, linewidth=0)
+        depth, mean, low, high = np.array(line.at_known("mean", "low", "high"), float)
+        axes.fill_between(depth, low, high, color=line.colour, alpha=0.18, linewidth=0)
         axes.plot(
-            line.depth, mean, color=line.colour, linestyle=_DASHES[line.dash],
+            depth, mean, color=line.colour, linestyle=_DASHES[line.dash],
             marker=_MARKERS[line.marker], markersize=3, linewidth=1.4, label=line.label,
         )  # fmt: skip
     axes.set_title(metric.label)
@@ -90,7 +90,7 @@ def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None
         axes.set_yscale("log")
         axes.axhline(1, color="0.5", linewidth=0.8)
         return
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
     if not by_share:
         axes.locator_params(axis="x", integer=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from vif.draw.charts import OTHER_COLOURS, method_colour, method_label
@@ -36,6 +37,12 @@ class Line:
     marker: str
     depth: list[float]
     entry: dict[str, Any]
+
+    def at_known(self, *names: str) -> list[list[Any]]:
+        """The depth and some statistics, without the layers that have no attention."""
+        columns = (self.depth, *(self.entry[name] for name in names))
+        is_known = [value is not None for value in self.entry["mean"]]
+        return [list(compress(column, is_known)) for column in columns]
 
 
 def depths_differ(results: Sequence[Result]) -> bool:

@@ -100,11 +100,12 @@ def draw_metric(
 def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
     """The interval as an area, and the curve."""
     entry, name = line.entry, escape(line.label)
+    depth, mean, low, high, median = line.at_known("mean", "low", "high", "median")
     symbol = _SYMBOLS.get(line.marker, line.marker)
     group = {"legendgroup": name, "hoverinfo": "skip", "showlegend": False}
     area = go.Scatter(
-        x=[*line.depth, *line.depth[::-1]],
-        y=[*entry["high"], *entry["low"][::-1]],
+        x=[*depth, *depth[::-1]],
+        y=[*high, *low[::-1]],
         fill="toself",
         opacity=0.2,
         fillcolor=line.colour,
@@ -113,9 +114,9 @@ def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
         **group,
     )
     curve = go.Scatter(
-        x=line.depth,
-        y=entry["mean"],
-        customdata=list(zip(entry["low"], entry["high"], entry["median"], strict=True)),
+        x=depth,
+        y=mean,
+        customdata=list(zip(low, high, median, strict=True)),
         name=name,
         legendgroup=name,
         showlegend=is_first,
