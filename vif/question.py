@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -47,7 +48,12 @@ class Question:
 
     @classmethod
     def among(
-        cls, images: Sequence[ImageSource], chosen: int, text: str, context: str = ""
+        cls,
+        images: Sequence[ImageSource],
+        chosen: int,
+        text: str,
+        context: str = "",
+        **known: Any,
     ) -> Question:
         """A question about one of several images, in their order.
 
@@ -56,6 +62,7 @@ class Question:
             chosen: Number of the one that is asked about, from 0.
             text: What to ask.
             context: Unrelated text to put before the question.
+            **known: Its other fields.
 
         Raises:
             InputError: If there is no such image.
@@ -66,7 +73,7 @@ class Question:
                 f"{len(images) - 1}."
             )
         others = (*images[:chosen], *images[chosen + 1 :])
-        return cls(images[chosen], text, context, others=others, place=chosen)
+        return cls(images[chosen], text, context, others=others, place=chosen, **known)
 
     def opened(self) -> Question:
         """The same question with its images as upright RGB.

@@ -71,14 +71,19 @@ def read_frames(path: str | Path, count: int) -> list[Frame]:
     return frames
 
 
+def is_video(path: str | Path) -> bool:
+    """Whether a file begins as those that `read_frames` takes."""
+    with Path(path).open("rb") as file:
+        head = file.read(12)
+    return any(head[start : start + len(mark)] == mark for start, mark in _BEGINNINGS)
+
+
 def _checked(path: Path) -> str:
     """What messages call a file that begins like a video."""
     name = repr(path.name)
     if not path.is_file():
         raise InputError(f"There is no file {name}: check the path.")
-    with path.open("rb") as file:
-        head = file.read(12)
-    if not any(head[start : start + len(mark)] == mark for start, mark in _BEGINNINGS):
+    if not is_video(path):
         raise InputError(f"{name} is not a video in a known format: {_CURE}.")
     return name
 

@@ -123,7 +123,7 @@ class Wiring:
     @property
     def filled(self) -> list[Any]:
         """What a new picture with its question changes on the left."""
-        fields = map(self.field, ("image", "question", "context"))
+        fields = map(self.field, ("image", "beside", "number", "question", "context"))
         return [*fields, self.truths, self.controls.suggestions]
 
     @property
@@ -210,6 +210,9 @@ class Wiring:
         c, questions = self.controls, fill.questions_of(filled.truths)
         return {
             self.field("image"): filled.image,
+            # A new scene comes alone.
+            self.field("beside"): None,
+            self.field("number"): gr.Slider(value=1, visible=False),
             self.field("question"): question or questions[0],
             self.field("context"): fill.unrelated(text),
             self.truths: filled.truths,

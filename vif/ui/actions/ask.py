@@ -48,8 +48,10 @@ def answer(
     image = open_image(form.picture)
     truth = form.truth_in(truths)
     options = form.asked(truth)
+    known = {name: options.pop(name) for name in ("context", "boxes", "look") if name in options}
+    question = form.about(image=image, **known)
     try:
-        traces = session.ask(image, form.question, cancel=cancel, **options)
+        traces = session.ask(question, cancel=cancel, **options)
     except Cancelled:
         return None
     return Result.of(

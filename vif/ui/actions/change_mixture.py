@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from vif.errors import InputError
-from vif.inputs.images import open_image
 from vif.model.generation import Cancelled
 from vif.trace import Mixture
 from vif.ui.actions.ask import Session
@@ -37,11 +36,11 @@ def ask_again(
         )
     source, changes = result.traces[method], Changes.read(data, mixture)
     mixture = changes.apply(mixture, source, result.renderer_of(method))
-    options = {**result.filled.settings(), "methods": ["look"], "look": mixture.map}
+    question = result.filled.about(look=mixture.map)
+    options = {**result.filled.settings(), "methods": ["look"]}
+    options.pop("context")
     try:
-        trace = session.ask(
-            open_image(result.filled.picture), result.filled.question, cancel=cancel, **options
-        )["look"]
+        trace = session.ask(question, cancel=cancel, **options)["look"]
     except Cancelled:
         return None
     mixtures = [

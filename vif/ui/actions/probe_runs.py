@@ -12,7 +12,6 @@ from vif.draw.charts import method_label
 from vif.probes import PROBES, Sweep
 from vif.probes.protocol import Call
 from vif.progress import Progress
-from vif.question import Question
 from vif.settings import Settings
 from vif.ui.state.result import CHANGED, Result
 
@@ -54,7 +53,7 @@ def call_of(
     form, truth = result.filled, result.truth
     boxes = truth.boxes if truth is not None else None
     right = truth.answer if truth is not None else ""
-    question = Question(form.picture, form.question, form.context or "", boxes, answer=right)
+    question = form.about(boxes=boxes, answer=right)
     given = form.settings()
     given.pop("context")
     method = of

@@ -16,11 +16,12 @@ from vif.ui.panels import inputs
 from vif.ui.panels.choice import OwnSettings, build_menu, build_own_settings
 from vif.ui.panels.look import LookBox, build_look
 from vif.ui.state.examples import Example
-from vif.ui.state.form import Truth
+from vif.ui.state.form import MOST_BESIDE, Truth
 from vif.ui.theme import html_block, script
 
 MAX_TEXT_TOKENS = 384
 FIRST_SCENE = 7
+PLACE_LABEL, FRAME_LABEL = "The picture is number", "Frame of the video"
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         elem_id="picture",
     )
     draw = gr.Button("Draw a new scene", size="sm", elem_id="draw")
+    others = _beside()
     question = gr.Textbox(
         question_value, label="Question", lines=1, max_lines=4, elem_id="question"
     )
@@ -87,12 +89,28 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         shared = _for_all_methods(session)
     fields = {
         "image": image, "question": question, "context": context, "chosen": menu, **numbers,
-        **shared,
+        **shared, **others,
     }  # fmt: skip
     return Controls(
         fields, draw, suggestions, run, stop, message, text_length, context_note, look,
         settings, own, plan, truths,
     )  # fmt: skip
+
+
+def _beside() -> dict[str, Any]:
+    """Other images that are shown with the picture, or a video; and which of them it is."""
+    with gr.Accordion("Other images, or a video", open=False, elem_id="others-box"):
+        files = inputs.Files(
+            label=f"Up to {MOST_BESIDE} images, or one video",
+            file_count="multiple",
+            file_types=["image", "video"],
+            height=120,
+            elem_id="others",
+        )
+        number = inputs.Slider(
+            1, MOST_BESIDE + 1, 1, step=1, label=PLACE_LABEL, visible=False, elem_id="number"
+        )
+    return {"beside": files, "number": number}
 
 
 def header(session: Session) -> str:

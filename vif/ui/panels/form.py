@@ -7,11 +7,15 @@ from typing import Any
 
 import gradio as gr
 
-from vif.ui.actions import fill
+from vif.errors import InputError
+from vif.inputs.video import is_video
+from vif.ui.actions import beside, fill
 from vif.ui.actions.events import LATEST, QUICK, SLOW, picked
 from vif.ui.html.strips import plan_strip, suggestion_strip
 from vif.ui.html.templates import fill as html
+from vif.ui.html.templates import notice
 from vif.ui.panels import choice
+from vif.ui.panels.controls import FRAME_LABEL, PLACE_LABEL
 from vif.ui.wiring import Data, Wiring
 
 # Fields that the row of layers is drawn from.
@@ -33,6 +37,10 @@ def connect_form(wiring: Wiring) -> None:
     image, context = wiring.field("image"), wiring.field("context")
     other = [wiring.truths, c.suggestions]
     gr.on([image.upload, image.clear], filling.other_picture, None, other, **QUICK)
+    files, number = wiring.field("beside"), wiring.field("number")
+    shown = [image, number, c.message, *other]
+    gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
+    number.release(filling.choose_frame, [files, number], shown, **LATEST)
     c.text_length.input(
         lambda data: fill.unrelated(data[c.text_length]), {c.text_length}, [context], **LATEST
     )
@@ -78,6 +86,43 @@ class Filling:
         """A scene's questions do not fit another picture: general ones are offered."""
         strip = suggestion_strip(fill.questions_of([]))
         return {self.wiring.truths: [], self.wiring.controls.suggestions: strip}
+
+    def put_beside(self, files: list[str]) -> dict[Any, Any]:
+        """Other images, or a video whose middle frame becomes the picture."""
+        try:
+            found = beside.taken(files)
+        except InputError as error:
+            return {
+                self.wiring.field("number"): gr.Slider(visible=False),
+                self.wiring.controls.message: notice(str(error), is_problem=True),
+            }
+        return self._numbered(found)
+
+    def choose_frame(self, files: list[str], number: float) -> dict[Any, Any]:
+        """Another frame of a video as the picture; images only change their order."""
+        try:
+            if len(files) != 1 or not is_video(files[0]):
+                return {}
+            return self._numbered(beside.frame_of(files[0], int(number)))
+        except InputError as error:
+            return {self.wiring.controls.message: notice(str(error), is_problem=True)}
+
+    def _numbered(self, found: beside.Beside) -> dict[Any, Any]:
+        """The picture and its number among all images."""
+        at = found.seconds[found.number - 1] if found.seconds else None
+        slider = gr.Slider(
+            maximum=max(found.most, 2),
+            value=found.number,
+            visible=found.most > 1,
+            label=PLACE_LABEL if at is None else FRAME_LABEL,
+            info=f"of {found.most}" + ("" if at is None else f", at {at:.1f} s"),
+        )
+        updates: dict[Any, Any] = {
+            self.wiring.field("number"): slider, self.wiring.controls.message: ""
+        }  # fmt: skip
+        if found.picture is not None:
+            updates |= {self.wiring.field("image"): found.picture, **self.other_picture()}
+        return updates
 
     def count_text(self, data: Data) -> str:
         """How long the text before the question is."""

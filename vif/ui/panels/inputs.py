@@ -40,6 +40,18 @@ class Image(gr.Image, metaclass=_Stubless):
         return None if payload is None else payload.path
 
 
+class Files(gr.File, metaclass=_Stubless):
+    """Files that are handed over as the paths of whatever was uploaded.
+
+    `gr.File` fails on a file of another kind with a message of its own.
+    """
+
+    def preprocess(self, payload: Any) -> list[str]:
+        """Returns the paths."""
+        files = getattr(payload, "root", None) or []
+        return [file.path for file in files]
+
+
 class JSON(gr.JSON, metaclass=_Stubless):
     """JSON values that programs are told the form of; Gradio 6.31 tells them no valid schema."""
 

@@ -80,7 +80,7 @@ def question_of(form: Form, truths: list[Truth]) -> Question:
     form.check()
     truth = form.truth_in(truths)
     known: dict[str, Any] = {"answer": truth.answer, "boxes": truth.boxes or None} if truth else {}
-    return Question(form.picture, form.question, form.context or "", **known)
+    return form.about(**known)
 
 
 def ladder_of(session: Session, form: Form, truths: list[Truth], cancel: threading.Event) -> Ladder:

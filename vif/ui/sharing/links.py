@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vif.errors import InputError
 from vif.scenes import unrelated_text
@@ -48,11 +49,17 @@ def share(result: Result, view: View, defaults: Settings, examples: Sequence[Exa
         query = f"?{link.query()}"
     except InputError as error:
         query = str(error)
-    return Shared(
-        query,
-        recipe.command(link, context, example, boxes),
-        recipe.python(link, context, example, boxes),
-    )
+    given = link, context, example, boxes, _beside(result)
+    return Shared(query, recipe.command(*given), recipe.python(*given))
+
+
+def _beside(result: Result) -> recipe.Beside | None:
+    """What was put beside the picture of a result."""
+    form, meta = result.form, result.first.meta
+    if form is None or not form.beside or "images" not in meta:
+        return None
+    files = tuple(Path(path).name for path in form.beside)
+    return recipe.Beside(files, meta["image"], meta["images"] if form.has_video else 0)
 
 
 def link_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vif.inputs.boxes import Box
@@ -12,6 +13,23 @@ from vif.ui.sharing.permalink import Link
 BUNDLED = "demo-vlm"
 # Of a picture that only the browser has; the zip holds it under this name.
 OWN_PICTURE = "picture.png"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What was put beside a picture.
+
+    Attributes:
+        files: Names of other images, or of one video.
+        place: How many images come before the picture.
+        frames: How many frames of the video are shown; 0 for images.
+    """
+
+    files: tuple[str, ...]
+    place: int
+    frames: int = 0
+
+
 _FLAGS = {
     "learning": ("--latent-learning-start", "--latent-learning-end"),
     "injection": ("--latent-apply-start", "--latent-apply-end"),
@@ -24,7 +42,13 @@ _FLAGS = {
 }
 
 
-def command(link: Link, context: str = "", example: str = "", boxes: Sequence[Box] = ()) -> str:
+def command(
+    link: Link,
+    context: str = "",
+    example: str = "",
+    boxes: Sequence[Box] = (),
+    beside: Beside | None = None,
+) -> str:
     """Returns a line for a shell that asks the same.
 
     Args:
@@ -32,14 +56,20 @@ def command(link: Link, context: str = "", example: str = "", boxes: Sequence[Bo
         context: The whole text before the question.
         example: File of the example, where the link names one.
         boxes: Where the answer is, for the method that is told.
+        beside: What was put beside the picture.
     """
     words = ["python", "-m", "vif", "ask"]
     if link.model != BUNDLED:
         words += ["--model-path", link.model]
-    if link.scene is not None:
+    if beside is not None and beside.frames:
+        words += ["--video", beside.files[0], "--frames", str(beside.frames)]
+        words += ["--frame", str(beside.place)]
+    elif link.scene is not None:
         words += ["--scene", str(link.scene)]
     else:
         words += ["--image-file", example or OWN_PICTURE]
+    if beside is not None and not beside.frames:
+        words += ["--other", *beside.files, "--place", str(beside.place)]
     words += ["--query", link.question]
     words += ["--context", context] if context else []
     words += ["--methods", *link.methods]
@@ -56,7 +86,13 @@ def command(link: Link, context: str = "", example: str = "", boxes: Sequence[Bo
     return shlex.join(words)
 
 
-def python(link: Link, context: str = "", example: str = "", boxes: Sequence[Box] = ()) -> str:
+def python(
+    link: Link,
+    context: str = "",
+    example: str = "",
+    boxes: Sequence[Box] = (),
+    beside: Beside | None = None,
+) -> str:
     """Returns a program that asks the same; arguments as in `command`."""
     is_scene = link.scene is not None
     image = f"draw_scene({link.scene}).image" if is_scene else repr(example or OWN_PICTURE)
@@ -69,16 +105,32 @@ def python(link: Link, context: str = "", example: str = "", boxes: Sequence[Box
         given["boxes"] = list(boxes)
     if "look" in link.methods:
         given["look"] = list(link.look)
+    asked, imported = f"{image},\n    {link.question!r}", ""
+    if is_scene and not (beside is not None and beside.frames):
+        imported = "from vif.scenes import draw_scene\n"
+    if beside is not None:
+        about = {name: given.pop(name) for name in ("boxes", "look") if name in given}
+        asked = _question(beside, image, link.question, given.pop("context", ""), about)
+        imported += "from vif.inputs.video import read_frames\n" if beside.frames else ""
     more = "".join(f"    {name}={value!r},\n" for name, value in given.items())
-    scenes = "from vif.scenes import draw_scene\n" if is_scene else ""
     return (
-        f"import vif\n{scenes}\n"
+        f"import vif\n{imported}\n"
         f"session = {load}\n"
         "traces = session.ask(\n"
-        f"    {image},\n    {link.question!r},\n    methods={list(link.methods)!r},\n{more})\n"
+        f"    {asked},\n    methods={list(link.methods)!r},\n{more})\n"
         "for name, trace in traces.items():\n"
         "    print(name, trace.answer)\n"
     )
+
+
+def _question(beside: Beside, image: str, text: str, context: str, about: dict[str, Any]) -> str:
+    """The question with its other images, as Python."""
+    known = "".join(f", {name}={value!r}" for name, value in about.items())
+    if beside.frames:
+        frames = f"[f.image for f in read_frames({beside.files[0]!r}, {beside.frames})]"
+        return f"vif.Question.among({frames}, {beside.place}, {text!r}, {context!r}{known})"
+    rest = f"others={list(beside.files)!r}, place={beside.place}"
+    return f"vif.Question({image}, {text!r}, {context!r}, {rest}{known})"
 
 
 def _places(link: Link, boxes: Sequence[Box]) -> Sequence[Box]:

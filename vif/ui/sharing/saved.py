@@ -20,6 +20,11 @@ from vif.ui.state.form import Form, Truth
 from vif.ui.state.result import Result
 from vif.ui.state.view import SHOWS, View
 
+_ONE_OF = (
+    "These answers were given to {} images, and a saved result holds the one that was asked about: "
+    "Run asks about it alone."
+)
+
 
 def to_bundle(result: Result, view: View, note: str = "") -> bundle.Bundle:
     """Returns a result as a bundle.
@@ -105,6 +110,8 @@ def from_bundle(saved: bundle.Bundle) -> tuple[Result, View]:
     )
     truth = Truth(saved.question, saved.answer, saved.boxes) if saved.answer is not None else None
     result = Result.of(saved.picture, dict(saved.traces), truth, form, saved.renderer)
+    if "images" in result.first.meta:
+        result = replace(result, note=_ONE_OF.format(result.first.meta["images"]))
     return result, read_view(saved.view, result)
 
 

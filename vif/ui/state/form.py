@@ -12,9 +12,13 @@ from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource
 from vif.inputs.schema import MOST_METHODS, PublicQuestion
+from vif.inputs.video import is_video, read_frames
+from vif.question import Question
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
 
+# Images beside the picture, and frames of a video, that fit into a visitor's turn.
+MOST_BESIDE, FRAMES = 7, 8
 # The fields that hold a number, under the names of the schema.
 _NUMBERS = (
     "learning_start",
@@ -81,6 +85,8 @@ class Form:
         chosen: Names of the methods to compare.
         own: Settings of single methods, of all methods that have some.
         drawing: What was marked on the picture.
+        beside: Files of other images, or of one video whose frames they are.
+        number: Which of all images the picture is, from 1.
     """
 
     image: ImageSource | None
@@ -98,6 +104,8 @@ class Form:
     max_new_tokens: float | None
     own: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     drawing: Drawing = field(default_factory=Drawing)
+    beside: Sequence[str] | None = None
+    number: float | None = 1
 
     @property
     def picture(self) -> ImageSource:
@@ -109,6 +117,41 @@ class Form:
         if self.image is None:
             raise InputError("There is no picture: upload one, or draw a new scene.")
         return self.image
+
+    @property
+    def place(self) -> int:
+        """How many of the other images come before the picture."""
+        return max(0, int(self.number or 1) - 1)
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the other images are the frames of a video."""
+        files = list(self.beside or ())
+        return len(files) == 1 and is_video(files[0])
+
+    def about(self, **known: Any) -> Question:
+        """Returns the question with its images.
+
+        Args:
+            **known: Its other fields, see `Question`.
+
+        Raises:
+            InputError: If there is no picture, or a video cannot be read.
+        """
+        others: list[Any] = list(self.beside or ())
+        if self.has_video:
+            others = [frame.image for frame in read_frames(others[0], FRAMES)]
+            # The picture stands in for the frame that is chosen.
+            del others[self.place]
+        place = min(self.place, len(others))
+        given = {
+            "image": self.picture,
+            "text": self.question,
+            "context": self.context or "",
+            "others": tuple(others),
+            "place": place,
+        }
+        return Question(**{**given, **known})
 
     def check(self) -> None:
         """Raises `InputError` unless there is a picture and a question."""

@@ -126,6 +126,9 @@ def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str,
         "sinks": [np.flatnonzero(result.sinks(name, token)).tolist() for token in tokens],
         "share": [_numbers_of(metrics.image_share(trace, t)) for t in tokens],
         "spread": [_numbers_of(metrics.visual_entropy(trace, t)) for t in tokens],
+        "others": [_numbers_of(metrics.others_share(trace, t)) for t in tokens]
+        if "images" in trace.meta
+        else None,
         "target": None
         if asked is None
         else [_numbers_of(metrics.in_box_mass(trace, asked, t)) for t in tokens],

@@ -5,6 +5,7 @@ const SVG = 'http://www.w3.org/2000/svg';
 const SIZE = {width: 420, height: 190, left: 44, right: 10, top: 26, bottom: 26};
 const PANELS = [
   ['share', 'How much: attention on the image', true],
+  ['others', 'Other images: attention on them', true],
   ['target', 'On target: share of that attention', true],
   ['spread', 'How widely: 0 one spot, 1 everywhere', false],
   ['dominance', 'MDI: text over image, per token', false],
