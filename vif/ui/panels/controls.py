@@ -100,7 +100,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
 def _beside() -> dict[str, Any]:
     """Other images that are shown with the picture, or a video; and which of them it is."""
     with gr.Accordion("Other images, or a video", open=False, elem_id="others-box"):
-        files = inputs.Files(
+        files = inputs.File(
             label=f"Up to {MOST_BESIDE} images, or one video",
             file_count="multiple",
             file_types=["image", "video"],

@@ -40,7 +40,7 @@ def connect_form(wiring: Wiring) -> None:
     files, number = wiring.field("beside"), wiring.field("number")
     shown = [image, number, c.message, *other]
     gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
-    number.release(filling.choose_frame, [files, number], shown, **LATEST)
+    number.input(filling.choose_frame, [files, number], shown, **LATEST)
     c.text_length.input(
         lambda data: fill.unrelated(data[c.text_length]), {c.text_length}, [context], **LATEST
     )

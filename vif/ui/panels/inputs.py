@@ -40,8 +40,8 @@ class Image(gr.Image, metaclass=_Stubless):
         return None if payload is None else payload.path
 
 
-class Files(gr.File, metaclass=_Stubless):
-    """Files that are handed over as the paths of whatever was uploaded.
+class File(gr.File, metaclass=_Stubless):
+    """Files, handed over as the paths of whatever was uploaded.
 
     `gr.File` fails on a file of another kind with a message of its own.
     """
