@@ -46,5 +46,5 @@ def test_learning_layers_are_stretched_over_injection_layers():
 
 def test_a_setting_of_a_method_that_is_not_asked_is_refused():
     session, image = tiny_session(), draw_scene(0, "test").image
-    with pytest.raises(InputError, match=r"'pai'.*not among the methods asked: plain"):
+    with pytest.raises(InputError, match=r"'pai'.*not among the requested methods: plain"):
         session.ask(image, "Is there a star?", ["plain"], options={"pai": {"alpha": 0.3}})

@@ -116,7 +116,7 @@ def test_probes_stay_until_they_are_removed_and_a_range_can_be_taken(open_page, 
     cell.click()
     open_research(page)
     expect(page.get_by_label("Injection layers from")).to_have_value("7")
-    expect(page.locator("#probe-message")).to_contain_text("stand in the settings")
+    expect(page.locator("#probe-message")).to_contain_text("settings now have injection layers")
     run(page)
     expect(results).to_have_count(2)
     shoot(page, "probes")

@@ -35,7 +35,7 @@ def changes(page, act, method="plain"):
 
 def test_a_new_scene_is_answered_twice(open_page, url):
     page = open_page(url)
-    expect(page.locator("#answers")).to_contain_text("both answers will stand here")
+    expect(page.locator("#answers")).to_contain_text("both answers appear here")
     expect(page.locator("#body")).to_be_hidden()
     before = page.locator("#picture img").get_attribute("src")
     page.locator("#draw").click()
@@ -249,8 +249,8 @@ def test_a_model_that_is_missing_is_one_sentence_and_changes_nothing(open_page, 
     before = page.locator("#model-line").inner_text()
     page.locator("#model-box button").first.click()
     page.locator("#load-model").click()
-    expect(page.locator("#model-message")).to_contain_text("There is no model: type")
-    page.get_by_label("Model, or a folder").fill(str(tmp_path))
+    expect(page.locator("#model-message")).to_contain_text("No model is named: type")
+    page.get_by_label("Model name or folder").fill(str(tmp_path))
     page.keyboard.press("Enter")
     for button in ("#look-up", "#load-model"):
         page.locator(button).click()
@@ -289,8 +289,8 @@ def test_the_first_screen_shows_the_point_without_a_click_or_a_scroll(open_page,
     first = json.loads((ASSETS / "examples" / "examples.json").read_text())[0]
     assert first["vif"] == first["truth"] != first["plain"]
     expect(page.locator("#headline")).to_have_text(
-        f"Same model, same picture. Left alone it says {first['plain']}. Steered to look, it "
-        f"says {first['vif']}."
+        f"Same model, same picture. Without steering, it answers {first['plain']}. Steered to "
+        f"look, it answers {first['vif']}."
     )
     for place in ("#headline", "#run", "#examples button >> nth=4", '[data-act="play"]'):
         expect(page.locator(place)).to_be_in_viewport(ratio=1)
@@ -299,7 +299,8 @@ def test_the_first_screen_shows_the_point_without_a_click_or_a_scroll(open_page,
     expect(card(page, "plain")).to_contain_text(f"P({first['truth']})")
     expect(page.locator(".vl-where")).to_contain_text("steered")
     expect(page.locator("#spoken")).to_have_text(
-        f"Plain says {first['plain']}, which is wrong. VIF says {first['vif']}, which is right."
+        f"Plain answers {first['plain']}, which is wrong. VIF answers {first['vif']}, which is "
+        "right."
     )
     labels = page.locator("#examples button").all_inner_texts()
     assert {"Fixed by VIF", "Not needed", "Lost in text", "Still wrong", "Broken by VIF"} <= {

@@ -16,7 +16,7 @@ def test_a_search_says_what_it_took_and_shows_what_it_found(open_page, url):
     page.locator("#find").click()
     told = page.locator("#find-told")
     expect(told).to_contain_text(re.compile(r"Asked \d+ relational questions"), timeout=SLOWLY)
-    expect(told).to_contain_text("The first that changed is shown.")
+    expect(told).to_contain_text("The first changed answer is shown.")
     expect(page.locator("#run")).to_be_enabled(timeout=SLOWLY)
     answers = page.locator("#answers .vl-card .vl-answer")
     expect(answers).to_have_count(2, timeout=SLOWLY)

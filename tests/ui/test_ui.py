@@ -144,7 +144,9 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
-        why = f"port {free} (Address already in use): choose another place with --host and --port."
+        why = (
+            f"port {free} (Address already in use): choose another address with --host and --port."
+        )
         assert start() == f"The page cannot be served at 127.0.0.1, {why}\n"
     assert "neither a folder nor a Hub name" in start("--model-path", str(tmp_path / "nothing"))
     cut = tmp_path / "cut"

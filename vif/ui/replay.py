@@ -32,7 +32,7 @@ class Replay:
     def ask(self, *_: Any, **__: Any) -> dict[str, Any]:
         """Raises `InputError`: there is no model."""
         raise InputError(
-            "This page shows a saved zip and has no model: start VIF Lens itself to ask."
+            "This page shows saved answers and has no model: start VIF Lens to ask questions."
         )
 
     ask_batch = ask

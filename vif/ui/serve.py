@@ -103,5 +103,5 @@ def check_address(host: str, port: int) -> None:
         why = str(error.strerror).partition(" (while ")[0]
         raise InputError(
             f"The page cannot be served at {host}, port {port} ({why}): choose another "
-            "place with --host and --port."
+            "address with --host and --port."
         ) from error

@@ -50,7 +50,7 @@ def half(text, *shape):
 
 
 def test_before_the_first_run_the_page_says_what_will_appear():
-    assert "both answers will stand here" in empty_html()
+    assert "both answers appear here" in empty_html()
 
 
 def test_what_a_model_or_a_person_wrote_is_escaped():
@@ -66,10 +66,13 @@ def test_the_headline_says_what_happened(result, differing):
     told = "".join(piece for piece, _ in headline(differing))
     plain, vif = (trace.answer for trace in differing.traces.values())
     assert told == (
-        f"Same model, same picture. Left alone it says {plain}. Steered to look, it says {vif}."
+        f"Same model, same picture. Without steering, it answers {plain}. Steered to look, "
+        f"it answers {vif}."
     )
-    assert "".join(p for p, _ in headline(result)).endswith("Steered to look, it says the same.")
-    assert "".join(p for p, _ in headline(ask(chosen=["plain"]))).startswith("It says ")
+    assert "".join(p for p, _ in headline(result)).endswith(
+        "Steered to look, it gives the same answer."
+    )
+    assert "".join(p for p, _ in headline(ask(chosen=["plain"]))).startswith("It answers ")
 
 
 def test_a_screen_reader_hears_both_answers_and_which_is_right():
@@ -77,7 +80,7 @@ def test_a_screen_reader_hears_both_answers_and_which_is_right():
     result = ask(truths=[truth], context=LONG_TEXT)
     plain, vif = (trace.answer for trace in result.traces.values())
     assert spoken(result) == (
-        f"Plain says {plain}, which is wrong. VIF says {vif}, which is right."
+        f"Plain answers {plain}, which is wrong. VIF answers {vif}, which is right."
     )
     assert f'role="status" id="spoken">{spoken(result)}<' in shown(result)
 
@@ -135,7 +138,7 @@ def test_training_free_vif_is_told_from_vif():
 def test_a_small_model_is_warned_about_at_the_answer_of_a_strange_picture():
     session = FakeSession()
     session.name = "demo-vlm"
-    assert "only ever seen drawn scenes" in ask(session).note
+    assert "trained only on drawn scenes" in ask(session).note
     assert ask(session, [Truth(QUESTION, "red")]).note == ""
     assert ask().note == ""
 

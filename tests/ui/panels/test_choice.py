@@ -83,7 +83,7 @@ def test_words_in_an_answer_s_colour_can_be_read_on_both_pages():
 
 
 def test_costs_are_counted_in_passes():
-    assert choice.cost(methods.find("plain")) == "No extra pass."
+    assert choice.cost(methods.find("plain")) == "No extra passes."
     assert choice.cost(methods.find("vif-free")) == "Costs 2 extra passes."
     assert "per token" in choice.cost(methods.find("vcd"))
 

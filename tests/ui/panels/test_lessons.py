@@ -48,7 +48,7 @@ def test_the_plain_answer_is_the_models_own(room, shown):
     trace = room.session.ask(asked(example), methods=["plain"], max_new_tokens=8)["plain"]
     covered = metrics.box_coverage(trace.cells, example.truth.boxes)
     look = trace.rows[0].mean((0, 1))
-    told = f"The model says {trace.answer}, but it is {example.truth.answer}. "
+    told = f"The model answers {trace.answer}, but the answer is {example.truth.answer}. "
     told += f"{100 * float(look @ covered / look.sum()):.1f} %"
     assert shown[2].saw.startswith(told)
 
@@ -115,8 +115,8 @@ def test_a_page_without_the_examples_says_which_is_missing(room):
 
 def test_a_model_that_shows_something_else_is_said_to(shown):
     found = replace(shown[2], holds=False)
-    assert "This model does not show here" in after_html(STEPS[1], found)
-    assert "This model does not show here" not in after_html(STEPS[1], shown[2])
+    assert "With this model, the effect" in after_html(STEPS[1], found)
+    assert "With this model, the effect" not in after_html(STEPS[1], shown[2])
 
 
 def test_the_head_asks_and_does_not_tell(room):

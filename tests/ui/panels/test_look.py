@@ -101,7 +101,7 @@ def test_a_guess_shows_the_truth_and_where_the_answers_look():
 
 def test_a_question_without_a_known_place_cannot_be_scored():
     note, _ = look.check_guess(ONE, "What is this?", [], None)
-    assert "is not known" in note
+    assert "is unknown" in note
 
 
 def test_the_marked_place_reaches_the_session():
@@ -117,7 +117,7 @@ def test_the_marked_place_reaches_the_session():
 def test_asking_with_a_place_joins_the_comparison_or_says_why_not():
     assert look.with_place(ONE, ["plain", "vif"]) == ["plain", "vif", "look"]
     assert look.with_place(ONE, ["look"]) == ["look"]
-    with pytest.raises(InputError, match="4 methods are compared already"):
+    with pytest.raises(InputError, match="4 methods are already chosen"):
         look.with_place(ONE, ["plain", "vif", "pai", "vcd"])
     with pytest.raises(InputError, match="Nothing is marked"):
         look.with_place(Drawing(), ["plain"])

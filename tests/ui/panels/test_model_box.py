@@ -58,7 +58,7 @@ def test_only_the_models_used_last_are_kept():
     shelf.get(a)
     c = shelf.begin("c/c", "").result()
     assert shelf.get(a) is not shelf.get(c)
-    with pytest.raises(InputError, match=r"b/b was let go .* load it again\."):
+    with pytest.raises(InputError, match=r"b/b was unloaded .* load it again\."):
         shelf.get(b)
     assert shelf.get(None) is shelf.own
 
@@ -86,7 +86,7 @@ def test_looking_up_tells_the_download(tmp_path):
 @pytest.mark.parametrize("name", ["", "  ", None])
 def test_no_name_is_a_problem_and_not_this_folder(name):
     for act in (shelf_of(None).look_up, lambda n: shelf_of(None).begin(n, "")):
-        with pytest.raises(InputError, match="There is no model"):
+        with pytest.raises(InputError, match="No model is named"):
             act(name)
 
 
@@ -143,7 +143,7 @@ def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
 def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
     _, wiring, _ = page
     *_, last = run_of(wiring, ("gone/gone", ""))
-    assert "gone/gone was let go" in last[wiring.controls.message]
+    assert "gone/gone was unloaded" in last[wiring.controls.message]
     data = filled_in(wiring, ("gone/gone", ""), context="two words")
     assert "2 tokens before the question" in Filling(wiring).count_text(data)
 
@@ -178,7 +178,7 @@ def test_a_download_tells_bytes_and_time_left(page):
     next(news)
     assert told.wait(30)
     words = next(news)[box.message]
-    assert "2.0 GB of 8.0 GB are here, about " in words
+    assert "2.0 GB of 8.0 GB downloaded, about " in words
     assert " left." in words
     go.set()
     assert "deep-vlm is loaded" in list(news)[-1][box.message]

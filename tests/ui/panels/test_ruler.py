@@ -60,7 +60,7 @@ def test_a_picture_that_is_seen_whole_has_no_grey_and_no_padding():
 def test_an_old_trace_without_a_layout_says_so(tiled):
     trace = tiled.first
     bare = Trace(**(vars(trace) | {"meta": {}}))
-    assert "does not say" in ruler_panel(Result(tiled.picture, {"plain": bare}))
+    assert "are unknown" in ruler_panel(Result(tiled.picture, {"plain": bare}))
 
 
 def test_names_of_grids_are_escaped(tiled):

@@ -66,7 +66,7 @@ def test_a_broken_index_is_one_sentence(tmp_path, content, words):
 
 
 def test_no_folder_is_one_sentence():
-    with pytest.raises(InputError, match="There is no folder"):
+    with pytest.raises(InputError, match="No folder is named"):
         TrainingRun.read("  ")
 
 

@@ -60,7 +60,7 @@ def test_visitors_load_what_is_allowed_and_nothing_else(tmp_path):
     for name, adapter in (("x/y", ""), (str(tmp_path), ""), ("a/b", "e/f"), ("", ""), (None, None)):
         with pytest.raises(InputError, match=r"choose a/b, c/d"):
             shelf.begin(name, adapter)
-    with pytest.raises(InputError, match="not among the models"):
+    with pytest.raises(InputError, match="not one of the models"):
         shelf.look_up(str(tmp_path))
 
 

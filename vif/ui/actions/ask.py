@@ -17,7 +17,8 @@ from vif.ui.state.result import Result
 BUNDLED_MODEL = "demo-vlm"
 # Stands at the answers to a picture that the bundled model was not trained for.
 ONLY_SCENES = (
-    "This model has only ever seen drawn scenes: on any other picture its words mean nothing."
+    "This model was trained only on drawn scenes: its answers about any other picture are "
+    "meaningless."
 )
 
 

@@ -31,7 +31,7 @@ def ask_again(
     method, mixture = _chosen(result, data)
     if result.form is None or not len(mixture.weights):
         raise InputError(
-            "This map is not a mixture of Gaussians that can be asked with again: run a method "
+            "This map is not a mixture of Gaussians, so it cannot be changed: run a method "
             "such as VIF first."
         )
     source, changes = result.traces[method], Changes.read(data, mixture)
@@ -50,7 +50,7 @@ def ask_again(
         )
         for found in trace.mixtures
     ]  # fmt: skip
-    words = f"Layer {mixture.layer}'s mixture, {changes.told()}, in all injection layers"
+    words = f"The mixture of layer {mixture.layer}, {changes.told()}, in all injection layers"
     meta = trace.meta | {"changed": words}
     return result.beside(CHANGED, replace(trace, mixtures=mixtures, meta=meta))
 

@@ -115,8 +115,8 @@ def _check(asked: PublicQuestion, session: Session) -> None:
     for name in asked.options:
         if name not in asked.methods:
             raise InputError(
-                f"Settings were given for {shortened(name)}, which is not among the methods asked: "
-                f"{', '.join(asked.methods)}."
+                f"Settings were given for {shortened(name)}, which is not among the requested "
+                f"methods: {', '.join(asked.methods)}."
             )
 
 

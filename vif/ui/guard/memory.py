@@ -97,7 +97,7 @@ async def sweeping(app: Any) -> AsyncIterator[None]:
             try:
                 app.get_blocks().memory.sweep(datetime.now())
             except Exception:  # noqa: BLE001  the next sweep must come, or memory is unbounded
-                _log.exception("Idle sessions were not let go.")
+                _log.exception("Idle sessions could not be removed.")
             await asyncio.to_thread(_from_glibc, "malloc_trim", 0)
 
     task = asyncio.create_task(sweep())

@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _FOREIGN_HOST = (
-    "This page is for its own machine only: open it as http://localhost, with its port, or start "
-    "it with --host 0.0.0.0 to serve others.\n"
+    "This page accepts connections from its own machine only: open it as http://localhost with "
+    "its port, or start it with --host 0.0.0.0 to serve other machines.\n"
 )
-_FOREIGN_ORIGIN = "Another site may not send requests to this page: open the page itself.\n"
-_UNREAD = "This request cannot be read: compare it with the description under Use via API.\n"
+_FOREIGN_ORIGIN = "Requests from other sites are refused: open the page itself.\n"
+_UNREAD = "This request is malformed: compare it with the description under Use via API.\n"
 _MOST_LOGGED = 300
 
 _log = logging.getLogger(__name__)

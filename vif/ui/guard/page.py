@@ -19,8 +19,8 @@ from vif.ui.guard.turns import REQUEST, Request, Turns
 
 # The `concurrency_id` of functions that run the model.
 MODEL = "model"
-STOPPED = "This was stopped before it was finished."
-FAILED = "This went wrong, and the fault is the program's: its log has more. Try something else."
+STOPPED = "This was stopped before it finished."
+FAILED = "An internal error occurred; see the server log."
 # Events that have not begun; requests that wait for the model have.
 MOST_IN_QUEUE = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -142,9 +142,9 @@ def _unread(fn: BlockFunction, inputs: Any) -> str:
     labels = [str(getattr(c, "label", None) or c.get_block_name()) for c in fn.inputs]
     count = len(inputs) if isinstance(inputs, list) else 0
     if count != len(labels):
-        return f"{count} values were sent, expected {len(labels)}: {', '.join(labels)}."
+        return f"The request has {count} values, expected {len(labels)}: {', '.join(labels)}."
     return (
-        f"A value that was sent is of the wrong kind, expected what the page itself sends for "
+        "A value has the wrong type, expected the types that the page sends for "
         f"{', '.join(labels)}: see the description of this endpoint."
     )
 
@@ -161,7 +161,7 @@ def _in_words(error: BaseException, fn: BlockFunction) -> BaseException:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where, kind = f"{place.filename}:{place.lineno}", type(error).__name__
     _log.error("%s failed in %s: %s: %s", fn.name, where, kind, _one_line(error))
-    _log.debug("Where it failed:", exc_info=error)
+    _log.debug("Traceback:", exc_info=error)
     return gr.Error(FAILED, print_exception=False)
 
 

@@ -113,12 +113,13 @@ class Turns:
             near = sum(other.address == request.address for other in self._inside)
             if own >= MOST_OF_SESSION:
                 raise InputError(
-                    f"{own} of your questions are not answered yet: wait for one of them, then ask "
-                    "again."
+                    f"{own} of your questions are still unanswered: wait for one of them, then "
+                    "ask again."
                 )
             if len(self._inside) >= MOST_IN_ALL or near >= MOST_OF_ADDRESS:
                 raise InputError(
-                    f"{len(self._inside)} questions wait for the model: ask again in a minute."
+                    f"{len(self._inside)} questions are waiting for the model: ask again in "
+                    "a minute."
                 )
             self._inside.append(request)
 
@@ -232,8 +233,8 @@ class Turns:
             raise Cancelled
         if request.used > self.seconds:
             raise InputError(
-                f"This took the model more than {self.seconds:g} seconds and was stopped: ask for "
-                "fewer methods or a shorter answer."
+                f"This request used more than {self.seconds:g} seconds of model time and was "
+                "stopped: ask for fewer methods or a shorter answer."
             )
 
     # -- the ladder -----------------------------------------------------------------------------

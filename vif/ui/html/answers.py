@@ -107,7 +107,7 @@ def headline(result: Result) -> list[tuple[str, str]]:
     if len(names) != 2 or result.baseline not in names:
         if len(names) == 1:
             (trace,) = result.traces.values()
-            return [("It says ", ""), (_said(trace), colours[names[0]]), (".", "")]
+            return [("It answers ", ""), (_said(trace), colours[names[0]]), (".", "")]
         distinct = len({trace.answer.strip().lower() for trace in result.traces.values()})
         return [
             (f"Same model, same picture: {len(names)} methods, ", ""),
@@ -115,16 +115,17 @@ def headline(result: Result) -> list[tuple[str, str]]:
         ]
     base, other = result.baseline, result.others[0]
     first, second = result.traces[base], result.traces[other]
+    subject = "Without steering, it" if base == "plain" else method_label(base)
     pieces = [("Same model, same picture. ", "")]
     pieces += [
-        ("Left alone it says " if base == "plain" else f"{method_label(base)} says ", ""),
+        (f"{subject} answers ", ""),
         (_said(first), colours[base]),
         (". ", ""),
     ]
     steered = "Steered to look" if other in ("vif", "vif-free", "look") else method_label(other)
     if second.answer.strip().lower() == first.answer.strip().lower():
-        return [*pieces, (f"{steered}, it says the same.", "")]
-    return [*pieces, (f"{steered}, it says ", ""), (_said(second), colours[other]), (".", "")]
+        return [*pieces, (f"{steered}, it gives the same answer.", "")]
+    return [*pieces, (f"{steered}, it answers ", ""), (_said(second), colours[other]), (".", "")]
 
 
 def spoken(result: Result) -> str:
@@ -133,7 +134,7 @@ def spoken(result: Result) -> str:
     for name, trace in result.traces.items():
         is_right = verdict(trace, result)
         judged = "" if is_right is None else ", which is right" if is_right else ", which is wrong"
-        parts.append(f"{method_label(name)} says {_said(trace)}{judged}.")
+        parts.append(f"{method_label(name)} answers {_said(trace)}{judged}.")
     return " ".join(parts)
 
 

@@ -13,7 +13,7 @@ from vif.inputs.boxes import Box
 from vif.metrics import box_coverage
 from vif.ui.html.stage import choices, frame, group, heat, picture, rings
 
-_SAID = "The adapter does not say what it was trained on."
+_SAID = "The adapter does not record what it was trained on."
 
 
 def belief_figure(
@@ -53,24 +53,23 @@ def belief_figure(
         image, "Map of the chosen posterior on the picture", *maps, tone="vl-vif", boxes=boxes
     )
     left = (
-        f"<section><h4>Prior: before the answer</h4>{before}"
-        f'<p class="vl-small">{_place(prior, covered)} Thin rings: {len(prior.samples)} guesses '
-        "drawn from it.</p></section>"
+        f"<section><h4>Prior: without the answer</h4>{before}<p "
+        f'class="vl-small">{_place(prior, covered)} Thin rings: {len(prior.samples)} samples '
+        "of it.</p></section>"
     )
     right = "".join(frame(i, _numbers(belief, covered)) for i, belief in enumerate(posteriors))
     names = [f"{b.answer}{' (right)' if b.answer == truth else ''}" for b in posteriors]
     origin = f"The adapter: {found.trained_on}" if found.trained_on else _SAID
     return (
-        f"{choices('What if the answer were', names, f'belief-{place}')}"
-        f'<div class="vl-pair">{left}<section><h4>Posterior: knowing the answer</h4>'
-        f"{after}{right}</section></div>"
-        f'<p class="vl-small">Read at layer {layer}; both maps share one scale, 0 to {top:.3f}. '
-        f"{escape(origin)}</p>"
+        f"{choices('What if the answer were', names, f'belief-{place}')}<div "
+        f'class="vl-pair">{left}<section><h4>Posterior: given the '
+        f'answer</h4>{after}{right}</section></div><p class="vl-small">From layer {layer}; '
+        f"both maps share one scale, 0 to {top:.3f}. {escape(origin)}</p>"
     )
 
 
 def shown(belief: Belief) -> Draw:
-    """What is drawn: the prior's mean, or for a posterior the prior times the likelihood."""
+    """The shown map: the prior's mean, or for a posterior the prior times the likelihood."""
     return belief.refined or belief.mean
 
 
@@ -89,9 +88,9 @@ def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
     own = "" if covered is None else f"{100 * in_place(belief.mean, covered):.0f} % on the place, "
     return (
         f'<p class="vl-small"><b>If the answer were {escape(str(belief.answer))}:</b> '
-        f"{_place(belief, covered)} Alone the model says it with probability "
-        f"{belief.probability:.2f}. The map is the prior times how much likelier attention to each "
-        "place makes this answer (Bayes' rule). The adapter also has a learned posterior, which is "
-        f"not drawn: {own}overlap with the prior {100 * belief.overlap:.0f} %, KL "
+        f"{_place(belief, covered)} The model alone gives it probability "
+        f"{belief.probability:.2f}. The map is the prior times the likelihood of this answer "
+        "for attention to each place (Bayes' rule). The adapter also has a learned posterior, "
+        f"which is not shown: {own}overlap with the prior {100 * belief.overlap:.0f} %, KL "
         f"{belief.kl:.2f} nats per latent dimension.</p>"
     )

@@ -27,10 +27,10 @@ def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool =
     whose = "the right answer" if is_known else "the model's own answer without text"
     charts = [
         _curves(ladder, ladder.probability, f"P({ladder.answer}), {whose}"),
-        _curves(ladder, share, "Share of attention on the picture, mean of layers"),
+        _curves(ladder, share, "Share of attention on the picture, mean over layers"),
     ]
     if has_boxes:
-        words = "Share of that in the true place, mean of layers"
+        words = "Share of that in the true place, mean over layers"
         charts.append(_curves(ladder, ladder.in_box.mean(-1), words))
     rows = "".join(frame(i, _rung(ladder, i, is_known)) for i in range(len(lengths)))
     names = [f"{length} tokens of text" for length in lengths]
@@ -69,7 +69,7 @@ def _rung(ladder: Ladder, i: int, is_known: bool) -> str:
         )
     return (
         '<table class="vl-table vl-rung"><thead><tr><th scope="col">Method</th>'
-        '<th scope="col">Says</th>'
+        '<th scope="col">Answer</th>'
         f'<th scope="col">P({escape(ladder.answer)})</th><th scope="col">On the picture</th></tr>'
         f"</thead><tbody>{''.join(cells)}</tbody></table>"
     )

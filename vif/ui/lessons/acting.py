@@ -35,8 +35,9 @@ def ladder(room: Classroom, example: Example) -> Reveal:
     share = found.share[0].mean(1)
     right, steered = (sum(said == truth.answer for said in line) for line in found.said)
     saw = (
-        f"The plain model's share on the picture falls from {share[0]:.2f} to {share[-1]:.2f}. "
-        f"It is right at {right} of {len(found.lengths)} lengths, VIF at {steered}."
+        f"The plain model's share of attention on the picture falls from {share[0]:.2f} to "
+        f"{share[-1]:.2f}. It is right at {right} of {len(found.lengths)} lengths, VIF at "
+        f"{steered}."
     )
     # The probability may rise in between: some texts name the right word.
     holds = falls(share) and steered > right
@@ -87,18 +88,16 @@ def muted(room: Classroom, example: Example) -> Reveal:
         )
         for k in range(len(left))
     ]
-    shown = picture(
-        example.image, "What is left of the map", *drawn, tone="vl-vif", boxes=truth.boxes
-    )
+    shown = picture(example.image, "The remaining map", *drawn, tone="vl-vif", boxes=truth.boxes)
     said = "".join(frame(k, says(trace, truth.answer)) for k, trace in enumerate(found))
     first, last = found[0].answer, found[-1].answer
     saw = (
-        f"With all {len(order)} blobs the model says {first}, with none {last}; it is "
-        f"{truth.answer}."
+        f"With all {len(order)} blobs the model answers {first}, with none {last}; the right "
+        f"answer is {truth.answer}."
     )
     names = [f"{k} muted" for k in range(len(found))]
     holds = is_correct(first, truth.answer) and not is_correct(last, truth.answer)
-    note = '<p class="vl-small">Here every head gets the map at the full strength alpha.</p>'
+    note = '<p class="vl-small">Here every head is steered at the full strength alpha.</p>'
     return Reveal(slider("Blobs muted", names) + pair(shown, said) + note, saw, holds)
 
 
@@ -124,7 +123,7 @@ def hurts(room: Classroom, example: Example) -> Reveal:
     shown = picture(example.image, "Where the chosen answer looked", *drawn, boxes=truth.boxes)
     said = "".join(frame(i, says(trace, truth.answer)) for i, trace in enumerate(traces.values()))
     plain, vif = (trace.answer for trace in traces.values())
-    saw = f"The plain model says {plain}, VIF {vif}; it is {truth.answer}."
+    saw = f"The plain model answers {plain}, VIF answers {vif}; the right answer is {truth.answer}."
     holds = is_correct(plain, truth.answer) and not is_correct(vif, truth.answer)
     if room.bench is not None:
         result = room.bench["methods"]["vif"]
@@ -180,15 +179,20 @@ def not_attention(room: Classroom, example: Example) -> Reveal:
     layers = [str(i) for i in range(trace.num_layers)]
     both = [
         Curve("attention on the picture", share, "vl-plain"),
-        Curve("P left if cut off there", np.clip(kept, 0, 1), "vl-vif"),
+        Curve("P if cut off there", np.clip(kept, 0, 1), "vl-vif"),
     ]
     second = chart(
-        layers, both, "layer", "Looked at, and needed", "Attention and need by layer", steps=False
+        layers,
+        both,
+        "layer",
+        "Attention, and what the answer needs",
+        "Attention and causal effect by layer",
+        steps=False,
     )
     at = int(np.flatnonzero(hidden.shares == HIDDEN)[0])
     deep = -1
     saw = (
-        f"With the {100 * HIDDEN:g} % that got most attention hidden, P({hidden.answer}) is "
+        f"With the {100 * HIDDEN:g} % of most attention hidden, P({hidden.answer}) is "
         f"{hidden.top[at]:.2f}; with as many random places hidden, {random[at]:.2f}. The last "
         f"layer gives the picture {100 * share[deep]:.0f} % of its attention, but cut off from it "
         f"{100 * kept[deep]:.0f} % of the probability is left."

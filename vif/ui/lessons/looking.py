@@ -43,10 +43,11 @@ def plain(room: Classroom, example: Example) -> Reveal:
         example.image, "Where the model looked", drawn, boxes=truth.boxes, mark=room.mark
     )
     is_wrong = not is_correct(trace.answer, truth.answer)
-    verdict = f"but it is {truth.answer}" if is_wrong else "and it is right"
+    verdict = f"but the answer is {truth.answer}" if is_wrong else "and it is right"
     saw = (
-        f"The model says {trace.answer}, {verdict}. {100 * inside:.1f} % of its attention on the "
-        f"picture lies in the true place; even attention would put {100 * even:.1f} % there."
+        f"The model answers {trace.answer}, {verdict}. {100 * inside:.1f} % of its attention on "
+        f"the picture lies in the true place; uniform attention would put {100 * even:.1f} % "
+        "there."
     )
     if room.mark is not None:
         own = metrics.box_coverage(trace.cells, [room.mark])

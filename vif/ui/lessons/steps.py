@@ -57,18 +57,17 @@ STEPS = (
         2,
         "What the model says, and where it looked",
         "Fixed by VIF",
-        "Will the model, left alone, give the right answer? Where will it look?",
-        "Reveal: the model's answer, and its attention over the picture.",
+        "Will the unsteered model give the right answer? Where will it look?",
+        "Reveal the model's answer and its attention over the picture.",
         (
-            "The model is wrong, and sure of it: read its probability.",
-            "Compare the share of its attention in the true place with the share that even "
+            "The model is wrong, and confident: look at its probability.",
+            "Compare the share of its attention in the true place with the share that uniform "
             "attention over the whole picture would put there.",
         ),
         "If you could tell the model one thing about the picture, what would it be?",
         (
-            "Attention is a share: what the model reads for its answer adds up to 100 % over "
-            "picture and text.",
-            "Attention shows what was read, not yet why the answer came out as it did; step 8 "
+            "Attention is a share: over picture and text together it adds up to 100 %.",
+            "Attention shows what was read, but not why the model gave this answer; step 8 "
             "returns to this.",
         ),
     ),
@@ -84,12 +83,12 @@ STEPS = (
             "Deep layers still attend to the picture, but their attention is spread over all of "
             "it: the place is lost.",
         ),
-        "The answer is read off the last layer. Why might it matter that this layer no longer "
-        "looks at the place?",
+        "The answer is computed from the last layer. Why might it matter that this layer no "
+        "longer looks at the place?",
         (
-            "Keep two things apart that fall with depth: how much attention goes to the picture "
-            "at all, and how much of that goes to the right place.",
-            "The answer is right all the same: later layers still carry what an early layer read.",
+            "Two things fall with depth; distinguish them: how much attention goes to the "
+            "picture at all, and how much of that goes to the right place.",
+            "The answer is still right: later layers carry what an early layer read.",
         ),
     ),
     Step(
@@ -98,7 +97,7 @@ STEPS = (
         "Lost in text",
         "Unrelated text is put between picture and question. What will happen to the share of "
         "attention that the picture gets? And to the answer?",
-        "Slide the length of the text from 0 to 384 tokens.",
+        "Move the slider to change the length of the text from 0 to 384 tokens.",
         (
             "The picture's share falls as the text grows.",
             "The plain model is right at fewer lengths than VIF.",
@@ -106,61 +105,61 @@ STEPS = (
         "The text says nothing about the picture. Why does it still change what the model does?",
         (
             "This is visual attenuation, the problem that VIF addresses.",
-            "All lengths were asked at once when you pressed Reveal, with the same text cut to "
-            "length.",
+            "When you press Reveal, the question is asked at all lengths, with the same text "
+            "cut to each length.",
         ),
     ),
     Step(
         5,
         "Prior and posterior",
         "Fixed by VIF",
-        "VIF guesses where to look from picture and question. If someone told it the answer, "
+        "VIF predicts where to look from the picture and the question. If it knew the answer, "
         "would it look elsewhere?",
-        "Choose an answer: the map on the right is what VIF would look at if it knew it.",
+        "Choose an answer: the map on the right shows where VIF would look if it knew that answer.",
         (
-            "Left, the prior: a guess before the answer. Thin rings are other guesses drawn from "
-            "it.",
-            "Right, the posterior: the prior times how much likelier attention to each place makes "
-            "that answer. Compare the right answer with the wrong one.",
-            "Where hardly any answer moves it, the question alone has told VIF where to look.",
+            "On the left is the prior: a prediction without the answer. Thin rings are samples "
+            "of it.",
+            "On the right is the posterior: the prior times the likelihood of that answer for "
+            "attention to each place. Compare the right answer with the wrong one.",
+            "If no answer moves the map much, the question alone determines where VIF looks.",
         ),
         "Why can VIF not use the posterior when it answers?",
         (
-            "While it is trained VIF is shown the answers; the prior learns from them which places "
+            "During training, VIF sees the answers; the prior learns from them which places "
             "make an answer likely.",
-            "Overlap and KL are of a posterior that the adapter learned to give in one pass. It "
-            "hardly moves: docs/answers.md says why.",
+            "Overlap and KL describe a posterior that the adapter learned to compute in one "
+            "pass. It hardly differs from the prior; docs/answers.md explains why.",
         ),
     ),
     Step(
         6,
-        "VIF on, and taken apart",
+        "VIF, component by component",
         "Fixed by VIF",
         "VIF adds its map to the deep layers' attention. The map is a sum of round blobs. What "
         "happens to the answer when the strongest blobs are taken away?",
-        "Slide the number of blobs that are muted, the strongest first.",
+        "Move the slider to mute more blobs, the strongest first.",
         (
-            "With all blobs the answer is right; with none it is the plain model's again.",
+            "With all blobs the answer is right; with none it is the plain model's answer.",
             "In between, the probability of the right word falls: the map is what changes the "
             "answer.",
         ),
         "Is this better evidence that the map matters than a picture of the map? Why?",
         (
-            "An intervention changes one thing and watches the answer; a picture alone cannot show "
-            "a cause.",
+            "An intervention changes one thing and observes the answer; a picture alone cannot "
+            "show a cause.",
             "On the Components tab of the page you can also drag every blob.",
         ),
     ),
     Step(
         7,
-        "Where it hurts",
+        "Where VIF does harm",
         "Broken by VIF",
-        "Can looking harder make an answer worse?",
+        "Can more attention to the picture make an answer worse?",
         "Switch between the plain model and VIF.",
         (
-            "The plain model was right here, and VIF makes it wrong.",
-            "Over the whole benchmark VIF fixes more answers than it breaks. An even or a random "
-            "map of the same strength breaks more than it fixes.",
+            "The plain model is right here, and with VIF the answer is wrong.",
+            "Over the whole benchmark VIF fixes more answers than it breaks. A uniform or a "
+            "random map of the same strength breaks more than it fixes.",
         ),
         "Which numbers in the table would you want to see before you believe that a method helps?",
         (
@@ -173,19 +172,20 @@ STEPS = (
         8,
         "What attention is not",
         "Not needed",
-        "A layer gives most of its attention to the picture. Does the answer need what this "
-        "layer reads there?",
-        "Slide the share of the picture that is hidden.",
+        "A layer gives most of its attention to the picture. Does the answer depend on what "
+        "this layer reads there?",
+        "Move the slider to hide a larger share of the picture.",
         (
-            "Hiding the few places that got most attention destroys the answer; hiding as many "
-            "random ones does not.",
-            "Cut the deep layers off from the picture, and almost nothing changes, although they "
-            "give it much of their attention.",
+            "Hiding the few places with the most attention destroys the answer; hiding as many "
+            "random places does not.",
+            "When the deep layers are cut off from the picture, almost nothing changes, "
+            "although they give it much of their attention.",
         ),
         "What does high attention tell you, and what does it not tell you?",
         (
             "Hidden means that no layer can read these places; nothing is painted over.",
-            "Attention is where a model may read from. Only taking it away shows what it needed.",
+            "Attention shows where a model may read from. Only an intervention shows what "
+            "the answer depends on.",
         ),
     ),
 )
@@ -196,9 +196,9 @@ def sheet() -> str:
     parts = [
         "# Lessons: where a model looks",
         "",
-        f"Eight steps, about {MINUTES} minutes. Start the page and open `?lesson=1` behind its "
+        f"Eight steps, about {MINUTES} minutes. Start the page and add `?lesson=1` to its "
         "address; `&projector=1` enlarges everything. Every step asks for a prediction before "
-        "anything is shown. Nothing is recorded: the model answers while the class watches.",
+        "it shows anything. Nothing is prerecorded: the model answers in class.",
     ]
     for step in STEPS:
         parts += [

@@ -163,7 +163,7 @@ def cost(method: Method) -> str:
         parts.append(counted(method.extra_passes, "extra pass", "es"))
     if method.branches:
         parts.append(f"{counted(method.branches, 'extra pass', 'es')} per token")
-    return f"Costs {' and '.join(parts)}." if parts else "No extra pass."
+    return f"Costs {' and '.join(parts)}." if parts else "No extra passes."
 
 
 def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:

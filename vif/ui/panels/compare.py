@@ -20,10 +20,10 @@ from vif.ui.state.measured import Opened, Readings
 from vif.ui.theme import html_block
 
 _NOTE = (
-    '<p class="vl-note">One question says little about a model. <code>python -m vif attenuation '
-    "--model-path … --data …</code> asks many and writes <code>attenuation.json</code>: open such "
-    "files here, several at once, to see models and methods side by side. The files stay in this "
-    "browser tab's upload and are not kept.</p>"
+    '<p class="vl-note">One question says little about a model. <code>python -m vif '
+    "attenuation --model-path … --data …</code> asks many questions and writes "
+    "<code>attenuation.json</code>. Open one or more such files here to compare models and "
+    "methods. The files belong to this browser tab and are not kept.</p>"
 )
 
 
@@ -55,13 +55,13 @@ def build_compare(bundled: Path) -> Compare:
         files = gr.Files(label="Results of vif attenuation", height=120, elem_id="compare-files")
         shown = gr.Checkbox(
             has_bundled,
-            label="Beside them the shipped model's own result",
+            label="Also show the bundled model's own result",
             visible=has_bundled,
             elem_id="compare-bundled",
         )
         with gr.Row():
             metric = gr.Dropdown(
-                [(one.label, one.name) for one in METRICS], value="share", label="What is drawn",
+                [(one.label, one.name) for one in METRICS], value="share", label="Metric",
                 min_width=220,
                 elem_id="compare-metric",
             )  # fmt: skip
@@ -122,7 +122,9 @@ def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
 def _nothing(results: Sequence[Result], known: Sequence[str], chosen: Sequence[str]) -> str:
     """Why there is nothing to draw."""
     if not results:
-        return "Nothing is open."
+        return "No file is open."
     if known and not chosen:
         return "No method is chosen."
-    return "No open file knows this: boxes, or texts of several lengths, were not given."
+    return (
+        "No open file has this metric: its questions had no boxes, or no texts of several lengths."
+    )

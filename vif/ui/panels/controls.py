@@ -60,7 +60,7 @@ def build_controls(session: Session, examples: list[Example]) -> Controls:
         image_value,
         type="filepath",
         label="Picture",
-        alt_text="The picture that is asked about",
+        alt_text="The picture of the question",
         format="png",
         sources=["upload", "clipboard"],
         height=212,
@@ -135,7 +135,7 @@ def _text_box(examples: list[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
             examples[0].text if examples else 0,
             step=16,
             label="Unrelated text, tokens",
-            info="Put before the question, it draws attention away from the image.",
+            info="Text before the question draws attention away from the image.",
             elem_id="text-length",
         )
         with gr.Accordion("Show the text", open=False, elem_id="show-text"):
@@ -175,7 +175,8 @@ def _settings(
                 defaults.samples,
                 step=1,
                 label="Latent samples",
-                info="0 takes the prior mean; more draws samples and shows where they disagree.",
+                info="0 uses the mean of the prior; more draws samples and shows where they "
+                "disagree.",
                 # Only an adapter has a latent to sample.
                 visible=session.adapter is not None,
                 elem_id="samples",

@@ -87,16 +87,16 @@ def told_words(found: Search, rate: Rate | None) -> str:
     """What was asked and what came of it, beside the benchmark."""
     counts = found.counts
     words = (
-        f"Asked {counted(found.asked, 'relational question')} in the order they were drawn: "
+        f"Asked {counted(found.asked, 'relational question')} in random order: "
         f"{counts.get('fixed', 0)} fixed, {counts.get('broken', 0)} broken, "
         f"{counts.get('other', 0)} changed from wrong to wrong."
     )
     if found.cancelled:
         words += " Stopped."
     elif found.found is None:
-        words += " None of them changed: press again to go on."
+        words += " None of the answers changed: press again to continue."
     else:
-        words += " The first that changed is shown."
+        words += " The first changed answer is shown."
     if rate is not None:
         words += (
             f" In the benchmark of {rate.asked:,} questions of all kinds {rate.fixed} are fixed "

@@ -28,8 +28,8 @@ from vif.ui.wiring import Data, Wiring
 from vif.ui.zero import run_model
 
 _NOTE = (
-    '<p class="vl-note">Release the slider of unrelated text: the question on the left is asked at '
-    "every length at once, with and without VIF.</p>"
+    '<p class="vl-note">When you release the slider of unrelated text, the question on the '
+    "left is asked at every length, with and without VIF.</p>"
 )
 
 
@@ -46,7 +46,7 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
 
     def climb(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
-        yield {**wiring.busy(cancel), place: notice("All lengths are being asked.")}
+        yield {**wiring.busy(cancel), place: notice("The question is being asked at all lengths.")}
         try:
             found, problem = attempt(
                 lambda: run_model(
@@ -65,7 +65,7 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         at = int(np.abs(found.lengths - int(data[c.text_length])).argmin())
         image = open_image(data[wiring.field("image")])
         question = question_of(wiring.read_form(data), data[wiring.truths] or [])
-        shown = picture(image, "The picture that is asked about", boxes=question.boxes or ())
+        shown = picture(image, "The picture of the question", boxes=question.boxes or ())
         figure = ladder_figure(found, shown, at, is_known=bool(question.answer))
         yield {c.message: "", place: figure}
 

@@ -25,9 +25,9 @@ from vif.ui.zero import run_model
 TAB = "lens"
 TOP = 3
 _NOTE = (
-    '<p class="vl-note">Click a place on a map above, or press Enter on a map for its strongest '
-    "token: which words that image token stands for, layer by layer (logit lens), and how much "
-    "each token of each answer reads it.</p>"
+    '<p class="vl-note">Click a place on a map above, or press Enter on a map for its '
+    "strongest token, to see which words that image token stands for, layer by layer (logit "
+    "lens), and how much each token of each answer reads it.</p>"
 )
 
 
@@ -48,7 +48,7 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
             yield {place: ""}
             return
         tabs = {wiring.answers.tabs: gr.Tabs(selected=TAB)}
-        yield {**wiring.busy(cancel), place: notice("The token's states are being read."), **tabs}
+        yield {**wiring.busy(cancel), place: notice("The token is being read."), **tabs}
         try:
             session = wiring.session_of(data[wiring.key])
             found, problem = attempt(lambda: lens_of(session, result, event._data, cancel))
@@ -93,6 +93,6 @@ def place_of(picked: Any) -> tuple[float, float]:
         if isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 1
     ]
     if len(numbers) != 2:
-        raise InputError("A click names a place by x and y, expected two numbers from 0 to 1.")
+        raise InputError("A click must give x and y, two numbers from 0 to 1.")
     x, y = numbers
     return x, y

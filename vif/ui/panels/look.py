@@ -23,8 +23,8 @@ from vif.ui.theme import html_block, script
 
 _SIDE = 420
 _LEAD = (
-    '<p class="vl-small">Drag a box or paint on the picture. Steer the model there with the same '
-    "strength as VIF, or guess first where the answer lies and see how well you did.</p>"
+    '<p class="vl-small">Drag a box or paint on the picture. Steer the model there with the '
+    "same strength as VIF, or first guess where the answer lies and check your guess.</p>"
 )
 _NO_PICTURE = '<p class="vl-small">There is no picture to draw on.</p>'
 
@@ -104,7 +104,7 @@ def with_place(drawing: Drawing | None, chosen: Sequence[str]) -> list[str]:
         raise InputError("Nothing is marked: draw a box or paint on the picture first.")
     if "look" not in chosen and len(chosen) >= MOST_METHODS:
         raise InputError(
-            f"{len(chosen)} methods are compared already: leave one out, then ask with this place."
+            f"{len(chosen)} methods are already chosen: remove one, then ask with this place."
         )
     return list(dict.fromkeys([*chosen, "look"]))
 
@@ -116,8 +116,8 @@ def check_guess(
     truth = next((t for t in truths if t.question == (question or "").strip()), None)
     if truth is None or not truth.boxes:
         words = (
-            "Where the answer to this question lies is not known: draw a new scene and take one of "
-            "its questions."
+            "The place of the answer to this question is unknown: draw a new scene and use one "
+            "of its questions."
         )
         return notice(words, is_problem=True), gr.skip()
     try:

@@ -60,7 +60,7 @@ def build_model_box(models: Sequence[Key] = (), takes_any: bool = True) -> Model
         name = gr.Dropdown(
             [(described(name), name) for name in dict.fromkeys(names)],
             value=None,
-            label="Model, or a folder" if takes_any else "Model",
+            label="Model name or folder" if takes_any else "Model",
             info="Choose one, or type a Hub name or a folder." if takes_any else None,
             allow_custom_value=takes_any,
             elem_id="model-name",
@@ -77,7 +77,7 @@ def build_model_box(models: Sequence[Key] = (), takes_any: bool = True) -> Model
             look_up = gr.Button("Look up", size="sm", min_width=70, elem_id="look-up")
             load = gr.Button("Load", size="sm", min_width=70, elem_id="load-model")
             back = gr.Button(
-                "Back to the first model", size="sm", min_width=70, visible=False,
+                "Back to the original model", size="sm", min_width=70, visible=False,
                 elem_id="first-model",
             )  # fmt: skip
         message = html_block(elem_id="model-message", elem_classes="vl-message")
@@ -114,7 +114,7 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
 
     def first_model(data: dict[Any, Any]) -> dict[Any, Any]:
         return {
-            box.message: notice(f"{wiring.session.name} answers again."),
+            box.message: notice(f"{wiring.session.name} is in use again."),
             wiring.key: None,
             box.back: gr.Button(visible=False),
             **followed(wiring, title, wiring.session, data[menu]),
@@ -126,7 +126,7 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
 def described(name: str) -> str:
     """A model of the menu, with its size and licence where they are known."""
     if name == bundled.MODEL:
-        return f"{name}, comes with VIF Lens"
+        return f"{name}, bundled with VIF Lens"
     known = next((model for model in CATALOGUE if model.name == name), None)
     if known is None:
         return name
@@ -138,11 +138,11 @@ def arriving(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
     """How far the download of a model is, and how long it may take yet."""
     bytes_here = shelf.arrived(name, adapter)
     if bytes_here is None:
-        return f"Loading, {seconds:.0f} s so far."
+        return f"Loading for {seconds:.0f} s."
     done, total = bytes_here
     if done >= total:
-        return f"Downloaded. Loading, {seconds:.0f} s so far."
-    words = f"{readable_size(done)} of {readable_size(total)} are here"
+        return f"Downloaded. Loading for {seconds:.0f} s."
+    words = f"{readable_size(done)} of {readable_size(total)} downloaded"
     left = seconds * (total - done) / max(done, 1)
     return f"{words}, about {readable_time(left)} left." if done else f"{words}."
 

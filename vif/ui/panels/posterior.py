@@ -24,9 +24,10 @@ from vif.ui.wiring import Data, Wiring
 from vif.ui.zero import run_model
 
 _NOTE = (
-    '<p class="vl-note">The prior is where VIF looks before it knows the answer; the posterior is '
-    "where it would look if it knew: the prior times the answer's likelihood at each place. If you "
-    "type no answer, the right one is taken, where it is known, and the model's own likeliest.</p>"
+    '<p class="vl-note">The prior shows where VIF looks without the answer. The posterior '
+    "shows where it would look given an answer: the prior times the likelihood of that answer "
+    "at each place. If you type no answer, VIF uses the right one, if it is known, and the "
+    "model's likeliest answers.</p>"
 )
 MOST = 4
 

@@ -115,7 +115,7 @@ def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
     if index is None:
         return (gr.skip(),) * 3
     start, end = range_of(index, count)
-    words = f"Injection layers {start} to {end} stand in the settings now: run to see the answer."
+    words = f"The settings now have injection layers {start} to {end}: run to see the answer."
     return start, end, notice(words)
 
 
@@ -173,7 +173,7 @@ def probe(
         yield {box.message: ""}
         return
     if len(kept) >= MOST_KEPT:
-        words = f"{MOST_KEPT} results are kept: remove one first."
+        words = f"There are already {MOST_KEPT} results: remove one first."
         yield {box.message: notice(words, is_problem=True)}
         return
     cancel, seen = threading.Event(), [0, 0]
@@ -181,7 +181,7 @@ def probe(
     yield {
         box.run: gr.Button("Running…", interactive=False),
         box.stop: gr.Button(interactive=True),
-        box.message: notice(f"{chosen.label} has begun."),
+        box.message: notice(f"{chosen.label} has started."),
         cancel_state: cancel,
     }
 

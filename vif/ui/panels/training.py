@@ -22,8 +22,8 @@ from vif.ui.state.training_run import TrainingRun, highest_weight
 from vif.ui.theme import figure_block, html_block, script
 
 _NOTE = (
-    '<p class="vl-small">A training that runs with <code>--trace_steps</code> writes what it '
-    "answers to a few fixed questions, and what it injects, every so many steps.</p>"
+    '<p class="vl-small">A training run with <code>--trace_steps n</code> records its '
+    "answers to a few fixed questions, and the injected maps, every n steps.</p>"
 )
 
 
@@ -53,19 +53,19 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
     is_bundled = (bundled / "index.json").is_file()
     if not is_bundled and not any_folder:
         return None
-    with gr.Accordion("Watch a training", open=False, elem_id="training"):
+    with gr.Accordion("Watch a training run", open=False, elem_id="training"):
         html_block(_NOTE)
         with gr.Row(elem_classes="vl-training-open"):
             folder = gr.Textbox(
                 _near(bundled) if is_bundled else "",
                 label="Traces folder",
-                placeholder="folder of the training, then /traces",
+                placeholder="the run's output folder, then /traces",
                 max_lines=1,
                 scale=4,
                 visible=any_folder,
                 elem_id="training-folder",
             )
-            words = "Open" if any_folder else "Open a recorded training"
+            words = "Open" if any_folder else "Open a recorded run"
             button = gr.Button(words, size="sm", min_width=90, scale=1, elem_id="training-open")
         message = html_block(elem_id="training-message", elem_classes="vl-message")
         with gr.Column(visible=False) as body:
@@ -210,7 +210,7 @@ def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any
             Figure("Components", f"{where}.", mixture=mixture, boxes=boxes),
             Figure(
                 "The map they make",
-                f"{where}, the same scale at all steps.",
+                f"{where}, on the same scale at all steps.",
                 cells=frame.first.cells,
                 values=mixture.map,
                 top=top,

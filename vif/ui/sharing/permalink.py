@@ -61,8 +61,8 @@ class Link:
         """
         if (self.example is None) == (self.scene is None):
             raise InputError(
-                "A link can name an example or a drawn scene, but holds no picture: save the zip "
-                "to share an answer about your own."
+                "A link can name an example or a drawn scene, but cannot contain a picture: "
+                "save the zip to share answers about your own picture."
             )
         pairs: list[tuple[str, Any]] = [("model", self.model)]
         named = {"example": self.example, "scene": self.scene, "q": self.question}
@@ -83,7 +83,7 @@ class Link:
         found = urlencode(pairs)
         if len(found) > MOST_CHARACTERS:
             raise InputError(
-                f"The link would be {len(found)} characters long, browsers take "
+                f"The link would have {len(found)} characters, but browsers accept at most "
                 f"{MOST_CHARACTERS}: shorten the text before the question, or save the zip."
             )
         return found
@@ -117,17 +117,17 @@ def read(query: str, model: str, defaults: Settings, num_layers: int, num_exampl
     """
     if len(query) > MOST_CHARACTERS:
         raise InputError(
-            f"The link is {len(query)} characters long, at most {MOST_CHARACTERS} are read."
+            f"The link has {len(query)} characters, expected at most {MOST_CHARACTERS}."
         )
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:
-        raise InputError(f"The link has more than {_MOST_FIELDS} parts.") from error
+        raise InputError(f"The link has more than {_MOST_FIELDS} parameters.") from error
     given = dict(pairs)
     if given.get("model", model) != model:
         raise InputError(
             f"The link was made with the model {given['model'][:80]!r}, but this page shows "
-            f"{model!r}: open it where that model is, or ask this one anew."
+            f"{model!r}: open it on a page with that model, or ask this model again."
         )
     if "example" in given and not num_examples:
         raise InputError("The link names an example, but this page has no examples.")
@@ -142,7 +142,7 @@ def read(query: str, model: str, defaults: Settings, num_layers: int, num_exampl
         find(name).resolve(settings.get("options", {}).get(name, {}))
     look = tuple(_box(value) for key, value in pairs if key == "look")
     if len(look) > MOST_BOXES:
-        raise InputError(f"The link marks {len(look)} boxes, at most {MOST_BOXES} are read.")
+        raise InputError(f"The link marks {len(look)} boxes, expected at most {MOST_BOXES}.")
     return Link(
         model=model,
         example=example,

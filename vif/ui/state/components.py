@@ -58,10 +58,13 @@ class Changes:
             solo = None if data["solo"] is None else _component(data["solo"], count)
         except (TypeError, ValueError, KeyError) as error:
             raise InputError(
-                "The changed mixture could not be read: undo, change again."
+                "The changed mixture is malformed: undo the changes and try again."
             ) from error
         if not all(np.isfinite(values).all() for values in (means, sigmas, weights)):
-            raise InputError("The changed mixture holds no numbers in places: undo, change again.")
+            raise InputError(
+                "The changed mixture contains values that are not numbers: undo the changes "
+                "and try again."
+            )
         own = cls.of(mixture)
         kept = np.array([k in touched for k in range(count)], bool)
         return cls(
@@ -97,7 +100,7 @@ class Changes:
         """
         weights = self.heard_weights()
         if not weights.any():
-            raise InputError("Every component is muted or weighs nothing: let one count again.")
+            raise InputError("Every component is muted or has zero weight: enable one again.")
         parts = (self.means, self.sigmas, weights)
         batch = MixtureParameters(*(torch.from_numpy(np.asarray(p))[None] for p in parts))
         centres = torch.from_numpy(np.asarray(trace.centres, np.float32))

@@ -62,10 +62,10 @@ class Drawing:
             boxes = [_box(box) for box in data["boxes"]]
             strokes = [_stroke(stroke) for stroke in data["strokes"]]
         except (TypeError, ValueError, KeyError) as error:
-            raise InputError("What was drawn could not be read: clear it, draw again.") from error
+            raise InputError("The drawing is malformed: clear it and draw again.") from error
         points = sum(len(stroke.points) for stroke in strokes)
         if len(boxes) + len(strokes) > _MOST_SHAPES or points > _MOST_POINTS:
-            raise InputError("Too much is drawn: clear it, and mark one place.")
+            raise InputError("The drawing is too large: clear it and mark one place.")
         boxes = [b for b in boxes if b[2] - b[0] > _LEAST_SIDE and b[3] - b[1] > _LEAST_SIDE]
         return cls(tuple(boxes), tuple(strokes), min(max(ratio, 0.02), 50.0))
 

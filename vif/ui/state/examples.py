@@ -71,8 +71,8 @@ def read_examples(folder: Path) -> list[Example]:
         return [e for e in map(partial(_read, folder), _entries(listing)) if e is not None]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{listing} is damaged, expected a list of examples with an image and a question each: "
-            "repair it, or remove it."
+            f"{listing} is damaged, expected a list of examples, each with an image and a "
+            "question: repair it or remove it."
         ) from error
 
 
@@ -85,7 +85,7 @@ def _read(folder: Path, entry: dict[str, Any]) -> Example | None:
     try:
         image = open_image(folder / entry["image"])
     except InputError as error:
-        _log.warning("Example left out: %s", error)
+        _log.warning("Example skipped: %s", error)
         return None
     question, truth = entry["question"], None
     if "truth" in entry:
@@ -115,7 +115,7 @@ def _recorded(folder: Path, entry: dict[str, Any]) -> tuple[Result, View] | None
     try:
         result, view = from_bundle(bundle.read(folder / entry["recorded"]))
     except InputError as error:
-        _log.warning("Recorded answers left out: %s", error)
+        _log.warning("Recorded answers skipped: %s", error)
         return None
     model = Path(result.first.meta.get("model", "another model")).name
     told = {"remark": entry.get("note", ""), "text_tokens": entry.get("text", 0)}

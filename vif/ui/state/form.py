@@ -71,7 +71,7 @@ class HasTruth:
             ValueError: If it is not.
         """
         if self.truth is None:
-            raise ValueError("The right answer is not known here.")
+            raise ValueError("The right answer is unknown.")
         return self.truth
 
 
@@ -115,7 +115,7 @@ class Form:
             InputError: If there is none.
         """
         if self.image is None:
-            raise InputError("There is no picture: upload one, or draw a new scene.")
+            raise InputError("There is no picture: upload one or draw a new scene.")
         return self.image
 
     @property
@@ -157,7 +157,7 @@ class Form:
         """Raises `InputError` unless there is a picture and a question."""
         _ = self.picture
         if not (self.question or "").strip():
-            raise InputError("There is no question: type one, or click a suggestion.")
+            raise InputError("There is no question: type one or click a suggestion.")
 
     def shown(self, defaults: Settings) -> Form:
         """Returns the form with defaults in the fields that the page hides for what is chosen."""
@@ -213,15 +213,15 @@ class Form:
         if "truth" in places:
             if truth is None or not truth.boxes:
                 raise InputError(
-                    f"{self._label_of('truth')} needs a question whose place is known: draw a new "
-                    "scene and take one of its questions, or leave this method out."
+                    f"{self._label_of('truth')} needs a question whose place is known: draw a "
+                    "new scene and use one of its questions, or remove this method."
                 )
             asked["boxes"] = truth.boxes
         if "look" in places:
             if self.drawing.is_empty:
                 raise InputError(
-                    f"Nothing is marked: draw a box or paint on the picture under "
-                    f"'{method_label('look')}', or leave {self._label_of('look')} out."
+                    "Nothing is marked: draw a box or paint on the picture under "
+                    f"'{method_label('look')}', or remove {self._label_of('look')}."
                 )
             asked["look"] = self.drawing.place()
         return asked
@@ -257,6 +257,5 @@ def check_methods(chosen: Sequence[str]) -> None:
         raise InputError("No method is chosen: choose one, or two to four to compare.")
     if len(chosen) > MOST_METHODS:
         raise InputError(
-            f"{len(chosen)} methods are chosen, but at most {MOST_METHODS} fit side by side: "
-            "leave some out."
+            f"{len(chosen)} methods are chosen, expected at most {MOST_METHODS}: remove some."
         )

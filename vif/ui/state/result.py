@@ -63,7 +63,7 @@ class Result(HasTruth):
             ValueError: If it is not.
         """
         if self.form is None:
-            raise ValueError("It is not known here what was filled in.")
+            raise ValueError("The form of this result is unknown.")
         return self.form
 
     @property

@@ -60,7 +60,7 @@ class Shelf:
         with self._lock:
             if key not in self._loaded:
                 raise InputError(
-                    f"{key[0]} was let go because other models were loaded since: load it again."
+                    f"{key[0]} was unloaded because other models were loaded since: load it again."
                 )
             self._loaded.move_to_end(key)
             return self._loaded[key]
@@ -73,7 +73,9 @@ class Shelf:
         """
         name = self._admitted(name, "")[0]
         if name == bundled.MODEL:
-            return f"{name} is the small model that comes with VIF Lens: nothing is downloaded."
+            return (
+                f"{name} is the small model that is bundled with VIF Lens: nothing is downloaded."
+            )
         if Path(name).is_dir():
             return f"{name} is a folder on this machine: nothing is downloaded."
         size = self._size(name)
@@ -107,7 +109,7 @@ class Shelf:
             if key[0] == name and adapter in ("", key[1]):
                 return key
         listed = ", ".join(known for known, _ in self._allowed)
-        raise InputError(f"{name[:80]!r} is not among the models of this page: choose {listed}.")
+        raise InputError(f"{name[:80]!r} is not one of the models of this page: choose {listed}.")
 
     def _put(self, key: Key) -> Key:
         with self._lock:
@@ -133,7 +135,7 @@ def _cleaned(name: str | None) -> str:
     """The name without blanks; a folder is checked here, since an empty one has no name."""
     name = (name or "").strip()
     if not name:
-        raise InputError("There is no model: type its folder or its name on the Hub.")
+        raise InputError("No model is named: type a folder or a Hub name.")
     folder = Path(name).expanduser()
     if not folder.is_dir():
         return name

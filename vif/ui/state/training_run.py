@@ -47,12 +47,12 @@ class TrainingRun:
             InputError: If there is none, or it is something else.
         """
         if not str(folder or "").strip():
-            raise InputError("There is no folder: type the traces folder of a training.")
+            raise InputError("No folder is named: type the traces folder of a training run.")
         path = Path(str(folder).strip()).expanduser() / INDEX
         if not path.is_file():
             raise InputError(
-                f"{path.parent} holds no {INDEX}: give the traces folder that a training with "
-                "--trace_steps has written."
+                f"{path.parent} contains no {INDEX}: give the traces folder that a training run "
+                "with --trace_steps wrote."
             )
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -68,9 +68,11 @@ class TrainingRun:
                 tuple(dict(entry["traces"]) for entry in steps),
             )
         except (ValueError, TypeError, KeyError) as error:
-            raise InputError(f"{path} is not the index of a training's traces.") from error
+            raise InputError(f"{path} is not the index of the traces of a training run.") from error
         if not found.steps or not found.questions:
-            raise InputError(f"{path} lists no steps or no questions yet: train on, then open it.")
+            raise InputError(
+                f"{path} lists no steps or no questions yet: train longer, then open it."
+            )
         return found
 
     def frames(self, question: int) -> list[Result]:

@@ -111,7 +111,7 @@ function drawWeights(mixture) {
   const words = find('.vl-weights-words');
   const isOwn = isEmpty();
   if (!isOwn && !answer().density) {
-    words.textContent = 'This adapter makes its map in the published way; ask again to see it.';
+    words.textContent = 'This adapter renders its map in the published form; ask again to see it.';
     return;
   }
   const weights = changed.weights.map((weight, k) => (isHeard(k) ? weight : 0));

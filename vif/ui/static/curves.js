@@ -7,7 +7,7 @@ const PANELS = [
   ['share', 'How much: attention on the image', true],
   ['others', 'Other images: attention on them', true],
   ['target', 'On target: share of that attention', true],
-  ['spread', 'How widely: 0 one spot, 1 everywhere', false],
+  ['spread', 'How widely: 0 one spot, 1 uniform', false],
   ['dominance', 'MDI: text over image, per token', false],
   ['economy_image', 'AEI of the image: 1 is its share of tokens', false],
   ['economy_text', 'AEI of the text: 1 is its share of tokens', false],
