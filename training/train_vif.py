@@ -48,13 +48,13 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     """
     if not vif.use_latent_importance and vif.tune == "adapter":
         raise InputError(
-            "use_latent_importance is False, but the adapter is all that is trained: leave it on, "
-            "or tune the model alone with --tune lora."
+            "use_latent_importance is False, but only the adapter is trained: leave it on, or "
+            "tune only the model with --tune lora."
         )
     if vif.map_steps and not (vif.teacher_weight or vif.box_weight):
         raise InputError(
-            f"map_steps is {vif.map_steps}, but nothing tells a map alone where to look: give "
-            "--teacher_weight (or --box_weight), or no --map_steps."
+            f"map_steps is {vif.map_steps}, but there is no training signal for the map alone: "
+            "give --teacher_weight (or --box_weight), or remove --map_steps."
         )
     output = output_of(args)
     output.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,8 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
         trainer.save_model()
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"Something could not be read or written while training ({error}): mend that and run "
-            "the same command again to go on from the last checkpoint."
+            f"Reading or writing failed during training ({error}): fix this and run the same "
+            "command again to resume from the last checkpoint."
         ) from error
     return trainer
 
@@ -98,7 +98,7 @@ def open_data(
         InputError: If data are missing, broken or empty.
     """
     if not vif.data_path:
-        raise InputError("No data was given: name a LLaVA-format file with --data_path.")
+        raise InputError("No data was given: give a LLaVA-format file with --data_path.")
     path = output_of(args) / "skipped.jsonl"
     skipped = Skipped(path, quiet=args.process_index != 0)
     if not skipped.quiet:

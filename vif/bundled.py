@@ -30,7 +30,7 @@ def path(name: str) -> Path:
     if found is None:
         raise InputError(
             f"The bundled {name} is missing from {places[0].parent}: install VIF Lens again, or "
-            "name a model of your own."
+            "name another model."
         )
     return found
 

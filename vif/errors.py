@@ -15,7 +15,7 @@ def in_words(error: InputError | OSError) -> str:
     """One line for a person: the sentence of an `InputError`, or the file of an `OSError`."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return (
-            f"{str(error.filename)!r} cannot be used ({error.strerror}): check that it is there "
-            "and may be read and written, or name another."
+            f"{str(error.filename)!r} cannot be used ({error.strerror}): check that it exists "
+            "and can be read and written, or name another."
         )
     return " ".join(str(error).split())

@@ -86,12 +86,12 @@ class Question:
             check_boxes(self.boxes)
         if len(self.others) >= MOST_IMAGES:
             raise InputError(
-                f"{len(self.others) + 1} images were given, expected at most {MOST_IMAGES}: leave "
-                "some out."
+                f"{len(self.others) + 1} images were given, expected at most {MOST_IMAGES}: "
+                "remove some."
             )
         if not 0 <= self.place <= len(self.others):
             raise InputError(
-                f"The image was put behind {self.place} of {len(self.others)} other images: "
+                f"The image was placed after {self.place} of {len(self.others)} other images: "
                 f"expected a number from 0 to {len(self.others)}."
             )
         others = tuple(open_image(other) for other in self.others)
@@ -134,7 +134,7 @@ def place_weights(cells: np.ndarray, place: Place | None) -> np.ndarray:
         return mask_shares(cells, place)
     if place.shape != (len(cells),):
         raise InputError(
-            f"The weights to look by have shape {place.shape}, but the image has {len(cells)} "
+            f"The weights of the place have shape {place.shape}, but the image has {len(cells)} "
             "tokens: give one weight per token, boxes, or a mask (H, W)."
         )
     return place / max(place.sum(), 1e-12)

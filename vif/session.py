@@ -131,7 +131,7 @@ class Session:
             question = Question(question, text, context, boxes, look, others=others)
         elif text or context or boxes is not None or look is not None or others:
             raise InputError(
-                "A whole Question was given, and parts of one beside it: put them into the "
+                "A Question was given together with parts of one: put the parts into the "
                 "Question, for example with dataclasses.replace."
             )
         settings = (settings or self.defaults).changed(**changes)
@@ -234,8 +234,8 @@ class Session:
         for name, changed in settings.options.items():
             if name not in asked:
                 raise InputError(
-                    f"A setting was given for {name!r}, which is not among the methods asked: "
-                    f"{', '.join(asked)}."
+                    f"A setting was given for {name!r}, which is not among the requested "
+                    f"methods: {', '.join(asked)}."
                 )
             asked[name].resolve(changed)
 

@@ -37,7 +37,7 @@ class Settings:
     Attributes:
         learning: First and last layer that the latent is read from, inclusive, 0-based.
         injection: First and last layer that the map is injected into, inclusive.
-        stride: Every how many layers in both ranges.
+        stride: Stride of both ranges: use every n-th layer.
         alpha: Strength of the injection, in [0, 1].
         samples: 0 uses the latent's mean; n > 0 averages the maps of n seeded samples.
         seed: Of the samples and of the random control.
@@ -90,13 +90,14 @@ class Settings:
             _check_range(name, chosen, num_layers)
         if not self.injection_layers:
             raise InputError(
-                f"The injection range {_show(self.injection)} holds no layer with attention, which "
-                f"this model has in layers {', '.join(map(str, self.attention_layers or ()))}."
+                f"The injection range {_show(self.injection)} contains no layer with attention; "
+                "this model has attention in layers "
+                f"{', '.join(map(str, self.attention_layers or ()))}."
             )
         if self.learning_layers[-1] >= self.injection_layers[0]:
             raise InputError(
                 f"The learning range {_show(self.learning)} must end before the injection range "
-                f"{_show(self.injection)} begins: a map has to be read before it is injected."
+                f"{_show(self.injection)} begins: a map must be read before it is injected."
             )
         if not 0 <= self.alpha <= 1:
             raise InputError(f"Alpha is {self.alpha:g}, expected a number from 0 to 1.")
@@ -134,8 +135,7 @@ def _check_range(name: str, chosen: Range, num_layers: int) -> None:
     first, last = chosen
     if first > last:
         raise InputError(
-            f"The {name} range is {_show(chosen)}, expected its first layer not to come after its "
-            "last."
+            f"The {name} range is {_show(chosen)}, expected its first layer to be at most its last."
         )
     if first < 0 or last >= num_layers:
         raise InputError(

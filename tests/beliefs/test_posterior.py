@@ -131,7 +131,7 @@ def test_a_special_token_that_was_typed_is_text(session, image):
 
 
 def test_without_an_adapter_there_is_neither(session, image):
-    with pytest.raises(InputError, match="need a VIF adapter and none is loaded"):
+    with pytest.raises(InputError, match="need a VIF adapter, and none is loaded"):
         beliefs(Session(session.backbone), Question(image, ASKED))
 
 

@@ -129,7 +129,7 @@ def test_a_training_is_watched_step_by_step(open_page, url, traces, tmp_path):
     page.locator("#training button").first.click()
     page.get_by_label("Traces folder").fill(str(tmp_path))
     page.locator("#training-open").click()
-    expect(page.locator("#training-message")).to_contain_text("holds no index.json")
+    expect(page.locator("#training-message")).to_contain_text("contains no index.json")
     page.get_by_label("Traces folder").fill(str(traces))
     page.locator("#training-open").click()
     expect(page.locator("#training-view")).to_contain_text("Step 80")

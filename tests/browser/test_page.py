@@ -314,7 +314,7 @@ def test_an_example_answers_on_click_and_a_new_scene_makes_it_stale(open_page, s
     page = open_page(shipped_url)
     page.get_by_role("button", name="Lost in text").click()
     expect(page.locator(".vl-asked")).to_contain_text("after 192 tokens of unrelated text")
-    expect(page.locator("#headline")).to_contain_text("Steered to look, it says")
+    expect(page.locator("#headline")).to_contain_text("Steered to look, it answers")
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#answers .vl-stale")).to_be_hidden()
     page.locator("#draw").click()

@@ -87,7 +87,7 @@ def test_layers_that_take_no_further_keywords_fail_closed():
 
     decoder = model.get_decoder()
     decoder.layers[0] = Closed(decoder.layers[0])
-    with pytest.raises(InputError, match="do not pass on what records attention"):
+    with pytest.raises(InputError, match="do not pass on the argument that records attention"):
         Backbone(model, processor, "closed layers")
 
 

@@ -41,4 +41,4 @@ def test_every_question_leaves_a_trace_and_a_line(files, capsys):
 
 def test_one_question_and_a_file_are_not_asked_together(files, capsys):
     assert ask(files, "--scene", "3") == 2
-    assert "leave out --image-file, --scene" in capsys.readouterr().err
+    assert "remove --image-file, --scene" in capsys.readouterr().err

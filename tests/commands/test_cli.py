@@ -221,9 +221,9 @@ def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ([], "Give --image-file or --video, and --query"),
-        (["--query", "What?"], "Give --image-file or --video, and --query"),
-        (["--scene", "3", "--image-file", "x.png"], "Give one of"),
+        ([], "Give --image-file or --video with --query"),
+        (["--query", "What?"], "Give --image-file or --video with --query"),
+        (["--scene", "3", "--image-file", "x.png"], "Give only one of"),
         (["--scene", "3", "--query", " "], "(question) is empty"),
         (["--scene", "-1"], "--scene is -1"),
         (["--scene", "3", "--question", "99"], "scene 3 has questions 0 to"),
@@ -283,11 +283,11 @@ def test_ask_shows_other_images_and_frames_of_a_video(files, run):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--image-file", "a.png", "--video", "b.mp4", "--query", "What?"], "Give one of"),
+        (["--image-file", "a.png", "--video", "b.mp4", "--query", "What?"], "Give only one of"),
         (["--video", "none.mp4", "--query", "What?"], "There is no file 'none.mp4'"),
-        (["--video", "none.mp4"], "Give --image-file or --video, and --query"),
+        (["--video", "none.mp4"], "Give --image-file or --video with --query"),
         (["--scene", "3", "--other", "none.png"], "There is no file 'none.png'"),
-        (["--scene", "3", "--other", "a.png", "--place", "2"], "behind 2 of 1"),
+        (["--scene", "3", "--other", "a.png", "--place", "2"], "after 2 of 1"),
     ],
 )
 def test_a_mistake_with_other_images_is_one_sentence(run, flags, words):

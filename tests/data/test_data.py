@@ -97,7 +97,7 @@ def test_columns_name_a_persons_own_fields(folder):
     lines = write_lines(folder / "x.jsonl", {"pic": "wide.png", "ask": "Colour?"})
     found = data.read(lines, columns={"image": "pic", "question": "ask"})
     assert found.examples[0].question == "Colour?"
-    with pytest.raises(InputError, match="no question that can be asked; line 1: there is no 'q'"):
+    with pytest.raises(InputError, match="no usable question; line 1: there is no 'q'"):
         data.read(lines, columns={"image": "pic", "question": "q"})
 
 
@@ -123,7 +123,7 @@ def test_llava_conversations_are_one_question_per_turn(folder):
     ]
     assert [s.where for s in found.skipped] == ["record 1", "record 2"]
     (folder / "x.json").write_text("{}")
-    with pytest.raises(InputError, match="holds no list"):
+    with pytest.raises(InputError, match="contains no list"):
         data.read(folder / "x.json")
 
 

@@ -115,7 +115,7 @@ def test_answers_are_read_as_published(name, answer, box):
 
 
 def test_a_family_without_a_format_is_said():
-    with pytest.raises(InputError, match="'mistral3' write no boxes"):
+    with pytest.raises(InputError, match="'mistral3' have no documented format for boxes"):
         find_format("mistral3")
 
 

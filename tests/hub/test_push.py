@@ -126,7 +126,7 @@ def test_torch_comes_without_cuda_where_there_is_no_gpu(tmp_path, hardware):
 
 def test_a_space_is_pushed_from_a_checkout(hub, tmp_path, capsys):
     assert main(["push", "space", "me/lens", "--folder", str(tmp_path)]) == 2
-    assert "holds no app.py" in capsys.readouterr().err
+    assert "contains no app.py" in capsys.readouterr().err
     assert not hub.made
 
 

@@ -95,8 +95,8 @@ def test_all_rows_are_run_and_stand_beside_the_published_figures(offline, judge,
     lines = shown.out.splitlines()
     assert any(line.startswith("VQAv2 *") and "79.7" in line for line in lines)
     assert any(line.startswith("* VQAv2: validation") for line in lines)
-    assert "1 questions show no image: answered without a method" in shown.err
-    assert "1 questions show a video or several images: skipped" in shown.err
+    assert "1 questions have no image: answered without a method" in shown.err
+    assert "1 questions have a video or several images: skipped" in shown.err
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_without_a_judge_a_row_is_left_out_and_said(monkeypatch, capsys):
     monkeypatch.delenv("API_TYPE", raising=False)
     rows = chosen_rows(["gqa", "llavabench"])
     assert [row.name for row in with_judge(rows)] == ["gqa"]
-    assert "LLaVA-Bench is judged by another model and is left out" in capsys.readouterr().err
+    assert "LLaVA-Bench is judged by another model and is skipped" in capsys.readouterr().err
     with pytest.raises(InputError, match="OPENAI_API_KEY is not set"):
         with_judge(chosen_rows(["llavabench"]))
     monkeypatch.setenv("OPENAI_API_KEY", "k")

@@ -164,7 +164,7 @@ def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
     Records(tmp_path, {"methods": ["plain"], "n": 3})
-    with pytest.raises(InputError, match="holds another run, with other methods: give another"):
+    with pytest.raises(InputError, match="contains another run, with other methods: give another"):
         Records(tmp_path, {"methods": ["vif"], "n": 3})
     Records(tmp_path, {"methods": ["plain"], "n": 3}).write([{"key": [0, 0]}])
     anew = Records(tmp_path, {"methods": ["vif"], "n": 3}, restart=True)
@@ -305,7 +305,7 @@ def test_results_are_compared_by_model_and_method(run, tmp_path):
     assert len({line.colour for line in drawn}) == 2
     status, shown = run("--compare", both[0], both[0], "--out", tmp_path / "both")
     assert status == 2
-    assert "hold the same model" in shown.err
+    assert "contain the same model" in shown.err
 
 
 @pytest.mark.slow

@@ -105,7 +105,7 @@ def test_ranges_count_layers_with_attention(session, image):
     assert settings.injection_layers == [2]
     assert session.checked(replace(settings, stride=1)).injection_layers == ATTEND
     with pytest.raises(
-        InputError, match=r"3 to 4 holds no layer with attention, .* in layers 2, 5"
+        InputError, match=r"3 to 4 contains no layer with attention; .* in layers 2, 5"
     ):
         session.checked(replace(settings, injection=(3, 4)))
     # Hidden states are there in every layer, and VIF reads those.
@@ -129,7 +129,7 @@ def test_probes_say_what_they_cannot_take_away(session, image):
         lambda: probes.exit_sweep(session, Question(image, QUESTION)),
         lambda: probes.deletion_curve(session, Question(image, QUESTION), np.ones(6)),
     ):
-        with pytest.raises(InputError, match="hand it on to the text as well"):
+        with pytest.raises(InputError, match="also pass the image on to the text"):
             run()
     found = probes.knockout(session, Question(image, QUESTION), window=1)
     assert np.allclose(found.change[:, OTHER], 0, atol=1e-3)

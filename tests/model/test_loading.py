@@ -181,7 +181,7 @@ def test_no_code_of_a_model_is_run(saved, model_type, monkeypatch):
         # What the library knows itself is used instead.
         assert Backbone.load(folder, device="cpu").num_layers
     else:
-        with pytest.raises(InputError, match="needs code of its own"):
+        with pytest.raises(InputError, match="needs its own code"):
             load(folder, device="cpu")
     assert not trap.exists()
     # The trap works: it is sprung by whoever trusts the model.
@@ -219,7 +219,7 @@ def test_no_pickle_of_low_rank_updates_is_read(saved, tmp_path):
         json.dumps({"base_model_name_or_path": str(folder)})
     )
     torch.save(Trap(trap), updates / "adapter_model.bin")
-    with pytest.raises(InputError, match=r"holds no adapter_model\.safetensors.*never read"):
+    with pytest.raises(InputError, match=r"contains no adapter_model\.safetensors.*never read"):
         load(updates, device="cpu")
     (updates / "adapter_model.safetensors").touch()
     (updates / "adapter_config.json").write_text("[]")

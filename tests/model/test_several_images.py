@@ -162,7 +162,7 @@ def test_families_of_one_image_refuse_others_in_a_sentence():
 def test_wrong_choices_are_refused_in_a_sentence():
     with pytest.raises(InputError, match=r"^Image 3 of 3 was chosen: [^.]+\.$"):
         asked(3)
-    with pytest.raises(InputError, match=r"^The image was put behind 2 of 1 [^.]+\.$"):
+    with pytest.raises(InputError, match=r"^The image was placed after 2 of 1 [^.]+\.$"):
         Question(IMAGES[0], QUESTION, others=IMAGES[1:2], place=2).opened()
     many = [IMAGES[0]] * MOST_IMAGES
     with pytest.raises(InputError, match=rf"^{MOST_IMAGES + 1} images were given, [^.]+\.$"):

@@ -105,7 +105,7 @@ def test_turns_context_and_boxes_are_read(folder):
     [
         ({"image": "gone.png"}, "gone.png is missing"),
         ({"image": ["a.png", "b.png"]}, "2 images"),
-        ({"image": 3}, "no file name"),
+        ({"image": 3}, "not a file name"),
         ({"conversations": []}, "no question with an answer"),
         ({"conversations": ASKED[:1]}, "no question with an answer"),
         ({"conversations": ASKED[::-1]}, "expected human and gpt"),
@@ -138,9 +138,9 @@ def test_text_alone_is_kept_where_it_is_of_use(folder):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no record"),
-        ("[]", "holds no record"),
-        ("[3]", "holds no record"),
+        ("", "contains no usable record"),
+        ("[]", "contains no usable record"),
+        ("[3]", "contains no usable record"),
         ('[{"id": 1}, {"id"', "not a JSON list"),
         ('{"id": 1}\n{"id"', "Line 2"),
     ],
@@ -153,10 +153,10 @@ def test_broken_and_empty_files_are_refused(folder, text, message):
 
 
 def test_missing_files_and_folders_are_refused(folder):
-    with pytest.raises(InputError, match="no data file"):
+    with pytest.raises(InputError, match="data file .* does not exist"):
         Records(folder / "gone.json", folder, Skipped(None))
     (folder / "data.json").write_text("[]")
-    with pytest.raises(InputError, match="no image folder"):
+    with pytest.raises(InputError, match="image folder .* does not exist"):
         Records(folder / "data.json", folder / "gone", Skipped(None))
 
 

@@ -24,81 +24,98 @@ class VIFArguments:
 
     model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
     image_aspect_ratio: str = _flag(
-        "", "pad or crop pictures to a square (LLaVA-1.5: pad); the processor's own way if empty."
+        "",
+        "How pictures are made square: pad or crop (LLaVA-1.5: pad); empty leaves it to "
+        "the processor.",
     )
     data_path: str = _flag("", "LLaVA-format data: a JSON list or JSON lines.")
     records_together: int = _flag(
-        16, "Most records of an image that are one of a batch, and share it where they can."
+        16,
+        "Maximum number of records of one image in one item of a batch; they share the "
+        "image if possible.",
     )
-    image_folder: str = _flag("", "Folder of its images; by default that of the data.")
-    eval_data_path: str = _flag("", "Data to validate on; several with commas between them.")
-    eval_images: int = _flag(48, "Images of each that are looked at.")
-    weights: str = _flag("", "Adapter whose weights to begin with.")
-    tune: str = _flag("adapter", "What is trained: adapter, or lora or full besides it.")
+    image_folder: str = _flag("", "Folder of the images; default: the folder of the data.")
+    eval_data_path: str = _flag("", "Validation data; separate several files by commas.")
+    eval_images: int = _flag(48, "Number of images used from each validation file.")
+    weights: str = _flag("", "Adapter to initialise the weights from.")
+    tune: str = _flag(
+        "adapter", "What is trained: adapter; lora or full train parts of the model as well."
+    )
     lora_rank: int = _flag(128, "Rank of LoRA, as published.")
     lora_alpha: float = _flag(256.0, "Scale of LoRA, as published.")
     lora_dropout: float = _flag(0.05, "Dropout of LoRA, as published.")
     trace_steps: int = _flag(0, "Steps between traces of a few fixed questions; 0 for none.")
     trace_questions: int = _flag(4, "How many questions.")
     use_latent_importance: bool = _flag(
-        True, "Published switch; off tunes the model alone, a control for what VIF adds to it."
+        True, "Published switch; if off, only the model is tuned, as a control."
     )
     latent_learning_start: int = _flag(0, "First layer the latent is read from.")
     latent_learning_end: int = _flag(1, "Last layer the latent is read from.")
     latent_apply_start: int = _flag(2, "First layer the map is injected into.")
     latent_apply_end: int = _flag(7, "Last layer the map is injected into.")
-    latent_layer_stride: int = _flag(1, "Every how many layers in both ranges.")
+    latent_layer_stride: int = _flag(1, "Stride of both ranges: use every n-th layer.")
     latent_kl_weight: float = _flag(0.1, "Weight of KL(posterior || prior).")
     latent_sparsity_weight: float = _flag(0.02, "Weight of entropy and volume together.")
     latent_entropy_weight: float = _flag(1.0, "Weight of the map's entropy within sparsity.")
     latent_volume_weight: float = _flag(1.0, "Weight of mean squared sigma within sparsity.")
     latent_repulsion_weight: float = _flag(
-        0.0, "Weight of the weight on components that overlap; the published code has one, unused."
+        0.0, "Weight of the penalty on overlapping components; in the published code it is unused."
     )
-    latent_free_bits: float = _flag(0.0, "Divergence that costs nothing, in nats per dimension.")
+    latent_free_bits: float = _flag(
+        0.0, "KL divergence that is free of loss, in nats per dimension."
+    )
     latent_num_components: int = _flag(8, "Mixture components K.")
     latent_num_layers: int = _flag(4, "Blocks of the latent slots.")
     latent_num_heads: int = _flag(4, "Attention heads of the adapter.")
     latent_hidden_size: int = _flag(128, "Width of the adapter.")
     latent_ffn_dim: int = _flag(256, "Inner width of its feed-forward parts.")
-    latent_min_sigma: float = _flag(0.035, "Least standard deviation, in image widths.")
+    latent_min_sigma: float = _flag(0.035, "Smallest standard deviation, in image widths.")
     latent_bias_alpha: float = _flag(0.5, "Strength at a gate of 1.")
     encoder: str = _flag("slots", "slots, or published.")
     means: str = _flag("pointing", "pointing, or head as published.")
     grid: str = _flag("centres", "centres, or endpoint as published.")
     renderer: str = _flag("density", "density, or softmax as published.")
-    phase: str = _flag("both", "both: answers are steered too; prefill: the prompt only.")
-    prior_mix: float = _flag(0.5, "Share of steps whose answers use a prior sample.")
+    phase: str = _flag("both", "both: prompt and answers are steered; prefill: only the prompt.")
+    prior_mix: float = _flag(0.5, "Share of steps whose answers use a sample of the prior.")
     sample_latent: bool = _flag(
-        True, "Off takes means: with a prior_mix of 1 a deterministic pointer, a control for z."
+        True,
+        "If off, means are used; with a prior_mix of 1 this is a deterministic pointer, as "
+        "a control.",
     )
     range_mix: float = _flag(
-        0.25, "Share of steps with ranges drawn at random: the page lets people change them."
+        0.25,
+        "Share of steps with random ranges, because visitors of the page can change the ranges.",
     )
     sample_learning_layer: bool = _flag(
-        True, "One learning layer per step, drawn at random, instead of all: half the cost."
+        True, "One random learning layer per step instead of all layers: half the cost."
     )
-    box_weight: float = _flag(0.0, "Weight of the true-box loss (not part of the published one).")
+    box_weight: float = _flag(
+        0.0, "Weight of the loss on true boxes (not part of the published loss)."
+    )
     teacher_weight: float = _flag(
-        0.0, "Weight of what the answers' gradients say about places; 0 for no teacher."
+        0.0, "Weight of the evidence about places from the gradients of answers; 0 disables it."
     )
     teacher_store: str = _flag(
-        "", "Folder where that is kept for later trainings; by default in the output folder."
+        "", "Folder that stores this evidence for later runs; default: in the output folder."
     )
     teacher_start: int = _flag(
         FIRST_LAYER, "First layer where the teacher's uniform map is mixed in."
     )
     teacher_strength: float = _flag(STRENGTH, "Share of attention on the teacher's uniform map.")
-    teacher_sharpness: float = _flag(SHARPNESS, "Log-likelihood of one standard deviation.")
+    teacher_sharpness: float = _flag(
+        SHARPNESS, "Log-likelihood per standard deviation of the gradient."
+    )
     teacher_gain: float = _flag(
-        FULL_GAIN, "Promised gain from which evidence counts in full, in nats."
+        FULL_GAIN, "Predicted gain from which evidence gets full weight, in nats."
     )
     map_steps: int = _flag(
-        0, "First steps that train the map alone (needs teacher_weight or box_weight)."
+        0, "Number of initial steps that train only the map (needs teacher_weight or box_weight)."
     )
-    gate_steps: int = _flag(0, "Steps before the gate is freed.")
-    gap_share: float = _flag(0.3, "Share of rows whose positions start later, as after long text.")
-    gap_max: int = _flag(384, "Longest such gap in positions; 0 for none.")
+    gate_steps: int = _flag(0, "Steps before the gate is trained.")
+    gap_share: float = _flag(
+        0.3, "Share of rows with a gap in their positions, as after long text."
+    )
+    gap_max: int = _flag(384, "Longest such gap, in positions; 0 disables gaps.")
 
     @property
     def settings(self) -> Settings:
@@ -182,18 +199,28 @@ class VIFArguments:
 class VIFTrainingArguments(TrainingArguments):
     """Trainer's own, with the defaults of this project."""
 
-    learning_rate: float = _flag(2e-5, "The adapter's; Muon's where that is chosen.")
-    adam_learning_rate: float = _flag(1e-3, "With Muon: AdamW's, for what is no matrix.")
-    mm_projector_lr: float | None = _flag(None, "The projector's; the adapter's by default.")
-    decoder_lr: float | None = _flag(None, "The language model's; the adapter's by default.")
+    learning_rate: float = _flag(
+        2e-5, "Learning rate of the adapter; that of Muon if it is chosen."
+    )
+    adam_learning_rate: float = _flag(
+        1e-3, "With Muon: learning rate of AdamW, for parameters that are not matrices."
+    )
+    mm_projector_lr: float | None = _flag(
+        None, "Learning rate of the projector; default: that of the adapter."
+    )
+    decoder_lr: float | None = _flag(
+        None, "Learning rate of the language model; default: that of the adapter."
+    )
     gate_lr_scale: float = _flag(1.0, "Factor on the adapter's learning rates for its gate.")
-    matrix_optimizer: str = _flag("adamw", "Of the adapter's matrices: adamw or muon.")
+    matrix_optimizer: str = _flag("adamw", "Optimiser of the adapter's matrices: adamw or muon.")
     lr_scheduler_type: str = _flag("cosine", "Schedule of the learning rates.")
-    remove_unused_columns: bool = _flag(False, "Kept off: batches are made here.")
-    ddp_find_unused_parameters: bool | None = _flag(True, "Steps differ in what they train.")
+    remove_unused_columns: bool = _flag(False, "Always off: batches are built by this program.")
+    ddp_find_unused_parameters: bool | None = _flag(
+        True, "Must stay on: steps train different parameters."
+    )
     dataloader_num_workers: int = _flag(1, "Processes that read and encode data.")
     logging_steps: float = _flag(25, "Steps between lines of the log.")
-    save_total_limit: int | None = _flag(2, "Checkpoints that are kept.")
+    save_total_limit: int | None = _flag(2, "Number of checkpoints that are kept.")
 
 
 def output_of(args: TrainingArguments) -> Path:

@@ -95,8 +95,8 @@ class Store:
                 if found.get(name) != value
             )
             raise InputError(
-                f"{self.folder} holds evidence of another kind ({changed}): name another folder "
-                "with --teacher_store, or remove that one."
+                f"{self.folder} holds evidence with other settings ({changed}): name another "
+                "folder with --teacher_store, or remove that one."
             )
 
     @property

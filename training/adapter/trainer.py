@@ -226,13 +226,13 @@ def _check(args: VIFTrainingArguments) -> None:
     """Raises `InputError` for what Trainer offers and this training cannot do."""
     if args.load_best_model_at_end:
         raise InputError(
-            "load_best_model_at_end is not supported: leave it out and choose among the "
-            "checkpoints by their validation in log.jsonl."
+            "load_best_model_at_end is not supported: remove it and choose a checkpoint by its "
+            "validation scores in log.jsonl."
         )
     if args.n_gpu > 1:
         raise InputError(
             f"{args.n_gpu} GPUs are visible to one process: start it with torchrun "
-            "--nproc_per_node, or show it one with CUDA_VISIBLE_DEVICES=0."
+            "--nproc_per_node, or expose one GPU with CUDA_VISIBLE_DEVICES=0."
         )
 
 
@@ -264,9 +264,9 @@ def peak_memory() -> int:
 
 def _unwritten(output: Path, name: str, error: Exception) -> str:
     last = get_last_checkpoint(str(output))
-    kept = f"{Path(last).name} is the last good one" if last else "there is no earlier one"
+    kept = f"{Path(last).name} is the last good one" if last else ("there is no earlier checkpoint")
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
-        f"{name} could not be written to {output} ({reason}): {kept}; make room and run the same "
-        "command again to go on from it."
+        f"{name} could not be written to {output} ({reason}): {kept}; free some disk space and "
+        "run the same command again to resume from it."
     )

@@ -141,7 +141,7 @@ def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) ->
         _load(adapter, saved.state_dict())
     except RuntimeError as error:
         raise InputError(
-            f"The adapter in {folder} has another shape than the flags ask for: give the "
+            f"The shape of the adapter in {folder} differs from the flags: give the "
             "--latent_num_components, --latent_num_layers, --latent_hidden_size and "
             "--latent_ffn_dim that it was trained with."
         ) from error

@@ -124,10 +124,12 @@ class Encoder:
         for k, record in enumerate(records):
             ids, offsets = made["input_ids"][k], made["offset_mapping"][k]
             if ids[: len(shared)] != shared:
-                skip(record, "its beginning differs from that of the image's other records")
+                skip(
+                    record, "its beginning differs from that of the other records about this image"
+                )
                 continue
             if self.max_length and room + len(ids) > self.max_length:
-                skip(record, f"it has more tokens than the {self.max_length} the model reads")
+                skip(record, f"it has more tokens than the model reads ({self.max_length})")
                 continue
             tail, ends = ids[len(shared) :], [end for _, end in offsets[len(shared) :]]
             part, turn = _mark(np.array(ends), parts[k][2])

@@ -72,14 +72,14 @@ def parse_record(raw: Any) -> Record:
     image = raw.get("image")
     if isinstance(image, list):
         if len(image) > 1:
-            raise BadRecord(f"it has {len(image)} images, only records of one are trained on")
+            raise BadRecord(f"it has {len(image)} images, expected one")
         image = image[0] if image else None
     turns = raw.get("conversations")
     if not isinstance(turns, list) or len(turns) < 2:
-        raise BadRecord("conversations holds no question with an answer")
+        raise BadRecord("conversations has no question with an answer")
     facts = raw.get("questions") or []
     if not isinstance(facts, list) or not all(isinstance(fact, dict) for fact in facts):
-        raise BadRecord("questions is no list of objects")
+        raise BadRecord("questions is not a list of objects")
     found = []
     for k in range(0, len(turns) - len(turns) % 2, 2):
         fact = facts[k // 2] if k // 2 < len(facts) else {}
@@ -95,12 +95,12 @@ def _parse_turn(asked: Any, answered: Any, fact: dict[str, Any]) -> Turn:
     if roles[0] not in ASKING or roles[1] not in ANSWERING:
         raise BadRecord(f"turns come from {roles[0]!r} and {roles[1]!r}, expected human and gpt")
     if not all(isinstance(text, str) for text in texts):
-        raise BadRecord("a turn's value is no text")
+        raise BadRecord("the value of a turn is not a string")
     text, answer = texts[0].replace(IMAGE_MARK, "").strip(), texts[1].strip()
     if not text or not answer:
         raise BadRecord("a question or an answer is empty")
     if IMAGE_MARK in answer:
-        raise BadRecord(f"an answer holds {IMAGE_MARK}, which stands for an image that is shown")
+        raise BadRecord(f"an answer contains {IMAGE_MARK}, which stands for an image")
     context = str(fact.get("context", ""))
     if not text.startswith(context):
         context = ""
@@ -114,7 +114,7 @@ def _parse_boxes(boxes: Any) -> list[list[float]] | None:
         return None
     is_list = isinstance(boxes, list) and all(isinstance(b, list) and len(b) == 4 for b in boxes)
     if not is_list or not all(isinstance(side, int | float) for box in boxes for side in box):
-        raise BadRecord("boxes is no list of [x0, y0, x1, y1]")
+        raise BadRecord("boxes is not a list of [x0, y0, x1, y1]")
     return boxes
 
 
@@ -173,9 +173,11 @@ class Records:
         """
         self.path, self.image_folder, self.skipped = Path(path), Path(image_folder), skipped
         if not self.path.is_file():
-            raise InputError(f"There is no data file {path}: expected LLaVA-format JSON.")
+            raise InputError(f"The data file {path} does not exist: expected LLaVA-format JSON.")
         if not self.image_folder.is_dir():
-            raise InputError(f"There is no image folder {image_folder}: give --image_folder.")
+            raise InputError(
+                f"The image folder {image_folder} does not exist: give --image_folder."
+            )
         spans: list[tuple[int, int]] = []
         groups: dict[Any, list[int]] = {}
         known: dict[str, bool] = {}
@@ -193,8 +195,8 @@ class Records:
             groups.setdefault(subject, []).append(len(spans))
             spans.append((start, end))
         if not spans:
-            why = f"; the first that was skipped is {skipped.first}" if skipped.count else ""
-            raise InputError(f"{path} holds no record that can be used{why}.")
+            why = f"; the first skipped record is {skipped.first}" if skipped.count else ""
+            raise InputError(f"{path} contains no usable record{why}.")
         self.spans = np.array(spans)
         self.groups = [
             np.array(group[first : first + together])
@@ -206,7 +208,7 @@ class Records:
         if name is None:
             return
         if not isinstance(name, str):
-            raise BadRecord("image is no file name")
+            raise BadRecord("image is not a file name")
         if name not in known:
             try:
                 known[name] = (self.image_folder / name).is_file()

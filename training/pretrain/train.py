@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=PretrainConfig.batch_size)
     parser.add_argument("--validation-batches", type=int, default=PretrainConfig.validation_batches)
     parser.add_argument("--curriculum", type=float, default=PretrainConfig.curriculum)
-    parser.add_argument("--weights", type=Path, help="checkpoint whose weights to begin with")
+    parser.add_argument("--weights", type=Path, help="checkpoint to initialise the weights from")
     parser.add_argument("--seed", type=int, default=PretrainConfig.seed)
     args = parser.parse_args()
     config = PretrainConfig(

@@ -258,9 +258,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("runs/reproduce"))
-    parser.add_argument("--all", action="store_true", help="seeds, controls and ablations too")
-    parser.add_argument("--only", nargs="+", help="of the variants, these alone")
-    parser.add_argument("--smoke", action="store_true", help="toy size, nothing shipped is touched")
+    parser.add_argument("--all", action="store_true", help="also run seeds, controls and ablations")
+    parser.add_argument("--only", nargs="+", help="only these variants")
+    parser.add_argument(
+        "--smoke", action="store_true", help="toy size; the shipped files stay unchanged"
+    )
     args = parser.parse_args()
     work, size = args.work, Size()
     assets, pages = Path("assets"), Path()

@@ -152,14 +152,18 @@ class VIFAdapter(nn.Module):
         """
         counts = image_mask.sum(1)
         if not bool((counts == counts[0]).all()):
-            raise ValueError(f"Every row needs as many image tokens, got {counts.tolist()}.")
+            raise ValueError(
+                f"All rows need the same number of image tokens, got {counts.tolist()}."
+            )
         if not bool(question_mask.any(1).all()):
             raise ValueError("Every row of question_mask needs at least one question token.")
         number = int(counts[0])
         if centres is None:
             side = round(number**0.5)
             if side * side != number:
-                raise ValueError(f"{number} image tokens are no square grid: pass their centres.")
+                raise ValueError(
+                    f"{number} image tokens do not form a square grid: pass their centres."
+                )
             centres = grid_centres(side, side)
         image = hidden_states[image_mask].unflatten(0, (len(hidden_states), number))
         memory = self.remember(image, centres)

@@ -33,7 +33,7 @@ class VIFConfig:
         renderer: ``"density"`` or ``"softmax"`` (published).
         learning: First and last learning layer, inclusive, 0-based.
         injection: First and last injection layer, inclusive.
-        stride: Every how many layers in both ranges.
+        stride: Stride of both ranges: use every n-th layer.
         alpha: Strength it was trained with; a gate of 1 means just this.
         backbone: Name of the backbone it was trained on, for messages.
         encoder: ``"slots"``, or ``"published"`` for `vif.adapter.published`.

@@ -43,12 +43,12 @@ def convert_checkpoint(folder: str | Path, out: str | Path) -> VIFAdapter:
     """
     folder, out = Path(folder), Path(out)
     if out.resolve() == folder.resolve():
-        raise InputError(f"{out} is the checkpoint itself: give another folder for the adapter.")
+        raise InputError(f"{out} is the checkpoint itself: give another output folder.")
     try:
         values = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder} holds no readable config.json: expected a checkpoint folder of the "
+            f"{folder} has no readable config.json: expected a checkpoint folder of the "
             "published project."
         ) from error
     state = _generator(folder)
@@ -153,7 +153,8 @@ def _generator(folder: Path) -> dict[str, torch.Tensor]:
                 state[own if own.startswith(RENDERER) else f"latent.{own}"] = tensor
     except (OSError, KeyError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise InputError(
-            f"{path} cannot be read as weights: it is missing, damaged or holds more than tensors."
+            f"{path} cannot be read as weights: it is missing, damaged, or contains more "
+            "than tensors."
         ) from error
     if not state:
         raise InputError(

@@ -53,8 +53,8 @@ def read_adapter(name_or_folder: str | Path) -> tuple[VIFConfig, dict[str, torch
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         if not (folder / name).is_file():
             raise InputError(
-                f"{name_or_folder} holds no VIF adapter: {name} is missing, expected a folder "
-                "written by training/train_vif.py or by convert-checkpoint."
+                f"{name_or_folder} contains no VIF adapter: {name} is missing. Expected a "
+                "folder written by training/train_vif.py or by 'vif convert-checkpoint'."
             )
     try:
         values = json.loads((folder / CONFIG_NAME).read_text())

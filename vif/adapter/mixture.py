@@ -88,7 +88,7 @@ def point(
     Args:
         pointing: (B, K, N), rows sum to 1, 0 for tokens that are not on the image.
         centres: (B, N, 2) or (N, 2).
-        min_sigma: Least standard deviation, in image widths.
+        min_sigma: Smallest standard deviation, in image widths.
 
     Returns:
         means (B, K, 2) and sigmas (B, K), the root mean square distance per axis.

@@ -200,8 +200,8 @@ class PublishedVIF(VIFAdapter):
         side = round(number**0.5)
         if side * side != number:
             raise ValueError(
-                f"{number} image tokens are no square, which the published grid needs: set grid to "
-                "'centres' in the adapter's config.json."
+                f"{number} image tokens do not form a square, which the published grid needs: "
+                "set grid to 'centres' in the adapter's config.json."
             )
         return endpoint_grid(side).to(centres).expand(len(centres), -1, -1)
 

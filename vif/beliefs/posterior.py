@@ -127,8 +127,7 @@ def beliefs(
     adapter = session.adapter
     if adapter is None:
         raise InputError(
-            "A prior and a posterior need a VIF adapter and none is loaded: give one with "
-            "--adapter."
+            "Prior and posterior need a VIF adapter, and none is loaded: give one with --adapter."
         )
     settings = settings or session.defaults
     settings.check(session.num_layers)

@@ -132,7 +132,7 @@ def costs() -> Table:
     size = _parameters(model)
     columns = [_cost(seven_billion(width)) for width in (None, *WIDTHS)]
     rows = {name: [column[name] for column in columns] for name in columns[0]}
-    needed, first = rows["parameters that answering needs, millions"], rows["first question, TFLOP"]
+    needed, first = rows["parameters needed to answer, millions"], rows["first question, TFLOP"]
     return [
         *rows.items(),
         ("the same, % of the language model", [100 * 1e6 * value / size for value in needed]),
@@ -149,7 +149,7 @@ def _cost(config: VIFConfig) -> dict[str, float]:
     answering = sum(p.numel() for n, p in adapter.named_parameters() if "posterior" not in n)
     return {
         "parameters, millions": _parameters(adapter) / 1e6,
-        "parameters that answering needs, millions": answering / 1e6,
+        "parameters needed to answer, millions": answering / 1e6,
         "first question, TFLOP": first / 1e12,
         "further question about the image, TFLOP": further / 1e12,
     }

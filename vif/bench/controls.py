@@ -71,7 +71,7 @@ class Matched(Method):
         map: Makes the map.
     """
 
-    summary = "Control: as much image as the method gives, at no place of its choice."
+    summary = "Control: as much attention on the image as the method gives, but not at its place."
 
     def __init__(self, method: str, control: str, strength: np.ndarray) -> None:
         self.name = f"{method}/{control}"

@@ -96,7 +96,7 @@ def shaped(name: str, session: Session, image_tokens: int | None = None, seed: i
         raise InputError(f"Unknown shape {name!r}: expected one of {', '.join(SHAPES)}.")
     if name == SMOLVLM:
         if image_tokens is not None:
-            raise InputError(f"{SMOLVLM} splits an image into tiles: leave --image-tokens out.")
+            raise InputError(f"{SMOLVLM} splits an image into tiles: remove --image-tokens.")
         model, processor = build(_SMOLVLM, seed)
     else:
         model, processor = _llava(LLAVA[name], session, image_tokens, seed)
@@ -138,7 +138,9 @@ def _llava(
 ) -> tuple[nn.Module, Any]:
     backbone = session.backbone
     if backbone.model.config.model_type != "llava":
-        raise InputError(f"{session.name} is no LLaVA: leave --shape out and it is timed itself.")
+        raise InputError(
+            f"{session.name} is not a LLaVA model: remove --shape to time the model itself."
+        )
     side = round((image_tokens or shape.image_tokens) ** 0.5)
     config, processor = copy.deepcopy(backbone.model.config), copy.deepcopy(backbone.processor)
     text, vision = config.text_config, config.vision_config

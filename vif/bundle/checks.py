@@ -20,7 +20,7 @@ def check_trace(trace: Trace, name: str) -> None:
     """Raises `InputError` unless shapes, ranges and settings of a trace go together."""
     problem = _arrays(trace) or _mixtures(trace) or _words(trace) or _meta(trace.meta)
     if problem:
-        raise InputError(f"The answer of {name!r} in the zip cannot be shown: {problem}.")
+        raise InputError(f"The answer of {name!r} in the zip is invalid: {problem}.")
 
 
 def _arrays(trace: Trace) -> str:
@@ -44,9 +44,9 @@ def _arrays(trace: Trace) -> str:
     parts = (trace.rows, trace.rows.sum(-1, keepdims=True), trace.mass)
     is_right = all(np.isnan(a[:, ~known]).all() and _is_share(a[:, known]) for a in parts)
     if not known.any() or not is_right:
-        return "its attention is not made of shares from 0 to 1"
+        return "its attention values are not shares from 0 to 1"
     if not (np.isfinite(trace.logprobs).all() and (trace.logprobs <= _SLACK).all()):
-        return "its log-probabilities are not those of probabilities"
+        return "its log-probabilities are not valid"
     on_image = np.isfinite(trace.cells).all(1)
     if not on_image.any() or not _is_share(trace.cells[on_image]):
         return "its image tokens do not lie on the picture"
@@ -74,19 +74,19 @@ def _mixtures(trace: Trace) -> str:
             if values.shape != shape or not np.isfinite(values).all():
                 return f"{name} of an injected map has shape {values.shape}, expected {shape}"
         if not all(_is_share(getattr(mixture, n)) for n in ("map", "strength", "weights")):
-            return "an injected map is not made of shares from 0 to 1"
+            return "the values of an injected map are not shares from 0 to 1"
     return ""
 
 
 def _words(trace: Trace) -> str:
     count = len(trace.logprobs)
     if not isinstance(trace.answer, str) or not _all(trace.tokens, str, count):
-        return "its tokens are not texts, one for each probability"
+        return "its tokens are not strings, one per probability"
     steps = trace.alternatives
     if len(steps) not in (0, count) or not all(
         isinstance(word, str) and is_number(p) for step in steps for word, p in step
     ):
-        return "its alternatives are not texts with probabilities"
+        return "its alternatives are not strings with probabilities"
     return ""
 
 
@@ -180,7 +180,7 @@ _OPTIONAL = {
 
 def _meta(meta: Any) -> str:
     if not isinstance(meta, Mapping):
-        return "it does not say how it was made"
+        return "it does not record how it was made"
     for key, is_right in (_REQUIRED | _OPTIONAL).items():
         if (key in meta or key in _REQUIRED) and not is_right(meta.get(key)):
             return f"its {key.replace('_', ' ')} cannot be read"

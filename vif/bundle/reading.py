@@ -46,7 +46,7 @@ def read(source: str | Path | bytes | BinaryIO, most_bytes: int = MOST_BYTES) ->
     traces = {name: _trace(files, name) for name in index["methods"]}
     shapes = {(t.num_layers, t.num_heads) for t in traces.values()}
     if len(shapes) > 1 or len({t.meta["question"] for t in traces.values()}) > 1:
-        raise InputError("The answers in the zip are of different models or questions.")
+        raise InputError("The answers in the zip belong to different models or questions.")
     truth = index.get("truth") or {}
     boxes = tuple(tuple(box) for box in truth.get("boxes", ()))
     check_boxes(boxes)
@@ -78,7 +78,8 @@ def _index(files: SafeZip) -> dict[str, Any]:
         raise _broken(INDEX)
     if version > FORMAT_VERSION:
         raise InputError(
-            f"The zip has format {version}, this VIF Lens reads up to {FORMAT_VERSION}: update it."
+            f"The zip has format {version}, but this version of VIF Lens reads formats up "
+            f"to {FORMAT_VERSION}: update VIF Lens."
         )
     known = {key: index.get(key, default) for key, (_, default) in _PARTS.items()}
     for key, (is_right, _) in _PARTS.items():

@@ -60,9 +60,11 @@ class SafeZip:
         self.names = [entry.filename for entry in listed]
         self.left = budget
         if len(listed) > MOST_FILES:
-            raise InputError(f"The zip lists {len(listed)} files, at most {MOST_FILES} are read.")
+            raise InputError(
+                f"The zip contains {len(listed)} files, expected at most {MOST_FILES}."
+            )
         if len(set(self.names)) != len(listed):
-            raise InputError("The zip lists a file twice: save it again.")
+            raise InputError("The zip contains a file twice: save it again.")
         if sum(entry.file_size for entry in listed) > budget:
             raise _too_large(budget)
 
@@ -73,7 +75,7 @@ class SafeZip:
             InputError: If it is missing, encrypted, damaged, or larger than what is left.
         """
         if name not in self.names:
-            raise InputError(f"The zip holds no {name}: it was not saved by VIF Lens.")
+            raise InputError(f"The zip contains no {name}: it was not saved by VIF Lens.")
         try:
             # The size that a zip states is only a claim; what comes out counts.
             with self._zip.open(name) as stream:
@@ -114,11 +116,11 @@ def _array(data: bytes) -> np.ndarray:
         flat = np.frombuffer(data, dtype, offset=stream.tell())
         return flat.reshape(shape, order="F" if is_fortran else "C")
     except (*BROKEN, SyntaxError, TypeError, AttributeError) as error:
-        raise InputError("An array in the zip is damaged or of a kind that is not read.") from error
+        raise InputError("An array in the zip is damaged or of an unsupported type.") from error
 
 
 def _not_a_zip() -> InputError:
-    return InputError("This is not a zip, or it is cut off: choose one that VIF Lens saved.")
+    return InputError("This is not a complete zip file: choose one that VIF Lens saved.")
 
 
 def _too_large(most: int) -> InputError:

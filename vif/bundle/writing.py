@@ -33,7 +33,7 @@ MOST_SIDE = 2048
 # Zips carry dates; the same bundle is the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
 _PACKAGES = ("torch", "transformers", "numpy")
-_READ_ME = """VIF Lens saved this zip. It shows a question and its answers again without a model:
+_READ_ME = """VIF Lens saved this zip. It shows a question and its answers without a model:
 
     vif open FILE.zip            in a terminal, or in the browser with --page
 

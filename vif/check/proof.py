@@ -24,7 +24,7 @@ class Step:
     Attributes:
         name: What was compared.
         error: How far off, in cells or, for rows, in attention.
-        limit: What is let pass.
+        limit: The largest error that passes.
     """
 
     name: str
@@ -63,7 +63,7 @@ def prove(backbone: Backbone) -> list[Step]:
         except Exception as error:
             raise InputError(
                 f"{backbone.name} cannot be used: models of type {backbone.family.model_type!r} "
-                f"are not listed, and where the image tokens of this one lie could not be tried "
+                "are not listed, and the places of its image tokens could not be verified "
                 f"({type(error).__name__}: {error})."
             ) from error
     return steps
@@ -98,8 +98,8 @@ def refuse_unproved(backbone: Backbone) -> None:
     if wrong is not None:
         raise InputError(
             f"{backbone.name} cannot be used: models of type {backbone.family.model_type!r} are "
-            f"not listed, and on trial ({wrong.name}) this one was off by {wrong.error:.2g}, where "
-            f"at most {wrong.limit:.2g} is let pass."
+            f"not listed, and the verification ({wrong.name}) found an error of "
+            f"{wrong.error:.2g}, expected at most {wrong.limit:.2g}."
         )
 
 

@@ -14,8 +14,8 @@ from vif.measure import Ready
 from vif.trace import Trace
 
 _FULL = (
-    "{} cannot be written ({}): make room and run the same command again; the questions that were "
-    "asked are kept."
+    "{} cannot be written ({}): free some disk space and run the same command again; the "
+    "answered questions are kept."
 )
 
 
@@ -24,7 +24,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("all questions of a file")
     add_data_flags(group, default=None, takes_query=False)
     add_job_flags(group, "answers")
-    group.add_argument("--n", type=int, default=500, help="number of questions, drawn if more")
+    group.add_argument(
+        "--n", type=int, default=500, help="number of questions; a random sample if there are more"
+    )
     group.add_argument("--text", type=int, nargs="+", default=[0], help=argparse.SUPPRESS)
 
 
@@ -32,8 +34,8 @@ def run(args: argparse.Namespace) -> None:
     """Writes a trace per question and method, and a table of all answers."""
     if args.image_file is not None or args.scene is not None or args.box or args.save:
         raise InputError(
-            "--data brings its own images, questions and boxes, and --out says where traces go: "
-            "leave out --image-file, --scene, --box and --save."
+            "--data provides images, questions and boxes, and --out names the folder for "
+            "traces: remove --image-file, --scene, --box and --save."
         )
 
     def keep(asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:

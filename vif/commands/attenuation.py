@@ -28,7 +28,9 @@ def add(commands: Any) -> None:
         "attenuation", help="attention by layer over many images and questions, with intervals"
     )
     add_data_flags(parser)
-    parser.add_argument("--n", type=int, default=500, help="number of questions, drawn if more")
+    parser.add_argument(
+        "--n", type=int, default=500, help="number of questions; a random sample if there are more"
+    )
     parser.add_argument(
         "--text", type=int, nargs="+", default=[0], help="tokens of unrelated text before each"
     )

@@ -43,13 +43,13 @@ def add(commands: Any) -> None:
         metavar="FAMILY",
         help="only questions of these families, such as odd or nearest",
     )
-    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     parser.add_argument(
         "--controls",
         nargs="*",
         metavar="METHOD",
-        help="also a uniform and a random map at the visual mass of these methods; without names, "
-        "of all that are run",
+        help="also run a uniform and a random map with the same attention on the image as "
+        "these methods; without names, for all methods",
     )
     bench_data.add_flags(parser)
     add_methods_flag(parser, None)
@@ -86,7 +86,7 @@ def _check(args: argparse.Namespace, processes: Processes) -> None:
             methods.find(name)
     for name in args.controls or ():
         if name not in _asked(args):
-            raise InputError(f"--controls names {name!r}, which --methods does not: name it there.")
+            raise InputError(f"--controls names {name!r}, which is not in --methods: add it there.")
     if processes.is_main:
         check_output(args.json)
 

@@ -21,8 +21,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_job_flags(group, "bench")
     group.add_argument(
         "--score", choices=SCORES, default=AUTO,
-        help="how answers are scored: by equality, agreement with VQAv2's people, the letter of a "
-        "choice, or overlap of boxes; auto chooses by what is known of a question",
+        help="how answers are scored: by equality, as in VQAv2, by the letter of a choice, or "
+             "by overlap of boxes; auto chooses by the fields of a question",
     )  # fmt: skip
     group.add_argument(
         "--boxes-from", choices=(own.ANSWER, own.MAP), default=own.ANSWER,
@@ -33,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
     """Asks, prints a table and writes JSON."""
     if args.controls is not None:
-        raise InputError("--controls needs generated scenes: leave out --data or --controls.")
+        raise InputError("--controls needs generated scenes: remove --data or --controls.")
     check_output(args.json)
     found = read_data(args, args.n)
     data = own.scorable(found, args.score)

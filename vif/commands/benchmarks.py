@@ -26,7 +26,7 @@ _TRIES = 3
 def add(commands: argparse._SubParsersAction) -> None:
     """Flags of ``benchmarks``."""
     parser = commands.add_parser(
-        "benchmarks", help="the published benchmarks, through lmms-eval, any method"
+        "benchmarks", help="run the published benchmarks through lmms-eval with any method"
     )
     names = [row.name for row in ROWS]
     parser.add_argument(
@@ -34,21 +34,25 @@ def add(commands: argparse._SubParsersAction) -> None:
         metavar="TASK", help=f"vif and aif are the rows of their tables: {', '.join(names)}",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder for results")
-    parser.add_argument("--limit", type=int, help="questions per task, for a try")
+    parser.add_argument("--limit", type=int, help="questions per task, for a quick trial")
     parser.add_argument("--batch-size", type=int, default=8)
-    parser.add_argument("--num-processes", type=int, default=1, help="by accelerate, one per GPU")
     parser.add_argument(
-        "--python", default=sys.executable, help="the Python in whose environment lmms-eval is"
+        "--num-processes", type=int, default=1, help="processes started by accelerate, one per GPU"
+    )
+    parser.add_argument(
+        "--python", default=sys.executable, help="the Python of the environment that has lmms-eval"
     )
     parser.add_argument(
         "--set", dest="options", action="append", default=[], metavar="METHOD.OPTION=VALUE",
-        help="a setting of one method; may be given several times",
+        help="a setting of one method; can be given several times",
     )  # fmt: skip
     parser.add_argument(
         "--dry-run", action="store_true", help="list tasks, sizes and estimated time; run nothing"
     )
     parser.add_argument(
-        "--seconds", type=float, help="per question, for the estimate; measured on three if absent"
+        "--seconds",
+        type=float,
+        help="seconds per question, for the estimate; measured on three questions by default",
     )
     add_methods_flag(parser, ["plain", "vif"])
     add_model_flags(parser)
@@ -71,8 +75,8 @@ def run(args: argparse.Namespace) -> None:
         done = subprocess.run(command, check=False, env=_environment())
         if done.returncode:
             raise InputError(
-                f"lmms-eval ended with status {done.returncode} for the method {name!r}; what it "
-                "wrote stands above, and finished methods are kept."
+                f"lmms-eval ended with status {done.returncode} for the method {name!r}; its "
+                "output is above, and finished methods are kept."
             )
     measured = {name: read_results(args.out / name) for name in args.methods}
     for row in (row for row in rows if row.judged):
@@ -102,8 +106,8 @@ def with_judge(rows: Sequence[Row]) -> Sequence[Row]:
     able = [row for row in rows if not row.judged]
     for row in (row for row in rows if row.judged):
         words = (
-            f"{row.label} is judged by another model and is left out, as OPENAI_API_KEY is not "
-            "set: set it, and OPENAI_API_URL for a server of your own."
+            f"{row.label} is judged by another model and is skipped, because OPENAI_API_KEY is "
+            "not set: set it, and OPENAI_API_URL for your own server."
         )
         if not able:
             raise InputError(words)
@@ -159,8 +163,8 @@ def _check_lmms_eval(python: str) -> None:
         raise InputError(f"--python {python!r} cannot be run ({error.strerror}).") from None
     if status:
         raise InputError(
-            f"lmms-eval does not find VIF Lens in the environment of {python}: run there "
-            "pip install -e . 'lmms-eval>=0.7.3,<0.8', or name another with --python."
+            f"lmms-eval does not find VIF Lens in the environment of {python}: run there: pip "
+            "install -e . 'lmms-eval>=0.7.3,<0.8', or name another with --python."
         )
 
 

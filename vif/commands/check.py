@@ -14,7 +14,9 @@ from vif.model.checkpoints.loading import QUANTIZATIONS
 
 def add(commands: Any) -> None:
     """Flags of ``check``."""
-    parser = commands.add_parser("check", help="prove on a model that everything here holds for it")
+    parser = commands.add_parser(
+        "check", help="verify recording, steering and token layout on a model"
+    )
     parser.add_argument("model", nargs="?", help="folder or Hub name; a family with --tiny")
     parser.add_argument("--tiny", action="store_true", help="a tiny random model of the family")
     parser.add_argument("--all", action="store_true", help="every family, with --tiny")

@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
         "convert-checkpoint", help="turn a checkpoint of the published project into an adapter"
     )
     parser.add_argument("folder", type=Path, help="the published checkpoint")
-    parser.add_argument("out", type=Path, help="folder that gets the adapter")
+    parser.add_argument("out", type=Path, help="output folder for the adapter")
     parser.set_defaults(run=run)
 
 
@@ -26,5 +26,5 @@ def run(args: argparse.Namespace) -> None:
         f"Adapter in {args.out}: width {config.width}, {config.num_components} components, read "
         f"from layers {config.learning[0]} to {config.learning[1]}, injected into "
         f"{config.injection[0]} to {config.injection[1]}, every {config.stride}. The language "
-        "model, which was tuned with it, is not converted."
+        "model that was tuned with it is not converted."
     )

@@ -11,7 +11,7 @@ from vif.bench import compare_forms as forms
 def add(commands: Any) -> None:
     """``compare-forms`` has no flags."""
     parser = commands.add_parser(
-        "compare-forms", help="what the published form and this one do and cost"
+        "compare-forms", help="compare the published form of the map with this one, and their cost"
     )
     parser.set_defaults(run=run)
 

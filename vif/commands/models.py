@@ -14,13 +14,15 @@ _PLACES = (("CPU 16 GB", 16, True), ("GPU 8 GB", 8, False), ("GPU 24 GB", 24, Fa
 
 _NOTE = """
 GPU in half precision, CPU in full. 'gated': accept its terms on the Hub, then 'hf login'.
-'not': methods and probes it cannot be asked by. Any other model may be tried: 'vif check NAME'
-proves it, or says why not."""
+'not': methods and probes that do not work with it. To try any other model, 'vif check NAME'
+verifies it, or gives the reason against it."""
 
 
 def add(commands: Any) -> None:
     """Flags of ``models``."""
-    parser = commands.add_parser("models", help="list models to begin with, and what they run on")
+    parser = commands.add_parser(
+        "models", help="list models to start with, and the hardware they need"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
 

@@ -13,10 +13,10 @@ from vif.metrics import image_share
 
 def add(commands: Any) -> None:
     """Flags of ``open``."""
-    parser = commands.add_parser("open", help="show a saved zip, without a model")
+    parser = commands.add_parser("open", help="show saved answers, without a model")
     parser.add_argument("zip", type=Path, help="a zip that the page saved")
     parser.add_argument("--page", action="store_true", help="in the browser")
-    parser.add_argument("--port", type=int, help="of the page; a free one by default")
+    parser.add_argument("--port", type=int, help="port of the page; default: a free one")
     parser.set_defaults(run=run)
 
 

@@ -26,7 +26,7 @@ ATTENTION = "attention"
 
 def add(commands: Any) -> None:
     """Flags of ``probe`` and of each probe."""
-    parser = commands.add_parser("probe", help="take something away and watch the answer")
+    parser = commands.add_parser("probe", help="remove something and observe the answer")
     kinds = parser.add_subparsers(dest="probe", required=True)
     for probe in PROBES.values():
         _add_probe(kinds, probe)
@@ -47,7 +47,7 @@ def _add_probe(kinds: Any, probe: Probe) -> None:
             else f"a method whose injected map is probed, or {ATTENTION!r}; vif with an adapter, "
             "attention without",
         )
-    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     add_model_flags(parser)
     parser.set_defaults(run=run)
 
@@ -80,10 +80,13 @@ def _with_map(call: Call, probe: Probe, args: argparse.Namespace) -> Call:
     method = "plain" if name == ATTENTION else name
     trace = call.session.ask(call.question, methods=[method], seed=args.seed)[method]
     if name != ATTENTION and not trace.mixtures:
-        choice = "." if probe.needs_injection else f", or {ATTENTION!r} for the plain model's look."
+        choice = (
+            "."
+            if probe.needs_injection
+            else (f", or {ATTENTION!r} for the attention of the plain model.")
+        )
         raise InputError(
-            f"Method {name!r} injects no map that could be probed: name one that does, for example "
-            f"'vif'{choice}"
+            f"Method {name!r} injects no map: name one that does, for example 'vif'{choice}"
         )
     return replace(call, method=method, trace=trace, label=name)
 

@@ -38,12 +38,14 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("push", help="upload to the Hugging Face Hub")
     parser.add_argument("kind", choices=("space", "model", "adapter", "dataset"))
     parser.add_argument("name", help="name of the repository: user/name")
-    parser.add_argument("--private", action="store_true", help="hide a new repository from others")
-    parser.add_argument("--folder", type=Path, help="of the Space or adapter; the bundled one")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument(
-        "--hardware", choices=(CPU, ZERO), default=CPU, help="what the Space is to run on"
+        "--folder", type=Path, help="of the Space or adapter; default: the bundled one"
     )
-    parser.add_argument("--base-model", help="Hub name of the model that an adapter is for")
+    parser.add_argument(
+        "--hardware", choices=(CPU, ZERO), default=CPU, help="hardware of the Space"
+    )
+    parser.add_argument("--base-model", help="Hub name of the base model of an adapter")
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the scenes")
     parser.add_argument("--n", type=int, default=1000, help="number of scenes")
     parser.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
@@ -61,8 +63,8 @@ def _space(args: argparse.Namespace, work: Path) -> str:
     folder = args.folder or Path(bundled.path(bundled.MODEL)).parents[1]
     if not (folder / "app.py").is_file():
         raise InputError(
-            f"{folder} holds no app.py: push a Space from a checkout of VIF Lens, or name its "
-            "folder with --folder."
+            f"{folder} contains no app.py: push a Space from a checkout of VIF Lens, or give "
+            "its folder with --folder."
         )
     for pattern in _SPACE_FILES:
         for path in filter(Path.is_file, folder.glob(pattern)):

@@ -41,7 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--models",
         type=read_models,
         default=os.environ.get("VIF_MODELS", ""),
-        help="models that every visitor may load, with commas between them; with an adapter: "
+        help="models that every visitor may load, separated by commas; with an adapter: "
         "model=adapter",
     )
     parser.add_argument("--host", default=os.environ.get("HOST", default_host))
@@ -50,19 +50,19 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--model-box",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="let visitors load other models and open folders of this machine (default: yes where "
-        "the page is for this machine only, and not on a Space)",
+        help="let visitors load other models and open folders of this machine (default: yes on "
+        "a loopback address, except on a Space)",
     )
     parser.add_argument(
         "--api-only",
         action="store_true",
-        help="serve the endpoints for programs alone, without the page; see docs/programs.md",
+        help="serve only the endpoints for programs, without the page; see docs/programs.md",
     )
     parser.add_argument(
         "--request-seconds",
         type=_seconds,
         default=REQUEST_SECONDS,
-        help="how long the model may work for one request (default: %(default)g)",
+        help="model time for one request (default: %(default)g)",
     )
 
 

@@ -24,19 +24,21 @@ from vif.errors import InputError
 
 def add(commands: Any) -> None:
     """Flags of ``speed``."""
-    parser = commands.add_parser("speed", help="what recording, steering and sweeping cost")
+    parser = commands.add_parser(
+        "speed", help="measure the cost of recording, steering and sweeping"
+    )
     add_question_flags(parser)
     add_methods_flag(parser, None)
     parser.add_argument("--repetitions", type=int, default=9, help="turns of all cases")
     parser.add_argument("--tokens", type=int, default=8, help="generated tokens per answer")
-    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     parser.add_argument(
         "--cases", nargs="+", choices=speed.CASES, default=speed.CASES, help="what is timed"
     )
     parser.add_argument(
         "--shape", choices=SHAPES, help="a random model in this shape, with a random adapter"
     )
-    parser.add_argument("--image-tokens", type=int, help="of an image, in a LLaVA's shape")
+    parser.add_argument("--image-tokens", type=int, help="image tokens, for a LLaVA shape")
     add_model_flags(parser)
     parser.set_defaults(run=run)
 

@@ -24,13 +24,19 @@ from vif.probes.sweep import sweep
 
 def add(commands: Any) -> None:
     """Flags of ``sweep``."""
-    parser = commands.add_parser("sweep", help="every range of injection layers for one question")
+    parser = commands.add_parser(
+        "sweep", help="try every range of injection layers for one question"
+    )
     add_question_flags(parser)
     parser.add_argument(
-        "--answer", help="answer to watch; the scene's true one, else the model's own"
+        "--answer",
+        help="answer to track; default: the right one of the scene, else the model's own",
     )
-    parser.add_argument("--method", help="whose map; vif, or vif-free without an adapter")
-    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument(
+        "--method",
+        help="method whose map is injected; default: vif, or vif-free without an adapter",
+    )
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     add_model_flags(parser)
     add_setting_flags(parser, sets_injection=False)
     parser.set_defaults(run=run)

@@ -24,12 +24,12 @@ from vif.scenes import SPLITS
 def add(commands: Any) -> None:
     """Flags of ``uncertainty``."""
     parser = commands.add_parser(
-        "uncertainty", help="prior against posterior, and what samples of the latent say"
+        "uncertainty", help="compare prior and posterior, and evaluate samples of the latent"
     )
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--n", type=int, default=400, help="questions with one right place")
     parser.add_argument("--ambiguous", type=int, default=200, help="questions with two")
-    parser.add_argument("--json", type=Path, help="file that gets the numbers")
+    parser.add_argument("--json", type=Path, help="JSON file for the results")
     add_model_flags(parser)
     add_setting_flags(parser)
     parser.set_defaults(run=run)

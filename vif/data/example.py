@@ -81,8 +81,8 @@ def _check_pixels(boxes: tuple[Box, ...], size: tuple[int, int]) -> None:
         if not (0 <= x0 < x1 <= size[0] and 0 <= y0 < y1 <= size[1]):
             raise InputError(
                 f"A box is ({x0:g}, {y0:g}, {x1:g}, {y1:g}), which is not on the image of "
-                f"{size[0]} x {size[1]} pixels: expected x0, y0, x1, y1 in pixels, or in parts of "
-                "the image from 0 to 1."
+                f"{size[0]} x {size[1]} pixels: expected x0, y0, x1, y1 in pixels, or in "
+                "fractions of the image from 0 to 1."
             )
 
 

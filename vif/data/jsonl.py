@@ -31,7 +31,7 @@ def read_jsonl(
             try:
                 record = json.loads(line)
                 if not isinstance(record, dict):
-                    raise InputError("it is no JSON object")
+                    raise InputError("it is not a JSON object")
                 examples.append(example_of(record, f"line {number}", folder, columns, question))
             except (InputError, json.JSONDecodeError) as error:
                 why = str(error) if isinstance(error, InputError) else "it is no JSON"

@@ -35,15 +35,15 @@ def read_json(
         records = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path} is no JSON ({error}): one object per line belongs into a .jsonl."
+            f"{path} is no JSON ({error}): name a file with one object per line .jsonl."
         ) from None
     if not isinstance(records, list):
-        raise InputError(f"{path} holds no list: expected LLaVA's format, a list of records.")
+        raise InputError(f"{path} contains no list: expected LLaVA's format, a list of records.")
     examples, skipped = [], []
     for number, record in enumerate(records):
         try:
             if not isinstance(record, dict):
-                raise InputError("it is no JSON object")
+                raise InputError("it is not a JSON object")
             if "conversations" in record:
                 examples += _turns(record, number, folder)
             else:
@@ -59,7 +59,7 @@ def _turns(record: Mapping[str, Any], number: int, folder: Path) -> Iterator[Exa
     image = image_path(name, folder)
     turns = record["conversations"]
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-        raise InputError("its conversations are no list of turns")
+        raise InputError("its conversations are not a list of turns")
     facts = record.get("questions") or []
     said = [turn for turn in turns if turn.get("from") in ("human", "gpt")]
     pairs = zip(said[::2], said[1::2], strict=False)

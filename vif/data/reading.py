@@ -64,5 +64,5 @@ def read(
         data = read_hub(str(source), split, columns, question)
     if not data.examples:
         reasons = "".join(f"; {s.where}: {s.why}" for s in data.skipped[:3])
-        raise InputError(f"{str(source)!r} holds no question that can be asked{reasons}.")
+        raise InputError(f"{str(source)!r} contains no usable question{reasons}.")
     return data

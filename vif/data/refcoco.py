@@ -49,7 +49,7 @@ def read_refcoco(folder: Path, images: Path | None, split: str) -> Data:
         splits = sorted({entry["split"] for entry in references})
     except (KeyError, TypeError) as error:
         raise InputError(
-            f"{folder} does not hold RefCOCO's files ({error!r} is missing)."
+            f"{folder} does not contain the files of RefCOCO ({error!r} is missing)."
         ) from None
     if not chosen:
         raise InputError(f"{folder} has no split {split!r}, but {', '.join(splits)}.")

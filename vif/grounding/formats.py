@@ -88,7 +88,7 @@ def find_format(model_type: str) -> BoxFormat:
     """
     if model_type not in FORMATS:
         raise InputError(
-            f"Models of type {model_type!r} write no boxes in a documented format: take boxes from "
+            f"Models of type {model_type!r} have no documented format for boxes: use boxes of "
             f"maps with --boxes-from map, or choose one of {', '.join(FORMATS)}."
         )
     return FORMATS[model_type]

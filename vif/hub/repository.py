@@ -71,6 +71,6 @@ def upload(
 
 def _login(name: str) -> str:
     return (
-        f"You may not write to {name}: log in with `hf auth login` and a token that can write, and "
-        "check the name of the user or organisation."
+        f"You have no write access to {name}: log in with `hf auth login` and a token with "
+        "write access, and check the name of the user or organisation."
     )

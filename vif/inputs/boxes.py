@@ -24,8 +24,8 @@ def check_boxes(boxes: Sequence[Box]) -> None:
         if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
             shown = ", ".join(f"{side:g}" for side in (x0, y0, x1, y1))
             raise InputError(
-                f"A box is ({shown}): expected x0, y0, x1, y1 in parts of the image from 0 to 1, "
-                "x0 under x1 and y0 under y1."
+                f"A box is ({shown}): expected x0, y0, x1, y1 in fractions of the image from 0 "
+                "to 1, with x0 < x1 and y0 < y1."
             )
 
 

@@ -215,7 +215,7 @@ def _words(schema: type[FromOutside], problem: Any) -> str:
     field = schema.model_fields.get(name)
     if field is None:
         known = ", ".join(schema.model_fields)
-        return f"There is no setting {shortened(name)}, expected one of {known}: leave it out."
+        return f"There is no setting {shortened(name)}, expected one of {known}: remove it."
     where = "".join(f"[{shortened(part)}]" for part in inside if part != "[key]")
     if problem["type"] == "missing":
         return f"{field.title} ({name}) is missing, expected {field.description}: give it."

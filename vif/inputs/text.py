@@ -24,8 +24,8 @@ def clean_context(text: str | None, special_tokens: Iterable[str] = ()) -> str:
     context = _without_controls(text or "").strip()
     if len(context) > MAX_CONTEXT_CHARACTERS:
         raise InputError(
-            f"The text before the question has {len(context):,} characters and at most "
-            f"{MAX_CONTEXT_CHARACTERS:,} are read: shorten it."
+            f"The text before the question has {len(context):,} characters, expected at most "
+            f"{MAX_CONTEXT_CHARACTERS:,}: shorten it."
         )
     return _without_special_tokens(context, special_tokens).strip()
 
@@ -48,8 +48,8 @@ def clean_question(text: str | None, special_tokens: Iterable[str] = ()) -> str:
     question = _without_controls(text or "").strip()
     if len(question) > MAX_CHARACTERS:
         raise InputError(
-            f"The question has {len(question):,} characters and at most {MAX_CHARACTERS:,} are "
-            "read: shorten it."
+            f"The question has {len(question):,} characters, expected at most "
+            f"{MAX_CHARACTERS:,}: shorten it."
         )
     question = _without_special_tokens(question, special_tokens).strip()
     if not question:

@@ -65,7 +65,7 @@ class TaskItem:
         sampled = self.options.get("do_sample", True) and self.options.get("temperature", 0)
         if sampled or self.options.get("num_beams", 1) not in (1, None):
             raise InputError(
-                f"{self.name} asks for sampling or beams, but VIF Lens answers greedily: add "
+                f"{self.name} requests sampling or beams, but VIF Lens decodes greedily: add "
                 "--gen_kwargs temperature=0,num_beams=1."
             )
 
@@ -207,7 +207,7 @@ class Asker:
         tokenizer = self.session.backbone.processor.tokenizer
         tokens = tokenizer(asked.target.strip(), add_special_tokens=False)["input_ids"]
         if not tokens:
-            raise InputError(f"{asked.name} wants the likelihood of an empty text.")
+            raise InputError(f"{asked.name} requests the likelihood of an empty text.")
         return tokens
 
     def _batches(self, questions: Iterable[TaskItem]) -> Iterator[dict[int, TaskItem]]:

@@ -86,9 +86,9 @@ class VIFLens(lmms):
     def _say_counts(self) -> None:
         """What was not looked at, as the results do not show it."""
         if text := self.asker.counts.pop(TEXT, 0):
-            _log.warning("%d questions show no image: answered without a method.", text)
+            _log.warning("%d questions have no image: answered without a method.", text)
         if other := self.asker.counts.pop(OTHER, 0):
-            _log.warning("%d questions show a video or several images: skipped.", other)
+            _log.warning("%d questions have a video or several images: skipped.", other)
 
     def _generation(self, request: Any) -> TaskItem:
         text, options, doc_to_visual, doc_id, task, split = request.args
@@ -104,7 +104,7 @@ class VIFLens(lmms):
     def generate_until_multi_round(self, requests: Sequence[Any]) -> NoReturn:
         """Refused: a method steers one question about one image."""
         raise NotImplementedError(
-            "VIF Lens answers one question at a time and no task of several rounds: choose a task "
+            "VIF Lens answers single questions, not tasks of several rounds: choose a task "
             "with output_type generate_until or loglikelihood."
         )
 

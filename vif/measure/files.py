@@ -34,8 +34,8 @@ def write(result: Result, folder: Path) -> list[Path]:
         return [*paths, *write_figures([result], folder)]
     except OSError as error:
         raise InputError(
-            f"{folder} cannot be written ({error.strerror}): make room and run the same command "
-            "again; the questions that were asked are kept."
+            f"{folder} cannot be written ({error.strerror}): free some disk space and run the "
+            "same command again; the answered questions are kept."
         ) from error
 
 
@@ -69,8 +69,8 @@ def compare(files: Sequence[str | Path], folder: Path) -> list[Path]:
     keys = [(r.model, *r.provenance["methods"], r.provenance["data"]["sha256"]) for r in results]
     if len(set(keys)) < len(keys):
         raise InputError(
-            "Two of the files hold the same model and methods on the same questions: give files "
-            "of different runs."
+            "Two of the files contain the same model and methods on the same questions: give "
+            "files of different runs."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

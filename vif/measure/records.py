@@ -62,8 +62,8 @@ class Records:
         before = json.loads(path.read_text())
         if other := [key for key in header if before.get(key) != header[key]]:
             raise InputError(
-                f"{self.folder} holds another run, with other {', '.join(other)}: give another "
-                "--out, or --restart to measure anew."
+                f"{self.folder} contains another run, with other {', '.join(other)}: give "
+                "another --out, or --restart to start over."
             )
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -160,7 +160,7 @@ class Method(ABC):
         known = {option.name: option for option in self.options}
         for name, value in changed.items():
             if name not in known:
-                expected = ", ".join(known) or "none: it has no settings of its own"
+                expected = ", ".join(known) or "none, because it has no settings"
                 raise InputError(f"Method {self.name!r} has no setting {name!r}: {expected}.")
             low, high = known[name].low, known[name].high
             if not low <= value <= high:

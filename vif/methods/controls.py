@@ -83,7 +83,7 @@ class Uniform(Control):
     name = "uniform"
     label = "Uniform map"
     group = Group.PLACE
-    summary = "Control: the same strength, spread evenly over the image."
+    summary = "Control: the same strength, uniform over the image."
     choose = staticmethod(given("uniform"))
 
 

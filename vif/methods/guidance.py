@@ -76,5 +76,5 @@ def keep(guided: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
 
 
 CUTOFF = Option(
-    "cutoff", 0.1, 0, 1, 0.01, "Tokens below this share of the best one's probability are out."
+    "cutoff", 0.1, 0, 1, 0.01, "Tokens below this share of the highest probability are excluded."
 )

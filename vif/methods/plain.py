@@ -14,7 +14,7 @@ class Plain(Method):
     label = "Plain"
     group = Group.MODEL
     colour = "#4a66d9"
-    summary = "The model as it is."
+    summary = "The model without any intervention."
 
     def tap(self, request: Request) -> Recorder:
         """A tap that only records."""

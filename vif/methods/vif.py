@@ -156,7 +156,7 @@ class VIF(Method):
         if adapter is not None:
             return ""
         return (
-            "Method 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
+            "Method 'vif' needs a VIF adapter, and none is loaded: give one with --adapter, or "
             "choose 'vif-free', which needs none."
         )
 

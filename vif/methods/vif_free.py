@@ -23,8 +23,8 @@ from vif.model.generation import Cancelled, open_stream
 
 NUM_COMPONENTS = 8
 OPTIONS = (
-    Option("candidates", 4, 1, 8, 1, "Likeliest answers (first tokens) that are asked about."),
-    Option("probe", STRENGTH, 0.05, 1, 0.05, "Strength of the map differentiated by."),
+    Option("candidates", 4, 1, 8, 1, "Number of likeliest answers (first tokens)."),
+    Option("probe", STRENGTH, 0.05, 1, 0.05, "Strength of the uniform map for the gradient."),
     Option(
         "sharpness",
         SHARPNESS,

@@ -104,7 +104,7 @@ def _economy(
 ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray | int]:
     if "prompt_tokens" not in trace.meta:
         raise InputError(
-            "This trace does not say how many tokens its prompt had: record the question again."
+            "This trace has no record of its prompt length: record the question again."
         )
     mass = trace.mass[token].mean(1)
     text = mass[:, [MASS_PARTS.index("question"), MASS_PARTS.index("other")]].sum(1)

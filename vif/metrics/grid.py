@@ -20,7 +20,7 @@ def base_grid(trace: Trace) -> np.ndarray:
     layout = trace.meta.get("layout")
     if not layout:
         raise InputError(
-            "This trace does not say how its image tokens are laid out: record the question again."
+            "This trace has no record of the layout of its image tokens: record the question again."
         )
     grid = layout["grids"][0]
     placed = np.asarray(~np.isnan(trace.cells).any(1))

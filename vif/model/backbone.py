@@ -276,8 +276,8 @@ class Backbone:
             raise InputError("The answer is empty: type at least one word, for example 'red'.")
         if getattr(self.processor.tokenizer, "unk_token_id", None) in ids:
             raise InputError(
-                f"{self.name} has no token for a word of the answer {words!r}: type words that it "
-                "can say, for example one of its own answers."
+                f"{self.name} has no token for a word of the answer {words!r}: use words that "
+                "it has, for example one of its own answers."
             )
         return ids
 
@@ -297,8 +297,8 @@ class Backbone:
         if getattr(self.processor, "chat_template", None) is None:
             if self.family.prompt is None:
                 raise InputError(
-                    f"{self.name} has no chat template, so its prompt format is unknown: "
-                    "choose a checkpoint that was tuned to follow instructions."
+                    f"{self.name} has no chat template, so its prompt format is unknown: choose "
+                    "an instruction-tuned checkpoint."
                 )
             return self.family.prompt.format(image=self.processor.image_token * images, text=text)
         content = [*([{"type": "image"}] * images), {"type": "text", "text": text}]

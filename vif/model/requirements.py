@@ -23,8 +23,8 @@ def find_image_token(config: Any, processor: Any, name: str) -> int:
             if isinstance(token := getattr(place, attribute, None), int):
                 return token
     raise InputError(
-        f"{name} cannot be used: its configuration names no image token, so it is not known which "
-        "tokens of a prompt are the image."
+        f"{name} cannot be used: its configuration names no image token, so the image tokens of "
+        "a prompt are unknown."
     )
 
 
@@ -38,8 +38,8 @@ def install(model: VisionLanguageModel, name: str) -> Callable[[], None]:
         return attention.install(model)
     except (AttributeError, ValueError) as error:
         raise InputError(
-            f"{name} cannot be used: its attention cannot be replaced by one that records, because "
-            f"its language model does not offer transformers' attention interface ({error})."
+            f"{name} cannot be used: its attention cannot be recorded, because its language "
+            f"model does not use transformers' attention interface ({error})."
         ) from error
 
 
@@ -91,7 +91,8 @@ def layers_that_report(
             model(input_ids=input_ids, **{attention.KEYWORD: probe})
     except TypeError as error:
         raise InputError(
-            f"{name} cannot be used: its layers do not pass on what records attention ({error})."
+            f"{name} cannot be used: its layers do not pass on the argument that records "
+            f"attention ({error})."
         ) from error
     if missing := sorted(layers - probe.recorded - without):
         raise InputError(

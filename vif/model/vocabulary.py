@@ -29,8 +29,8 @@ def read_words(model: Any, states: torch.Tensor) -> torch.Tensor:
     norm, head = getattr(model.get_decoder(), "norm", None), model.get_output_embeddings()
     if norm is None or head is None:
         raise InputError(
-            "The logit lens needs the decoder's final norm and its output matrix, and this model "
-            "does not name them."
+            "The logit lens needs the final norm and the output matrix of the decoder, which "
+            "cannot be found in this model."
         )
     states = states.to(head.weight.device, head.weight.dtype)
     return head(norm(states)).float().log_softmax(-1)

@@ -48,9 +48,10 @@ def check_hideable(backbone: Backbone) -> None:
     """Raises `InputError` unless cutting attention takes the image from the text altogether."""
     if backbone.layers_to_steer is not None:
         raise InputError(
-            f"{backbone.name} cannot have its image hidden: its layers without attention hand it "
-            "on to the text as well, so cutting attention does not take it away. Choose a model "
-            "whose layers all have attention, or look at single flows with the knockout."
+            f"{backbone.name} cannot be asked with its image hidden: its layers without "
+            "attention also pass the image on to the text, so cutting attention does not "
+            "remove it. Choose a model whose layers all have attention, or cut single flows "
+            "with the knockout."
         )
 
 

@@ -177,8 +177,8 @@ class DeletionProbe(Probe[DeletionCurve]):
     name = "deletion"
     label = "Deletion curve"
     does = (
-        "Hides the tokens that a map marks, and random ones against them: does the answer need "
-        "what the map shows?"
+        "Hides the tokens that a map marks, or random tokens: does the answer depend on what "
+        "the map shows?"
     )
     needs_map = True
     needs_whole = True
@@ -199,14 +199,14 @@ class DeletionProbe(Probe[DeletionCurve]):
     def words(self, found: DeletionCurve, call: Call) -> str:
         by_chance = float(found.areas.max())
         verdict = (
-            "so it marks what the answer needs"
+            "so the map marks what the answer depends on"
             if found.area > max(by_chance, 0)
-            else "so it marks the answer no better than chance"
+            else "so the map is no better than chance"
         )
         return (
-            f"Watched: “{found.answer}”. Hiding what {call.label} marks costs "
-            f"{signed(found.area, 3)} of probability more than hiding random tokens (area between "
-            f"the curves; random orders reach {signed(by_chance, 3)}), {verdict}."
+            f"Tracked: “{found.answer}”. Hiding what {call.label} marks costs "
+            f"{signed(found.area, 3)} of probability more than hiding random tokens (area "
+            f"between the curves; random orders reach {signed(by_chance, 3)}), {verdict}."
         )
 
     @override
@@ -218,7 +218,7 @@ class DeletionProbe(Probe[DeletionCurve]):
         names = [f"top of {call.label}", random, "random, lowest", "random, highest"]
         return "\n".join(
             [
-                f"answer watched: {found.answer!r}; its probability with these tokens hidden:",
+                f"answer tracked: {found.answer!r}; its probability with these tokens hidden:",
                 grid(names, columns, values, ".4f", "hidden"),
                 f"area between random and top: {found.area:+.4f}; single random orders against "
                 f"the others: {found.areas.min():+.4f} to {found.areas.max():+.4f}",
@@ -235,6 +235,6 @@ def _check_whole(call: Call) -> None:
     mapped = call.mapped.cells
     if not np.array_equal(mapped, call.cells().astype(mapped.dtype), equal_nan=True):
         raise InputError(
-            f"The answer behind {call.label} read a part of the picture, so its map does not fit "
-            "the tokens that are hidden, those of the full picture: choose another answer."
+            f"{call.label} lies on a part of the picture, but this probe hides tokens of the "
+            "full picture: choose another answer."
         )

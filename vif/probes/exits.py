@@ -102,7 +102,7 @@ class ExitProbe(Probe[ExitSweep]):
 
     name = "exit"
     label = "Exit sweep"
-    does = "Hides the image after each layer in turn: from where on is it no longer needed?"
+    does = "Hides the image after each layer in turn: after which layer is it no longer needed?"
     flags = (ANSWER,)
 
     @override
@@ -126,7 +126,7 @@ class ExitProbe(Probe[ExitSweep]):
         first = f"after layer {found.first}" if found.first >= 0 else "without the image at all"
         return "\n".join(
             [
-                f"answer watched: {found.answer!r}",
+                f"answer tracked: {found.answer!r}",
                 grid(names, ["same", "KL", "probability"], values, ".4g", "image seen up to layer"),
                 f"the answer stays the same from an exit {first}",
             ]

@@ -71,7 +71,7 @@ def head_divergence(
     top = max(1, round(_TOP * backbone.num_heads)) if top is None else top
     if not 1 <= top <= backbone.num_heads:
         raise InputError(
-            f"{top} heads per layer are to be summed, expected 1 to {backbone.num_heads}."
+            f"The number of heads to sum per layer is {top}, expected 1 to {backbone.num_heads}."
         )
     prompt = session.encode(question.opened())
     prompts = (Batch.make(backbone, [prompt]).inputs, backbone.collate([without_image(prompt)]))
@@ -116,9 +116,9 @@ class HeadsProbe(Probe[HeadDivergence]):
         most = int(np.nanargmax(found.divergence))
         layer, head = np.unravel_index(most, found.divergence.shape)
         return (
-            f"Head {head} of layer {layer} moves most when the image is gone, by "
-            f"{found.divergence[layer, head]:.2f}. T-VHD, the sum of the {found.top} largest per "
-            f"layer: {found.total:.2f}."
+            f"Head {head} of layer {layer} changes most without the image, by "
+            f"{found.divergence[layer, head]:.2f}. T-VHD, the sum of the {found.top} largest "
+            f"per layer: {found.total:.2f}."
         )
 
     @override

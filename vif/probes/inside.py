@@ -57,8 +57,8 @@ def look_inside(session: Session, question: Question) -> Inside:
     blocks = session.backbone.model.get_decoder().layers
     if not all(hasattr(getattr(block, "self_attn", None), "o_proj") for block in blocks):
         raise InputError(
-            f"{session.name} cannot be looked into: its layers have no self_attn.o_proj, so what "
-            "values bring is not known."
+            f"{session.name} cannot be probed in this way: its layers have no self_attn.o_proj, "
+            "so the content of values is unknown."
         )
     tap = _Collector(
         reading.batch.columns[0], reading.first_row, [block.self_attn.o_proj for block in blocks]
@@ -138,8 +138,8 @@ class InsideProbe(Probe[Inside]):
     name = "inside"
     label = "Sinks and content"
     does = (
-        "Reads the prompt once, values and states included: how much of the attention on the "
-        "image lies on sinks, by four tests, and how much content does it bring?"
+        "Reads the prompt once, including values and states: how much of the attention on the "
+        "image lies on sinks, by four tests, and how much content does it transport?"
     )
     takes_boxes = True
 

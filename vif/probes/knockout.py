@@ -135,8 +135,8 @@ def _check(flows: Sequence[str], boxes: Sequence[Box], window: int, num_layers: 
             )
     if not 1 <= window <= 2 * num_layers:
         raise InputError(
-            f"The window has {window} layers, expected 1 to {2 * num_layers}: with twice the "
-            "model's layers every window is all of them."
+            f"The window has {window} layers, expected 1 to {2 * num_layers}: a window of twice "
+            "the number of layers covers the whole model everywhere."
         )
 
 
@@ -172,14 +172,14 @@ class KnockoutProbe(Probe[Knockout]):
     name = "knockout"
     label = "Knockout"
     does = (
-        "Cuts who reads whom in a window of layers and watches the first token: through which "
-        "layers does what is seen reach the answer?"
+        "Cuts attention between parts of the prompt in a window of layers, and tracks the "
+        "first token: through which layers does the image reach the answer?"
     )
     takes_boxes = True
     flags = (
         Flag("window", int, "layers of a window"),
         Flag("flows", str, f"which of {', '.join(FLOWS + BOX_FLOWS)}", several=True),
-        Flag("answer", str, "watch its first token; the model's own answer by default"),
+        Flag("answer", str, "track its first token; default: the model's own answer"),
     )
 
     @override
@@ -192,15 +192,15 @@ class KnockoutProbe(Probe[Knockout]):
         # Cutting the question itself always hurts, and tells nothing about the image.
         seen = [i for i, flow in enumerate(found.flows) if not flow.startswith("question")]
         if not seen:
-            return f"Watched: “{found.token}”, probability {found.probability:.2f}."
+            return f"Tracked: “{found.token}”, probability {found.probability:.2f}."
         worst = int(np.argmin(found.change[seen]))
         flow, place = (int(i) for i in np.unravel_index(worst, (len(seen), len(found.spans))))
         name = found.flows[seen[flow]].replace("->", " → ")
         change = signed(found.change[seen[flow], place], 0)
         return (
-            f"Watched: “{found.token}”, probability {found.probability:.2f}. Of what comes from "
-            f"the image, cutting {name} in {layers_named(*found.spans[place])} hurts most: "
-            f"{change} %."
+            f"Tracked: “{found.token}”, probability {found.probability:.2f}. Of the flows from "
+            f"the image, cutting {name} in {layers_named(*found.spans[place])} has the largest "
+            f"effect: {change} %."
         )
 
     @override
@@ -208,7 +208,7 @@ class KnockoutProbe(Probe[Knockout]):
         columns = [span(*ends) for ends in found.spans.tolist()]
         return "\n".join(
             [
-                f"token watched: {found.token!r}, probability {found.probability:.4f}",
+                f"token tracked: {found.token!r}, probability {found.probability:.4f}",
                 "change in per cent when a flow is cut in these layers:",
                 grid(found.flows, columns, found.change, "+.1f", "flow"),
             ]

@@ -94,7 +94,7 @@ class Reading:
         if text is not None:
             ids = tokenizer(text.strip(), add_special_tokens=False)["input_ids"]
             if not ids:
-                raise InputError("The answer to watch is empty: give at least one word.")
+                raise InputError("The answer to track is empty: give at least one word.")
             return Answer(tuple(ids), text.strip(), len(ids))
         made = generate(self.backbone.model, dict(self.batch.inputs), tap or Tap(), max_new_tokens)
         ids = [int(step[0]) for step in made.tokens]

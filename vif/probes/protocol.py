@@ -63,7 +63,7 @@ class Call:
             InputError: If there is none.
         """
         if self.trace is None:
-            raise InputError("No map was named: name a method whose map is to be probed.")
+            raise InputError("No map was named: name the method whose map to probe.")
         return self.trace
 
     def cells(self) -> np.ndarray:
@@ -105,7 +105,7 @@ class Flag:
     several: bool = False
 
 
-ANSWER = Flag("answer", str, "answer to watch; the model's own by default")
+ANSWER = Flag("answer", str, "answer to track; default: the model's own")
 
 
 class Probe(ABC, Generic[Found]):

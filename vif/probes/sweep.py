@@ -71,7 +71,7 @@ def sweep(
         session: The model.
         question: What is asked about which image.
         method: One that injects a map.
-        answer: The answer to watch; the model's own by default.
+        answer: The answer to track; default: the model's own.
         settings: Learning range, stride, alpha, samples, phase; the injection range is ignored.
         cancel: Stops between two passes.
         progress: Called with (ranges done, ranges in all).
@@ -221,17 +221,21 @@ class SweepProbe(Probe[Sweep]):
 
     name = "sweep"
     label = "Layer ranges"
-    does = "Injects a map into every range of layers; click a range to take it into the settings."
+    does = "Injects a map into every range of layers; click a range to use it in the settings."
     needs_map = True
     needs_injection = True
-    flags = (Flag("answer", str, "answer to watch; the true one if known, else the model's own"),)
+    flags = (
+        Flag(
+            "answer", str, "answer to track; default: the right one if known, else the model's own"
+        ),
+    )
 
     @override
     def run(self, call: Call) -> Sweep:
         if not call.mapped.mixtures:
             raise InputError(
-                f"The answer behind {call.label} injects no map, so there is no range to sweep: "
-                "choose an answer that does, such as VIF's."
+                f"{call.label} was not injected, so there is no range to sweep: choose an "
+                "answer with an injected map, such as VIF's."
             )
         return sweep(
             call.session,
@@ -246,9 +250,9 @@ class SweepProbe(Probe[Sweep]):
     def words(self, found: Sweep, call: Call) -> str:
         start, end = found.best
         return (
-            f"Watched: “{found.answer}”, probability {np.exp(found.plain):.1%} without "
-            f"injection. Best: {layers_named(start, end)}, {signed(found.change[start, end])} in "
-            f"log-probability.{best_to_set(found)}"
+            f"Tracked: “{found.answer}”, probability {np.exp(found.plain):.1%} without "
+            f"injection. Best: {layers_named(start, end)}, {signed(found.change[start, end])} "
+            f"in log-probability.{best_to_set(found)}"
         )
 
     @override
@@ -257,14 +261,14 @@ class SweepProbe(Probe[Sweep]):
         best = found.change[found.best]
         return "\n".join(
             [
-                f"answer watched: {found.answer!r}, log-probability {found.plain:.3f} if left "
-                "alone",
+                f"answer tracked: {found.answer!r}, log-probability {found.plain:.3f} without "
+                "injection",
                 f"change by injecting the map of {found.method!r} from layer (down) to layer "
                 "(across):",
                 grid(layers, layers, found.change, "+.3f", "from"),
                 f"best: layers {span(*found.best)}, {best:+.3f}",
-                f"The map is read from layers {span(*found.learning)} of a plain pass; ranges that "
-                f"begin at layer {found.learning[1]} or before would need that pass outside a "
+                f"The map is read from layers {span(*found.learning)} of a plain pass; ranges "
+                f"that begin at layer {found.learning[1]} or before need that pass outside a "
                 "sweep.",
             ]
         )

@@ -211,7 +211,7 @@ def test_too_many_questions_are_refused_in_one_sentence(turns):
         turns.enter(Request(session="one", address="1"))
     for i in range(MOST_IN_ALL - MOST_OF_SESSION):
         turns.enter(Request(session=f"{i}", address=f"{i}"))
-    with pytest.raises(InputError, match=f"{MOST_IN_ALL} questions wait .* in a minute"):
+    with pytest.raises(InputError, match=f"{MOST_IN_ALL} questions are waiting .* in a minute"):
         turns.enter(Request(session="late", address="late"))
 
 

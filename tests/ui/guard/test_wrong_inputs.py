@@ -107,7 +107,7 @@ def test_a_picture_of_a_hundred_megapixels_is_drafted_or_refused(ask, cache, sid
 
 def test_too_few_and_too_many_values(ask):
     assert ask(values=[]).startswith("The request has 0 values, expected 14: image, question")
-    assert ask(values=[None] * 3).startswith("3 values were sent, expected 14")
+    assert ask(values=[None] * 3).startswith("The request has 3 values, expected 14")
 
 
 def test_a_broken_picture_is_told_from_a_stranger_s(ask, cache):

@@ -115,7 +115,7 @@ def test_a_composite_needs_the_place_that_its_map_needs():
     assert session.calls[-1]["boxes"] == BOX
     with pytest.raises(InputError, match=r"'Truth \+ cut' needs a question whose place is known"):
         ask(session, chosen=["truth+cut"])
-    with pytest.raises(InputError, match=r"Nothing is marked.*leave 'Look \+ crop' out"):
+    with pytest.raises(InputError, match=r"Nothing is marked.*remove 'Look \+ crop'"):
         ask(session, chosen=["look+crop"])
 
 

@@ -109,7 +109,7 @@ def test_one_model_on_two_data_sets_is_told_apart_by_the_data(shipped):
 
 def test_nothing_to_draw_is_said(page):
     assert "No method is chosen" in shown(page, is_new=False)["message"]
-    assert "Nothing is open" in shown(page, bundled=False)["message"]
+    assert "No file is open" in shown(page, bundled=False)["message"]
     found = shown(page, metric="lift", view=2)
     assert found["plot"].visible
 

@@ -92,7 +92,7 @@ def test_numbers_out_of_range_are_clipped_and_untouched_ones_keep_their_precisio
 )
 def test_nonsense_from_the_browser_is_one_sentence(mixture, broken):
     data = {**changed(mixture), **broken} if broken else broken
-    with pytest.raises(InputError, match="undo, change again"):
+    with pytest.raises(InputError, match="undo the changes and try again"):
         Changes.read(data, mixture)
 
 

@@ -87,4 +87,4 @@ def test_a_click_opens_the_tab(session, asked):
     assert steps[0][wiring.answers.tabs].selected == "lens"
     assert "What it stands for" in steps[-1][place]
     wrong = list(fn.fn(data, SimpleNamespace(_data={"x": 9})))
-    assert "expected two numbers" in wrong[-1][place]
+    assert "two numbers from 0 to 1" in wrong[-1][place]

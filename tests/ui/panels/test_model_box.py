@@ -154,7 +154,7 @@ def test_loading_tells_size_and_time_and_stops_the_running_answer(page):
     wiring.shelf = shelf_of(lambda *_, **__: go.wait(10) and DeepSession(), size=14_100_000_000)
     news = model_box.load(*page, typed(page, cancel=cancel, chosen=["plain"]))
     first = next(news)
-    assert "downloads 14.1 GB. Loading, 0 s so far." in first[box.message]
+    assert "downloads 14.1 GB. Loading for 0 s." in first[box.message]
     assert first[box.load].interactive is False
     assert first[wiring.controls.run].interactive is False
     assert cancel.is_set()

@@ -128,7 +128,7 @@ def test_an_answer_about_a_crop_is_not_probed_with_the_full_picture_s_tokens(ses
     result = answer(session, form, [], threading.Event())
     assert result.reads_part("vicrop")
     assert probing.whose("deletion", result, None).choices == []
-    with pytest.raises(InputError, match="read a part of the picture"):
+    with pytest.raises(InputError, match="lies on a part of the picture"):
         run_probe(session, "deletion", result, "vicrop")
 
 

@@ -52,7 +52,7 @@ def test_a_run_is_read_in_order_of_its_steps(folder):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "holds no index.json"),
+        (None, "contains no index.json"),
         ("{", "is not the index"),
         ('{"steps": [], "questions": []}', "lists no steps"),
         ('{"steps": 3}', "is not the index"),

@@ -94,7 +94,7 @@ def test_keys_of_others_are_left_alone():
         ("scene=1&view.layer={}", "view.layer"),
         ("scene=1&view.layer=" + "[" * 3000, "view.layer"),
         ("scene=1&q=" + "x" * 9000, "at most 8000"),
-        ("scene=1&" + "&".join(f"a{i}=1" for i in range(300)), "parts"),
+        ("scene=1&" + "&".join(f"a{i}=1" for i in range(300)), "parameters"),
     ],
 )
 def test_a_wrong_link_is_one_clear_sentence(query, words):

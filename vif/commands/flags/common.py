@@ -32,10 +32,10 @@ INJECTION_FLAGS = (
 SETTING_FLAGS = (
     ("--latent-learning-start", int, "first layer the latent is read from"),
     ("--latent-learning-end", int, "last layer the latent is read from"),
-    ("--latent-layer-stride", int, "every how many layers in both ranges"),
+    ("--latent-layer-stride", int, "stride of both ranges: use every n-th layer"),
     ("--latent-bias-alpha", float, "strength of the injection, 0 to 1"),
-    ("--samples", int, "0 for the latent's mean, n for the average of n samples"),
-    ("--phase", str, "both, or prefill to leave generated rows alone as published"),
+    ("--samples", int, "0 uses the mean of the latent, n averages over n samples"),
+    ("--phase", str, "both, or prefill to steer only the prompt, as published"),
 )
 
 
@@ -66,7 +66,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, sets_injection: bool = Tr
         action="append",
         default=[],
         metavar="METHOD.OPTION=VALUE",
-        help="a setting of one method; may be given several times",
+        help="a setting of one method; can be given several times",
     )
 
 
@@ -79,18 +79,22 @@ def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True
     """An image and a question, or a generated scene that brings both and the truth."""
     parser.add_argument("--image-file", help="image to ask about")
     parser.add_argument(
-        "--other", nargs="+", metavar="FILE", help="other images to show; maps are of --image-file"
+        "--other", nargs="+", metavar="FILE", help="other images to show; maps are for --image-file"
     )
     parser.add_argument(
-        "--place", type=int, default=0, help="how many of the others come before it; default: 0"
+        "--place", type=int, default=0, help="number of other images before it; default: 0"
     )
     parser.add_argument("--video", help="video to ask about, instead of an image")
-    parser.add_argument("--frames", type=int, default=8, help="how many of it to show; default: 8")
     parser.add_argument(
-        "--frame", type=int, help="number of the one that maps are of, from 0; default: the middle"
+        "--frames", type=int, default=8, help="number of frames to show; default: 8"
+    )
+    parser.add_argument(
+        "--frame",
+        type=int,
+        help="index of the frame that maps are for, from 0; default: the middle one",
     )
     parser.add_argument("--query", help="the question")
-    parser.add_argument("--context", default="", help="unrelated text to put before it")
+    parser.add_argument("--context", default="", help="unrelated text before the question")
     if takes_boxes:
         parser.add_argument(
             "--box",
@@ -98,13 +102,16 @@ def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True
             nargs=4,
             action="append",
             metavar=("X0", "Y0", "X1", "Y1"),
-            help="where the answer is, each from 0 to 1; may be given several times",
+            help="box of the answer, each side from 0 to 1; can be given several times",
         )
     parser.add_argument(
         "--scene", type=int, help="number of a generated scene, instead of an image"
     )
     parser.add_argument(
-        "--question", type=int, default=0, help="which of the scene's questions, without --query"
+        "--question",
+        type=int,
+        default=0,
+        help="index of the scene's question, if --query is not given",
     )
 
 
@@ -117,12 +124,12 @@ def question_of(args: argparse.Namespace) -> Question:
     """
     sources = [args.scene, args.image_file, args.video]
     if sum(source is not None for source in sources) > 1:
-        raise InputError("Give one of --image-file, --video and --scene, which brings its picture.")
+        raise InputError("Give only one of --image-file, --video and --scene.")
     if args.scene is not None:
         found = _question_of_scene(args)
     elif args.query is None or (args.image_file is None and args.video is None):
         raise InputError(
-            "Give --image-file or --video, and --query, or --scene for a generated picture."
+            "Give --image-file or --video with --query, or --scene for a generated picture."
         )
     elif args.video is not None:
         found = _question_of_video(args)
@@ -130,7 +137,9 @@ def question_of(args: argparse.Namespace) -> Question:
         found = Question(args.image_file, args.query)
     if args.other:
         if args.video is not None:
-            raise InputError("Give either --video, whose frames are the other images, or --other.")
+            raise InputError(
+                "Give either --video or --other: the other images of a video are its frames."
+            )
         found = replace(found, others=tuple(args.other), place=args.place)
     look = getattr(args, "box", None) or []
     asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": look})
@@ -151,7 +160,7 @@ def _question_of_video(args: argparse.Namespace) -> Question:
 def _question_of_scene(args: argparse.Namespace) -> Question:
     """A question about a generated scene: one of its own, or what a person asks about it."""
     if args.scene < 0:
-        raise InputError(f"--scene is {args.scene}, expected a number from 0 on.")
+        raise InputError(f"--scene is {args.scene}, expected a number from 0.")
     scene = draw_scene(args.scene, "test")
     known = ask_scene(scene, args.scene)
     placed = [question for question in known if question.boxes]
@@ -201,8 +210,8 @@ def write_json(path: Path | None, found: Any) -> None:
         path.write_text(json.dumps(found, indent=1) + "\n")
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({error.strerror}): make room and run the same command "
-            "again."
+            f"{path} cannot be written ({error.strerror}): free some disk space and run the "
+            "same command again."
         ) from error
 
 

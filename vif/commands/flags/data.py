@@ -25,13 +25,15 @@ def add_data_flags(parser: Flags, default: str | None = SCENES, takes_query: boo
         "boxes, choices), a folder of RefCOCO's files, a data set of the Hugging Face Hub (name or "
         "name:configuration), or scenes or scene-boxes for generated pictures",
     )
-    parser.add_argument("--image-folder", type=Path, help="where relative image paths begin")
+    parser.add_argument(
+        "--image-folder", type=Path, help="folder that relative image paths start from"
+    )
     parser.add_argument(
         "--columns", nargs="+", default=[], metavar="FIELD=COLUMN",
-        help="own names of fields, for example question=query",
+        help="names of fields, for example question=query",
     )  # fmt: skip
     if takes_query:
-        parser.add_argument("--query", help="asked where the data have no question")
+        parser.add_argument("--query", help="question for entries that have none")
     parser.add_argument("--data-split", default="test", help="split of scenes or of a Hub data set")
 
 

@@ -22,9 +22,7 @@ from vif.settings import Settings
 def add_job_flags(parser: Flags, out: str | None) -> None:
     """Where results go, and how the questions are asked."""
     parser.add_argument("--out", type=Path, default=out and Path(out), help="folder for results")
-    parser.add_argument(
-        "--restart", action="store_true", help="ask anew instead of taking up what is there"
-    )
+    parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
     parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
     parser.add_argument("--batch-size", type=int, default=8, help="questions asked at once")
 
@@ -100,7 +98,7 @@ def ask_data(
     unasked = [{"where": r["name"], "why": r["skipped"]} for r in found if "skipped" in r]
     list_skipped(unasked)
     if len(unasked) == len(found):
-        raise InputError(f"None of the questions could be asked; {unasked[0]['why']}")
+        raise InputError(f"No question could be asked; {unasked[0]['why']}")
     return Asked(session, origin, found, [*map(vars, data.skipped), *unasked])
 
 

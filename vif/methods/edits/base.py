@@ -101,7 +101,9 @@ class Bias(MapEdit):
 @how(
     "bias",
     "Logits of deep layers are raised by the map.",
-    Option("beta", 2, 0, 10, 0.1, "What is added where the map is highest; chosen, not published."),
+    Option(
+        "beta", 2, 0, 10, 0.1, "Added to the logit where the map is highest; chosen, not published."
+    ),
     identity={"beta": 0},
     uses_ranges=True,
 )
@@ -151,7 +153,7 @@ class Cut(MapEdit):
 
 @how(
     "cut",
-    "Text no longer sees the image tokens with the least of the map, in all layers (AIF).",
+    "Text no longer sees the image tokens with the lowest map values, in all layers (AIF).",
     Option("ratio", 0.5, 0, 0.95, 0.05, "Share of image tokens to cut; AIF searches 0.1 to 0.9."),
     identity={"ratio": 0},
 )
@@ -194,7 +196,7 @@ def cut_tokens(request: Request, dropped: np.ndarray, weights: torch.Tensor) -> 
 
 @how(
     "crop",
-    "The part of the picture that holds most of the map is magnified and asked about.",
+    "The part of the picture with most of the map is magnified, and the question asked again.",
     Option("share", 0.25, 0.02, 1, 0.01, "Area of that part; chosen, not published."),
     identity={"share": 1},
 )
@@ -215,8 +217,8 @@ def crop(request: Request, weights: torch.Tensor) -> Recorder:
 
 @how(
     "mask",
-    "What the map leaves out of the picture is blacked out, and the question asked again.",
-    Option("share", 0.5, 0.02, 1, 0.01, "Area that stays; chosen, not published."),
+    "Everything outside the map is blacked out, and the question asked again.",
+    Option("share", 0.5, 0.02, 1, 0.01, "Area that stays visible; chosen, not published."),
     identity={"share": 1},
 )
 def mask(request: Request, weights: torch.Tensor) -> Recorder:

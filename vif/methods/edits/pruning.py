@@ -30,9 +30,16 @@ class Prune(MapEdit):
 
 @how(
     "prune",
-    "The image tokens with the least of the map are dropped after an early layer (FastV).",
+    "The image tokens with the lowest map values are dropped after an early layer (FastV).",
     Option("ratio", 0.5, 0, 0.95, 0.05, "Share of image tokens to drop; FastV: 0.5."),
-    Option("after", 2, 0, PUBLISHED_DEPTH - 1, 1, "Layer of 32, scaled, from which on; FastV: 2."),
+    Option(
+        "after",
+        2,
+        0,
+        PUBLISHED_DEPTH - 1,
+        1,
+        "First layer without them, scaled from 32 layers; FastV: 2.",
+    ),
     identity={"ratio": 0},
 )
 def prune(request: Request, weights: torch.Tensor) -> Recorder:
@@ -53,7 +60,7 @@ def prune(request: Request, weights: torch.Tensor) -> Recorder:
 
 @how(
     "outline",
-    "A red frame is drawn around what holds most of the map, and the question asked again.",
+    "A red frame is drawn around most of the map, and the question asked again.",
     Option("share", 0.15, 0.02, 1, 0.01, "Area of the frame; chosen, 1 draws none."),
     identity={"share": 1},
 )

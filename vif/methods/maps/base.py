@@ -107,7 +107,7 @@ def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: 
     if adapter is not None:
         return ""
     return (
-        "The map 'vif' needs a VIF adapter and none is loaded: give one with --adapter, or "
+        "The map 'vif' needs a VIF adapter, and none is loaded: give one with --adapter, or "
         "choose 'free', which needs none."
     )
 
@@ -136,7 +136,7 @@ def free(request: Request) -> torch.Tensor:
     return own_answers(request, own_options(request)).to(request.batch.centres)
 
 
-@where("dynamics", "Tokens that some layers look at and others do not (AIF).", extra_passes=1)
+@where("dynamics", "Tokens whose attention varies over layers (AIF).", extra_passes=1)
 def dynamics(request: Request) -> torch.Tensor:
     """1 - Ent_i / ln L: a token counts the more, the fewer layers look at it."""
     found = token_dynamics(request)
@@ -146,7 +146,7 @@ def dynamics(request: Request) -> torch.Tensor:
 
 @where(
     "relative",
-    "Attention under the question over attention under a generic one, one layer (ViCrop).",
+    "Attention under the question divided by attention under a generic one, in one layer (ViCrop).",
     extra_passes=2,
     options=(
         Option("layer", 14, 0, PUBLISHED_DEPTH - 1, 1, "Layer of 32, scaled; LLaVA-1.5: 14."),
@@ -212,7 +212,7 @@ def ratio(
     return np.where(known, asked / (generic + smoothing * typical).clip(1e-8), 0)
 
 
-@where("look", "The box or brush of a person.", place="look")
+@where("look", "The box or brush strokes that you drew.", place="look")
 def look(request: Request) -> torch.Tensor:
     """The place that the user marked."""
     if request.look is None:
@@ -226,7 +226,7 @@ def uniform(request: Request) -> torch.Tensor:
     return normalised(request, visible_tokens(request).astype(float))
 
 
-@where("random", "Control: one place, but any.")
+@where("random", "Control: a single random place.")
 def scattered(request: Request) -> torch.Tensor:
     """One Gaussian at a random place; see `Request.generators`."""
     centres = request.batch.centres

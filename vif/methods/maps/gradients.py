@@ -68,7 +68,11 @@ def _columns(request: Request, weights: torch.Tensor) -> torch.Tensor:
     return weights[:, :, 0].gather(2, index.expand(-1, weights.shape[1], -1))
 
 
-@where("relevancy", "Attention times its gradient, over all layers (one pass and back).", 1)
+@where(
+    "relevancy",
+    "Attention times its gradient, over all layers (one forward and one backward pass).",
+    1,
+)
 def relevancy(request: Request) -> torch.Tensor:
     """sum_l mean_h A * ReLU(d log p / dA), last row, p of the likeliest first token.
 
@@ -87,7 +91,11 @@ def relevancy(request: Request) -> torch.Tensor:
     return _map(request, total)
 
 
-@where("saliency", "How the answer depends on every image token's state (one pass and back).", 1)
+@where(
+    "saliency",
+    "How the answer depends on the state of every image token (one forward and one backward pass).",
+    1,
+)
 def saliency(request: Request) -> torch.Tensor:
     """|x_j . d log p / dx_j|, gradient times input, p of the likeliest first token.
 

@@ -73,7 +73,7 @@ class PAINT(Method):
     name = "paint"
     label = "PAINT"
     group = Group.ATTENTION
-    summary = "Looks more at what the vision tower finds salient; needs a CLIP tower."
+    summary = "Attends more to what the vision tower finds salient; needs a CLIP tower."
     options = (
         Option(
             "alpha",

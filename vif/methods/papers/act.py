@@ -77,12 +77,14 @@ class ACT(Method):
     name = "act"
     label = "ACT"
     group = Group.ATTENTION
-    summary = "Calms image tokens that draw attention from every row; stays within the image."
+    summary = (
+        "Reduces attention to image tokens that draw it from every row; stays within the image."
+    )
     options = (
         Option("beta", 0.4, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),
         Option(
             "factor", 5, 1, 50, 0.5,
-            "A sink draws this many times its even share; published.",
+            "A sink draws this many times its uniform share; published.",
         ),
     )  # fmt: skip
     identity: ClassVar = {"beta": 1}

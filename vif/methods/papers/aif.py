@@ -71,7 +71,9 @@ class AIF(Method):
     name = "aif"
     label = "AIF"
     group = Group.ATTENTION
-    summary = "Text is cut off from image tokens that all layers see alike, mostly 90 % of them."
+    summary = (
+        "Text no longer sees image tokens that all layers attend to equally, mostly 90 % of them."
+    )
     extra_passes = 1
     options = (
         Option(
@@ -80,7 +82,7 @@ class AIF(Method):
             0,
             0.95,
             0.05,
-            "Fixed share to cut; 0 searches and mostly ends at the most.",
+            "Fixed share to cut; 0 searches, and mostly ends at the largest.",
         ),
         Option("least", 0.1, 0, 0.9, 0.1, "Smallest share to cut that is tried; published 0.1."),
         Option("most", 0.9, 0, 0.9, 0.1, "Largest share to cut that is tried; published 0.9."),
@@ -94,7 +96,8 @@ class AIF(Method):
         least, most = (fixed or request.options[name] for name in ("least", "most"))
         if least > most:
             raise InputError(
-                f"aif.least is {least:g} and aif.most {most:g}: expected the first to be no larger."
+                f"aif.least is {least:g} and aif.most {most:g}: expected the first to be at "
+                "most the second."
             )
         found = token_dynamics(request)
         visible = visible_tokens(request)

@@ -42,8 +42,8 @@ class AKI(Method):
     name = "aki"
     label = "AKI"
     group = Group.ATTENTION
-    summary = "Image tokens see the question that follows: what breaks untrained."
-    options = (Option("on", 1, 0, 1, 1, "0 leaves the model as it is."),)
+    summary = "Image tokens see the question that follows; without the paper's training."
+    options = (Option("on", 1, 0, 1, 1, "0 leaves the model unchanged."),)
     identity: ClassVar = {"on": 0}
 
     @override

@@ -95,7 +95,10 @@ class CARVE(Method):
     name = "carve"
     label = "CARVE"
     group = Group.SECOND_LOOK
-    summary = "Answers twice to find what the question is about, masks and crops, asks again."
+    summary = (
+        "Answers twice to find the place that the question is about, masks and crops the "
+        "picture, and asks again."
+    )
     extra_passes = 2
     options = (
         SMOOTHING,

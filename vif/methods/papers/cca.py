@@ -28,8 +28,8 @@ class CCA(Method):
     name = "cca"
     label = "CCA"
     group = Group.ATTENTION
-    summary = "Image tokens see their own and outer rings only: what breaks untrained."
-    options = (Option("on", 1, 0, 1, 1, "0 leaves the model as it is."),)
+    summary = "Image tokens see only their own and outer rings; without the paper's training."
+    options = (Option("on", 1, 0, 1, 1, "0 leaves the model unchanged."),)
     identity: ClassVar = {"on": 0}
 
     @override

@@ -69,7 +69,7 @@ class CMAI(Method):
     name = "cmai"
     label = "CMAI"
     group = Group.ATTENTION
-    summary = "Weakens attention to image tokens that the words read so far have not looked at."
+    summary = "Reduces attention to image tokens that earlier words did not attend to."
     options = (
         Option(
             "strength",
@@ -77,7 +77,7 @@ class CMAI(Method):
             0,
             1,
             0.05,
-            "Share of a low pair's attention that is taken; chosen, not published.",
+            "Share of attention that low pairs lose; chosen, not published.",
         ),
         Option(
             "threshold",
@@ -85,7 +85,7 @@ class CMAI(Method):
             0,
             5,
             0.1,
-            "Low is below this many times the mean focus; chosen, not published.",
+            "A pair is low below this many times the mean focus; chosen, not published.",
         ),
     )
     identity: ClassVar = {"strength": 0}

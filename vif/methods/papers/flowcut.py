@@ -93,7 +93,9 @@ class FlowCut(Method):
     name = "flowcut"
     label = "FlowCut"
     group = Group.ATTENTION
-    summary = "Only patches that the vision tower's CLS token reads over its layers are kept."
+    summary = (
+        "Keeps only patches that the CLS token of the vision tower attends to over its layers."
+    )
     options = (
         Option("share", 0.22, 0.02, 1, 0.01, "Share of patches that is kept; published 128 / 576."),
     )

@@ -61,11 +61,13 @@ class INTER(Method):
     name = "inter"
     label = "INTER"
     group = Group.DECODING
-    summary = "At keywords, follows what image and question say only together (three branches)."
+    summary = "At keywords, strengthens what needs both image and question (three branches)."
     branches = 3
     options = (
-        Option("weight", 1, 0, 5, 0.1, "Strength; chosen, the published value is not known."),
-        Option("threshold", 1, 0, 20, 0.1, "Least variance of a keyword; chosen, not published."),
+        Option("weight", 1, 0, 5, 0.1, "Strength; chosen, because the published value is unknown."),
+        Option(
+            "threshold", 1, 0, 20, 0.1, "Smallest variance of a keyword; chosen, not published."
+        ),
         CUTOFF,
     )
     identity: ClassVar = {"weight": 0}

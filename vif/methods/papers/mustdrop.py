@@ -73,10 +73,17 @@ class MustDrop(Method):
     name = "mustdrop"
     label = "MustDrop"
     group = Group.ATTENTION
-    summary = "Image tokens that text looks at little are dropped in four early layers, for good."
+    summary = "Drops image tokens with little attention from text, in four early layers."
     options = (
-        Option("total", 0.0012, 0, 0.1, 0.0001, "Least share of all text's look; published."),
-        Option("single", 0.001, 0, 0.1, 0.0001, "Least look of one text token; published."),
+        Option(
+            "total",
+            0.0012,
+            0,
+            0.1,
+            0.0001,
+            "Smallest share of the attention of all text; published.",
+        ),
+        Option("single", 0.001, 0, 0.1, 0.0001, "Smallest attention of one text token; published."),
         Option("keys", 0.08, 0, 1, 0.01, "Share of patches in the key set; published."),
     )
     identity: ClassVar = {"total": 0}

@@ -55,7 +55,7 @@ class PAI(Method):
     name = "pai"
     label = "PAI"
     group = Group.ATTENTION
-    summary = "The last row looks harder at the image; a branch without it is subtracted."
+    summary = "The last row attends more to the image; a branch without the image is subtracted."
     branches = 1
     options = (
         Option("alpha", 0.2, 0, 2, 0.05, "Share of its size that an image logit gains; published."),

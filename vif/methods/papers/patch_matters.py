@@ -35,7 +35,9 @@ class PatchMatters(Method):
     name = "patch-matters"
     label = "Patch Matters"
     group = Group.SECOND_LOOK
-    summary = "The picture's four quarters are described first, and the answer reads them."
+    summary = (
+        "The model first describes the four quarters of the picture, then reads the descriptions."
+    )
     extra_passes = len(NAMES)
     options = (Option("words", 24, 0, 128, 1, "Longest description in tokens; chosen, 0 is none."),)
     identity: ClassVar = {"words": 0}

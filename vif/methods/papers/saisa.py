@@ -25,8 +25,17 @@ class SAISA(Method):
     name = "saisa"
     label = "SAISA"
     group = Group.ATTENTION
-    summary = "Image tokens no longer see each other: is attention among them needed?"
-    options = (Option("share", 1, 0, 1, 0.05, "Share of the others that each loses; chosen."),)
+    summary = "Image tokens no longer see each other; without the paper's training."
+    options = (
+        Option(
+            "share",
+            1,
+            0,
+            1,
+            0.05,
+            "Share of the other image tokens that each no longer sees; chosen.",
+        ),
+    )
     identity: ClassVar = {"share": 0}
 
     @override

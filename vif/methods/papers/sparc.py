@@ -102,7 +102,9 @@ class SPARC(Method):
     name = "sparc"
     label = "SPARC"
     group = Group.ATTENTION
-    summary = "While answering, image tokens that suddenly draw attention count for more; captions."
+    summary = (
+        "While answering, image tokens whose attention rises suddenly count more; for captions."
+    )
     options = (
         Option("alpha", 1.1, 1, 2, 0.01, "Factor on a selected token's value; published."),
         Option("tau", 1.5, 0, 10, 0.1, "Relative rise that selects; published, 4 for LLaVA-NeXT."),
@@ -123,7 +125,7 @@ class SPARC(Method):
         """Works on any model, but only on what is generated."""
         if request.settings.phase == "prefill":
             raise InputError(
-                "Method 'sparc' edits generated rows only and phase 'prefill' leaves those alone: "
-                "choose phase 'both'."
+                "Method 'sparc' edits only generated rows, which phase 'prefill' does not "
+                "steer: choose phase 'both'."
             )
         return SPARCTap(request)

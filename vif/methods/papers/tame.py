@@ -51,7 +51,7 @@ class TAME(Method):
     name = "tame"
     label = "TAME"
     group = Group.ATTENTION
-    summary = "Sharpens all attention a little; knows nothing about the image."
+    summary = "Sharpens all attention a little, on image and text alike."
     options = (Option("gamma", 0.8, 0, 2, 0.05, "Strength; published."),)
     identity: ClassVar = {"gamma": 0}
 

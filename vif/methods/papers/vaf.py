@@ -48,10 +48,12 @@ class VAF(Method):
     name = "vaf"
     label = "VAF"
     group = Group.ATTENTION
-    summary = "Middle layers: logits of the image up by 15 %, of what stands before it down by 5 %."
+    summary = (
+        "Middle layers: raises logits of the image by 15 %, lowers those before the image by 5 %."
+    )
     options = (
         Option("visual", 1.15, 0.5, 2, 0.05, "Factor on logits of image tokens; published."),
-        Option("system", 0.95, 0.5, 2, 0.05, "Factor on what stands before the image; published."),
+        Option("system", 0.95, 0.5, 2, 0.05, "Factor on logits before the image; published."),
         Option("absolute", 0, 0, 1, 1, "1: negative logits move the same way; published 0."),
     )
     identity: ClassVar = {"visual": 1, "system": 1}

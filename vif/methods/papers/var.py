@@ -12,7 +12,7 @@ from vif.methods.edits.sinks import activation_sinks, redistribute
 from vif.methods.edits.tap import EditingTap, first_tokens, published_layers
 from vif.model.edits import Edit, Rows
 
-NO_SINKS = "No token has massive activations: this model has no sinks and is left as it is."
+NO_SINKS = "No token has massive activations: this model has no sinks and is unchanged."
 
 
 class VAREdit(Edit):
@@ -88,7 +88,7 @@ class VAR(Method):
     name = "var"
     label = "VAR"
     group = Group.ATTENTION
-    summary = "Takes attention from sink tokens and gives it to the rest of the image."
+    summary = "Moves attention from sink tokens to the other image tokens."
     options = (
         Option("p", 0.6, 0, 1, 0.05, "Share of its attention that a sink keeps; published."),
         Option(

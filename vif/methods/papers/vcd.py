@@ -54,11 +54,11 @@ class VCD(Method):
     name = "vcd"
     label = "VCD"
     group = Group.DECODING
-    summary = "Control: what a noised image would answer is subtracted; no change of attention."
+    summary = "Control: subtracts the logits for a noised image; does not change attention."
     branches = 1
     options = (
         Option("alpha", 1, 0, 3, 0.1, "Strength of the contrast; published."),
-        Option("beta", 0.1, 0, 1, 0.01, "Least share of the best one's probability; published."),
+        Option("beta", 0.1, 0, 1, 0.01, "Smallest share of the highest probability; published."),
         Option("step", 500, 0, DIFFUSION_STEPS - 1, 1, "Diffusion steps of 1000; published."),
     )
     identity: ClassVar = {"alpha": 0, "beta": 0}

@@ -98,7 +98,10 @@ class VFlowOpt(Method):
     name = "vflowopt"
     label = "VFlowOpt"
     group = Group.ATTENTION
-    summary = "Prunes by the importance that changes the last token's state least, of nine tried."
+    summary = (
+        "Prunes by importance, with the one of nine settings that changes the last token's "
+        "state least."
+    )
     extra_passes = 1 + len(THRESHOLDS) * len(WEIGHTS)
     options = (
         Option("ratio", 0.5, 0, 0.95, 0.05, "Share of image tokens to drop; published up to 0.9."),

@@ -70,11 +70,21 @@ class ViCrop(Method):
     name = "vicrop"
     label = "ViCrop"
     group = Group.SECOND_LOOK
-    summary = "Finds where the question draws the eye, crops, magnifies, asks again (two passes)."
+    summary = (
+        "Finds where attention goes under the question, crops and magnifies, and asks again "
+        "(two passes)."
+    )
     extra_passes = MAPS["relative"].extra_passes
     options = (
         *MAPS["relative"].options,
-        Option("window", 0.44, 0.05, 1, 0.01, "Smallest window; 1 is all. Published: 336 pixels."),
+        Option(
+            "window",
+            0.44,
+            0.05,
+            1,
+            0.01,
+            "Smallest window; 1 is the whole picture. Published: 336 pixels.",
+        ),
     )
     identity: ClassVar = {"window": 1}
 

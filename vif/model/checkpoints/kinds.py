@@ -16,8 +16,8 @@ from transformers.models.auto.modeling_auto import (
 
 from vif.errors import InputError
 
-_RESAMPLED = "it hands the image on as a few tokens that each stand for all of it"
-_CROSS = "its text looks at the image beside the prompt, through cross-attention"
+_RESAMPLED = "it passes the image on as a few tokens, each of which stands for the whole image"
+_CROSS = "its text reads the image through cross-attention, not in the prompt"
 # Image-text-to-text models that no layout can be found for, and why.
 _WITHOUT_PLACES = {
     "blip": _CROSS,
@@ -52,9 +52,9 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         return config  # Loading it tells what is missing.
     if model_type not in CONFIG_MAPPING and config.get("auto_map"):
         raise InputError(
-            f"{name!r} cannot be used: it needs code of its own (models of type {model_type!r} are "
-            "not part of transformers), and code of a model is never run here. Choose a checkpoint "
-            "in transformers' own format; their names often end in '-hf'."
+            f"{name!r} cannot be used: it needs its own code (models of type {model_type!r} are "
+            "not part of transformers), and code of a model is never run here. Choose a "
+            "checkpoint in transformers' own format; their names often end in '-hf'."
         )
     if config.get("is_encoder_decoder") or model_type in _ENCODER_DECODERS:
         raise InputError(
@@ -64,7 +64,7 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
     if model_type in _WITHOUT_PLACES:
         raise InputError(
             f"{name!r} cannot be used: in models of type {model_type!r} no token stands for a "
-            f"place on the image, since {_WITHOUT_PLACES[model_type]}."
+            f"place on the image, because {_WITHOUT_PLACES[model_type]}."
         )
     is_text_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if is_text_only and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:

@@ -194,8 +194,8 @@ def _base_of(updates: Path) -> str:
     weights = updates.with_name("adapter_model.safetensors")
     if not weights.is_file():
         raise InputError(
-            f"{updates.parent} holds no {weights.name}: save the updates in that format, since "
-            "pickles (.bin, .pt) are never read."
+            f"{updates.parent} contains no {weights.name}: save the updates in that format, "
+            "because pickles (.bin, .pt) are never read."
         )
     try:
         return str(json.loads(updates.read_text(encoding="utf-8"))["base_model_name_or_path"])
@@ -208,7 +208,7 @@ def _placement(device: str | None, dtype: str | None) -> dict[str, Any]:
     has_gpu = torch.cuda.is_available()
     device = device or ("auto" if has_gpu else "cpu")
     if device.startswith("cuda") and not has_gpu:
-        raise InputError(f"Device {device!r} was asked for and there is no GPU here: use 'cpu'.")
+        raise InputError(f"Device {device!r} was requested, but there is no GPU: use 'cpu'.")
     # Processes that train together on CPUs call theirs "cpu:0", "cpu:1".
     on_cpu = device.startswith("cpu") or (device == "auto" and not has_gpu)
     if dtype not in (None, "auto") and not isinstance(getattr(torch, dtype, None), torch.dtype):
@@ -249,7 +249,10 @@ def _is_cached(name: str) -> bool:
 def _why_unreachable(name: str, error: Exception) -> str:
     cause = error.__cause__ if isinstance(error, DryRunError) else error
     if isinstance(cause, GatedRepoError):
-        return f"{name!r} may only be read by those who accepted its terms: log in with 'hf login'."
+        return (
+            f"{name!r} can only be downloaded by users who accepted its terms: log in with 'hf "
+            "login'."
+        )
     if isinstance(cause, RepositoryNotFoundError):
         return f"There is no folder and no model on the Hub called {name!r}: check the spelling."
     return (

@@ -88,7 +88,7 @@ def make_layout(parts: list[tuple[Block, np.ndarray]], number: int, model_type: 
     if found != number:
         raise InputError(
             f"The prompt holds {number} image tokens, but a {model_type} model with this image "
-            f"processor should make {found}: where they lie is not known."
+            f"processor should make {found}, so their places are unknown."
         )
     order = sorted(range(len(parts)), key=lambda i: parts[i][0].kind != "whole")
     blocks = np.concatenate(

@@ -32,7 +32,7 @@ def guessed_grid(picture: Picture) -> Layout:
     side = isqrt(number)
     if number == 0 or side * side != number:
         raise InputError(
-            f"Models of type {model_type!r} are not listed, and {number} image tokens are no grid "
-            "that could be recognised: it is not known where they lie on the image."
+            f"Models of type {model_type!r} are not listed, and {number} image tokens form no "
+            "grid that could be recognised, so their places on the image are unknown."
         )
     return one_block(picture, side, side, fixed_cells(picture, side))

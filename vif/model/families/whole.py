@@ -12,7 +12,7 @@ from vif.model.families.picture import Picture, pair, size_of
 # Qwen's image processor refuses more. One that scales the short edge up before it crops would need
 # a gigabyte for an image of 1 x 3000 pixels.
 _MAX_RATIO = 200
-_TOO_NARROW = "is too narrow for this model, cut out the part that matters"
+_TOO_NARROW = "is too narrow for this model: crop it to the part that matters"
 
 
 def fixed_grid(picture: Picture) -> Layout:
@@ -151,4 +151,4 @@ def pixtral_refuses(processor: Any, size: tuple[int, int]) -> str | None:
     if max(size) > longest * min(size):
         return _TOO_NARROW
     is_single = max(size) <= processor.patch_size * processor.spatial_merge_size
-    return "is smaller than one token of this model, enlarge it" if is_single else None
+    return "is smaller than one token of this model: enlarge it" if is_single else None
