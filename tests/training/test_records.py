@@ -153,10 +153,10 @@ def test_broken_and_empty_files_are_refused(folder, text, message):
 
 
 def test_missing_files_and_folders_are_refused(folder):
-    with pytest.raises(InputError, match="data file .* does not exist"):
+    with pytest.raises(InputError, match=r"data file .* does not exist"):
         Records(folder / "gone.json", folder, Skipped(None))
     (folder / "data.json").write_text("[]")
-    with pytest.raises(InputError, match="image folder .* does not exist"):
+    with pytest.raises(InputError, match=r"image folder .* does not exist"):
         Records(folder / "data.json", folder / "gone", Skipped(None))
 
 
