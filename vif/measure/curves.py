@@ -35,6 +35,8 @@ class Metric:
     needs_boxes: bool = False
 
 
+# The metric that is a ratio of what text gets to what the image gets.
+RATIO = "dominance"
 _SHARE, _OF_IMAGE = "share of attention", "share of image attention"
 METRICS = (
     Metric("share", "Attention on the image", _SHARE),
@@ -45,7 +47,7 @@ METRICS = (
     Metric("entropy", "Entropy over the image", "share of ln N"),
     Metric("entropy_without_sinks", "Entropy over the image, sinks left out", "share of ln N"),
     Metric("focus", "Focus (1 - entropy)", "1 - H / ln N"),
-    Metric("dominance", "Modality dominance (MDI)", "text over image, per token"),
+    Metric(RATIO, "Modality dominance (MDI)", "text over image, per token"),
     Metric("economy_text", "Attention efficiency of text (AEI)", "1 is its share of tokens"),
     Metric("economy_image", "Attention efficiency of the image (AEI)", "1 is its share of tokens"),
     Metric("in_box", "Attention inside the true box", _OF_IMAGE, True),

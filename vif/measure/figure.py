@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vif.measure.curves import METRICS
+from vif.measure.curves import METRICS, RATIO
 from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result
 
@@ -19,7 +19,7 @@ WIDTH = 7.2  # inches: two columns of a paper
 # At 7.5 points: how wide a letter is on average, and a mark with the space around it, in inches.
 _LETTER, _MARK = 0.054, 0.5
 # Both halves of what VIF's abstract says of deep layers, then what they look at instead.
-PANELS = ("share", "entropy", "in_box", "dominance")
+PANELS = ("share", "entropy", "in_box", RATIO)
 _DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-."}
 _MARKERS = {"circle": "o", "square": "s", "triangle": "^", "diamond": "D"}
 _STYLE: dict[Any, Any] = {
@@ -86,7 +86,7 @@ def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None
     axes.set_title(metric.label)
     axes.set_ylabel(metric.unit)
     axes.set_xlabel("depth, share of the layers" if by_share else "decoder layer")
-    if name == "dominance":
+    if name == RATIO:
         axes.set_yscale("log")
         axes.axhline(1, color="0.5", linewidth=0.8)
         return

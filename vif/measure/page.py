@@ -10,11 +10,14 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from vif.draw.charts import axis_title, dress
-from vif.measure.curves import ALL, FIRST, METRICS
+from vif.measure.curves import ALL, FIRST, METRICS, RATIO
 from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result
 
-_COLUMNS, _PANEL_HEIGHT = 3, 250
+# In pixels; a gap holds one panel's axis and the next one's title.
+_COLUMNS, _PANEL_HEIGHT, _GAP = 3, 270, 80
+# Twice and half are equally far from 1.
+_LOG = {"type": "log", "rangemode": "normal"}
 _SYMBOLS = {"triangle": "triangle-up"}
 # What the curves are of: words, rows of an answer, whether split by the text in the prompt.
 VIEWS = (
@@ -33,11 +36,12 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
     """
     known = {entry["metric"] for result in results for entry in result.entries}
     shown = [metric for metric in METRICS if metric.name in known]
+    rows = -(-len(shown) // _COLUMNS)
     figure = make_subplots(
-        rows=-(-len(shown) // _COLUMNS),
+        rows=rows,
         cols=_COLUMNS,
         subplot_titles=[metric.label for metric in shown],
-        vertical_spacing=0.3 / len(shown),
+        vertical_spacing=_GAP / (_PANEL_HEIGHT * rows),
     )
     views, owners = [], []
     for words, tokens, by_length in VIEWS:
@@ -56,7 +60,9 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
         {"label": view, "method": "update", "args": [{"visible": [o == view for o in owners]}]}
         for view in views
     ]
-    _dress(figure, buttons, depths_differ(results), len(shown))
+    _dress(figure, buttons, depths_differ(results), rows)
+    for i in (i for i, metric in enumerate(shown) if metric.name == RATIO):
+        figure.update_yaxes(_LOG, row=i // _COLUMNS + 1, col=i % _COLUMNS + 1)
     return figure
 
 
@@ -88,9 +94,8 @@ def draw_metric(
     words = "depth, share of the layers" if depths_differ(results) else "decoder layer"
     figure.update_xaxes(title=axis_title(words))
     figure.update_yaxes(title=axis_title(unit), rangemode="tozero")
-    if metric == "dominance":
-        # A ratio: twice and half are equally far from 1.
-        figure.update_yaxes(type="log", rangemode="normal")
+    if metric == RATIO:
+        figure.update_yaxes(_LOG)
     # The legend lies below, two curves a line.
     legend = 84 + 11 * len(found)
     figure.update_layout(height=340 + legend, margin={"b": legend})
@@ -131,8 +136,7 @@ def _traces(line: Line, is_first: bool) -> tuple[go.Scatter, go.Scatter]:
     return area, curve
 
 
-def _dress(figure: go.Figure, buttons: list[dict], by_share: bool, panels: int) -> None:
-    rows = -(-panels // _COLUMNS)
+def _dress(figure: go.Figure, buttons: list[dict], by_share: bool, rows: int) -> None:
     figure.update_layout(
         template="plotly_white",
         height=_PANEL_HEIGHT * rows + 200,
