@@ -22,17 +22,29 @@ from vif.model.checkpoints.catalogue import CATALOGUE
         ({"model_type": "florence2"}, "an encoder and a decoder"),
         ({"model_type": "mllama"}, "no token stands for a place"),
         ({"model_type": "instructblip"}, "no token stands for a place"),
+        *(
+            ({"model_type": name}, f"need {library}, which (is|are) not installed")
+            for name, library in (
+                ("cohere2_vision", "torchvision"),
+                ("fast_vlm", "timm"),
+                ("lfm2_vl", "torchvision"),
+                ("llama4", "torchvision"),
+                ("molmo2", "torchvision"),
+                ("perception_lm", "torchvision and timm"),
+            )
+        ),
         (
             {"model_type": "new", "auto_map": {"AutoModel": "new.New"}},
             "code of a model is never run",
         ),
     ],
 )
-def test_a_configuration_tells_what_is_of_no_use(tmp_path, config, words):
+def test_a_configuration_tells_what_is_of_no_use(tmp_path, config, words, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(kinds, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=words) as refused:
         load(tmp_path, device="cpu")
-    assert str(refused.value).startswith(f"{str(tmp_path)!r} cannot be used: ")
+    assert str(refused.value).startswith(f"{str(tmp_path)!r} cannot be used")
     assert "\n" not in str(refused.value)
 
 
@@ -59,7 +71,8 @@ def test_what_a_configuration_does_not_tell_is_left_to_loading(tmp_path, text):
         load(tmp_path, device="cpu")
 
 
-def test_listed_families_are_of_use(tmp_path):
+def test_listed_families_are_of_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(kinds, "find_spec", lambda _: True)
     for family in families.FAMILIES:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": family.model_type}))
         assert kinds.usable_config(str(tmp_path), local_files_only=True)

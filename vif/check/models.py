@@ -139,7 +139,9 @@ def _takes(config_class: type, name: str) -> bool:
 
 def _processor(tiny: Tiny) -> ProcessorMixin:
     module, image_class = tiny.image_processor
-    folder = importlib.import_module(f"transformers.models.{module}.image_processing_pil_{module}")
+    # A few image processors exist with torchvision alone, all others with Pillow too.
+    kind = "image_processing_pil" if image_class.endswith("Pil") else "image_processing"
+    folder = importlib.import_module(f"transformers.models.{module}.{kind}_{module}")
     image_processor = getattr(folder, image_class)(**tiny.image_options)
     if "image_seq_length" in tiny.image_options:
         image_processor.image_seq_length = tiny.image_options["image_seq_length"]

@@ -5,6 +5,8 @@ One table, longer than other files, so that families stand next to the ones they
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from vif.check.tiny import (
     CLIP,
     CLIP_PARTS,
@@ -312,3 +314,64 @@ TINY = {
         processor_options={"patch_size": PATCH, "spatial_merge_size": 2},
     ),
 }
+# transformers prepares their images with torchvision alone.
+if find_spec("torchvision") is not None:
+    TINY |= {
+        "cohere2_vision": Tiny(
+            "Cohere2VisionConfig",
+            {"downsample_factor": 2, "alignment_intermediate_size": 64},
+            {"model_type": "cohere2", "sliding_window": 16},
+            SIGLIP,
+            ("cohere2_vision", "Cohere2VisionImageProcessor"),
+            {
+                "size": SQUARE,
+                "crop_to_patches": True,
+                "min_patches": 1,
+                "max_patches": 6,
+                "patch_size": 2,
+            },
+            image_token="<|IMG_PATCH|>",
+            placeholder="<|IMG_PATCH|>",
+            tokens={
+                "boi_token": "<|START_OF_IMG|>",
+                "eoi_token": "<|END_OF_IMG|>",
+                "img_line_break_token": "<|IMG_LINE_BREAK|>",
+            },
+        ),
+        "lfm2_vl": Tiny(
+            "Lfm2VlConfig",
+            {"downsample_factor": 2, "projector_hidden_size": 64},
+            {
+                "model_type": "lfm2",
+                "layer_types": ["conv", "conv", "full_attention"] * (NUM_LAYERS // 3),
+                "block_auto_adjust_ff_dim": False,
+            },
+            {
+                "model_type": "siglip2_vision_model",
+                "hidden_size": HIDDEN,
+                "intermediate_size": 64,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 4,
+                "patch_size": 8,
+                "num_patches": 64,
+                "vision_use_head": False,
+            },
+            ("lfm2_vl", "Lfm2VlImageProcessor"),
+            {
+                "encoder_patch_size": 8,
+                "downsample_factor": 2,
+                "min_image_tokens": 4,
+                "max_image_tokens": 24,
+                "min_tiles": 2,
+                "max_tiles": 6,
+                "tile_size": 32,
+                "max_pixels_tolerance": 1.0,
+                "max_num_patches": 256,
+            },
+            tokens={
+                "image_start_token": "<|image_start|>",
+                "image_end_token": "<|image_end|>",
+                "image_thumbnail_token": "<|img_thumbnail|>",
+            },
+        ),
+    }

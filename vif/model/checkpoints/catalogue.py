@@ -11,7 +11,7 @@ _OVERHEAD = 1.25
 # Families whose vision tower has a CLS token, which PAINT reads.
 _WITH_CLS = ("llava", "llava_next", "vipllava")
 # Families some of whose layers have no attention: cutting attention does not hide their image.
-_HYBRID = ("qwen3_5", "qwen3_5_moe")
+_HYBRID = ("lfm2_vl", "qwen3_5", "qwen3_5_moe")
 
 
 @dataclass(frozen=True)
@@ -67,5 +67,7 @@ CATALOGUE = (
     Listed("llava-hf/llava-v1.6-mistral-7b-hf", "llava_next", 7.6, "apache-2.0"),
     Listed("google/gemma-4-E4B-it", "gemma4", 8.0, "apache-2.0"),
     Listed("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.3, "apache-2.0"),
-    Listed("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral3", 24.0, "apache-2.0"),
+    Listed(
+        "mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral3", 24.0, "apache-2.0", gated=True
+    ),
 )

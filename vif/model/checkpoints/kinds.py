@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ _WITHOUT_PLACES = {
     "kosmos-2": _RESAMPLED,
     "mllama": _CROSS,
 }
+# Types whose images are prepared, or seen, by libraries that nothing else here needs.
+_LIBRARIES = {
+    "cohere2_vision": ("torchvision",),
+    "fast_vlm": ("timm",),
+    "lfm2_vl": ("torchvision",),
+    "llama4": ("torchvision",),
+    "molmo2": ("torchvision",),
+    "perception_lm": ("torchvision", "timm"),
+}
 _ENCODER_DECODERS = ("florence2", "pix2struct", "t5gemma2", "udop", "vision-encoder-decoder")
 
 
@@ -43,8 +53,8 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         The configuration as it is written; empty if there is none to read.
 
     Raises:
-        InputError: If it reads text only, has an encoder and a decoder, needs code of its own, or
-            gives the image no tokens with a place.
+        InputError: If it reads text only, has an encoder and a decoder, needs code of its own or a
+            library that is missing, or gives the image no tokens with a place.
     """
     config = _read_config(name, local_files_only)
     model_type = config.get("model_type")
@@ -65,6 +75,14 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         raise InputError(
             f"{name!r} cannot be used: in models of type {model_type!r} no token stands for a "
             f"place on the image, because {_WITHOUT_PLACES[model_type]}."
+        )
+    missing = [name for name in _LIBRARIES.get(model_type, ()) if find_spec(name) is None]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise InputError(
+            f"{name!r} cannot be used yet: models of type {model_type!r} need "
+            f"{' and '.join(missing)}, which {are} not installed. Run 'pip install "
+            f"{' '.join(missing)}', in the version that belongs to your torch."
         )
     is_text_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     if is_text_only and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:

@@ -70,6 +70,8 @@ FAMILIES = (
     Family("idefics3", tiled.split_image),
     Family("internvl", tiled.canvas_tiles),
     Family("aya_vision", tiled.canvas_tiles),
+    Family("cohere2_vision", tiled.scaled_tiles),
+    Family("lfm2_vl", tiled.large_tiles),
     Family("ovis2", tiled.covering_tiles, has_marks=True),
     Family("gemma3", whole.pan_and_scan),
     Family("gemma4", whole.pooled_grid),

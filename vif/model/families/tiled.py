@@ -154,6 +154,40 @@ def canvas_tiles(picture: Picture) -> Layout:
     return _tiles_then_whole(picture, rows, columns, side)
 
 
+def scaled_tiles(picture: Picture) -> Layout:
+    """Cohere 2 Vision: the grid that scales the image up least, row by row; a thumbnail last."""
+    vision, image_processor = picture.config.vision_config, picture.processor.image_processor
+    patches = pair(vision.image_size)[0] // pair(vision.patch_size)[0]
+    side = patches // picture.config.downsample_factor
+    if picture.number == side * side:
+        return _tiles_then_whole(picture, 1, 1, side)
+    tile, most = size_of(image_processor.size), image_processor.max_patches
+    numbers = range(1, most + 1)
+    grids = [(c, r) for c in numbers for r in numbers if c * r <= most]
+    grids.sort(key=lambda grid: grid[0] * grid[1])
+    scale = np.array([min(np.array(grid) * tile / picture.size) for grid in grids])
+    # Of grids that shrink the image the largest one, of others the one that enlarges it least.
+    enlarging = np.where(scale < 1, np.inf, scale)
+    best = scale.argmax() if (scale < 1).all() else enlarging.argmin()
+    columns, rows = grids[best]
+    return _tiles_then_whole(picture, rows, columns, side)
+
+
+def large_tiles(picture: Picture) -> Layout:
+    """LFM2-VL: a small image whole; of a large one tiles row by row, then the whole image."""
+    image_processor, factor = picture.processor.image_processor, picture.config.downsample_factor
+    shapes = (picture.inputs["spatial_shapes"] // factor).tolist()
+    parts = []
+    if picture.number != shapes[0][0] * shapes[0][1]:
+        options = (getattr(image_processor, n) for n in ("min_tiles", "max_tiles", "tile_size"))
+        columns, rows, *_ = image_processor._get_grid_layout(*picture.size[::-1], *options)
+        parts, shapes = _tiles(rows, columns, shapes[0][0]), shapes[rows * columns :]
+    if image_processor.use_thumbnail or not parts:
+        rows, columns = shapes[0]
+        parts.append((Block("whole", "whole image", rows, columns), grid_cells(rows, columns)))
+    return make_layout(parts, picture.number, picture.config.model_type)
+
+
 def covering_tiles(picture: Picture) -> Layout:
     """Ovis 2: the whole image first, then tiles row by row, with separators that are no image."""
     vision, image_processor = picture.config.vision_config, picture.processor.image_processor

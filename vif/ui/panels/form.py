@@ -87,7 +87,7 @@ class Filling:
         strip = suggestion_strip(fill.questions_of([]))
         return {self.wiring.truths: [], self.wiring.controls.suggestions: strip}
 
-    def put_beside(self, files: list[str]) -> dict[Any, Any]:
+    def put_beside(self, files: list[str] | None) -> dict[Any, Any]:
         """Other images, or a video whose middle frame becomes the picture."""
         try:
             found = beside.taken(files)
@@ -98,10 +98,10 @@ class Filling:
             }
         return self._numbered(found)
 
-    def choose_frame(self, files: list[str], number: float) -> dict[Any, Any]:
+    def choose_frame(self, files: list[str] | None, number: float) -> dict[Any, Any]:
         """Another frame of a video as the picture; images only change their order."""
         try:
-            if len(files) != 1 or not is_video(files[0]):
+            if not files or len(files) > 1 or not is_video(files[0]):
                 return {}
             return self._numbered(beside.frame_of(files[0], int(number)))
         except InputError as error:
