@@ -17,7 +17,7 @@ from vif import bundled
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.check.proof import load_proved
-from vif.draw.render import fit
+from vif.draw.render import shrink
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource
@@ -47,7 +47,7 @@ class Session:
         self.backbone, self.adapter = backbone, adapter
         self._fingerprint = adapter.fingerprint if adapter is not None else None
         if adapter is not None:
-            _check_fit(backbone, adapter)
+            _check_adapter(backbone, adapter)
             adapter.to(backbone.device).eval().requires_grad_(False)
 
     @property
@@ -138,7 +138,7 @@ class Session:
         self.check(methods, settings)
         question = question.opened()
         found = self.ask_batch([question], methods, settings, cancel)
-        return Traces.of(found, fit(question.picture, PICTURE_SIDE))
+        return Traces.of(found, shrink(question.picture, PICTURE_SIDE))
 
     @torch.no_grad()
     def ask_batch(
@@ -257,7 +257,7 @@ def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Meth
     ]
 
 
-def _check_fit(backbone: Backbone, adapter: VIFAdapter) -> None:
+def _check_adapter(backbone: Backbone, adapter: VIFAdapter) -> None:
     config, text = adapter.config, backbone.text_config
     got = (config.hidden_size, config.num_layers, config.num_heads)
     want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)

@@ -144,7 +144,7 @@ def test_an_unknown_palette_is_refused():
 
 @pytest.mark.parametrize(("size", "shape"), [((30, 60), (120, 60)), ((9, 3), (40, 120))])
 def test_fit_keeps_the_aspect_ratio(size, shape):
-    assert render.fit(Image.new("RGB", size), 120).shape == (*shape, 3)
+    assert render.shrink(Image.new("RGB", size), 120).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("image", [GREY, render.colour_bar(GREY, "viridis", 0.5)])

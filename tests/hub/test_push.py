@@ -111,7 +111,7 @@ def test_a_space_gets_what_it_needs_to_start_and_nothing_else(hub, tmp_path):
 def test_torch_comes_without_cuda_where_there_is_no_gpu(tmp_path, hardware):
     for name in ("requirements.txt", "README.md"):
         (tmp_path / name).write_text((ROOT / name).read_text())
-    push.fit_to(hardware, tmp_path, "me/lens")
+    push.prepare_for(hardware, tmp_path, "me/lens")
     lines = (tmp_path / "requirements.txt").read_text().splitlines()
     assert lines[0].endswith("whl/cpu") == (hardware == push.CPU)
     head, _ = front_matter({"README.md": (tmp_path / "README.md").read_bytes()})

@@ -24,7 +24,7 @@ class Answers(NamedTuple):
     question: torch.Tensor
 
 
-class Outcome(NamedTuple):
+class PassResult(NamedTuple):
     """What a shard gave.
 
     Attributes:
@@ -65,7 +65,7 @@ def answers_of(
 
 
 def sum_losses(
-    shard: Shard, plan: Plan, outcome: Outcome, free_bits: float = 0.0
+    shard: Shard, plan: Plan, outcome: PassResult, free_bits: float = 0.0
 ) -> dict[str, torch.Tensor]:
     """Sums over questions (``lm``: answer tokens), every learning layer counting alike.
 

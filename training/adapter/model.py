@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from training.adapter.losses import Outcome, sum_losses
+from training.adapter.losses import PassResult, sum_losses
 from training.adapter.passes.shared import run_shared
 from training.adapter.passes.steering import FULL_PRECISION
 from training.adapter.passes.whole import run_whole
@@ -113,11 +113,11 @@ class VIFModel(nn.Module):
             parts[NOTHING] = sum(nothing, torch.zeros((), device=self.backbone.device))
         return parts
 
-    def run(self, shard: Shard, plan: Plan) -> Outcome:
+    def run(self, shard: Shard, plan: Plan) -> PassResult:
         """Reads images, infers maps and answers."""
         if not shard.columns.shape[1]:  # text alone: nothing to look at
             if plan.map_only:
-                return Outcome({}, None)
+                return PassResult({}, None)
             plan = replace(plan, source="plain")
         run = run_whole if self.whole else run_shared
         # DeepSpeed makes all weights bfloat16, the adapter's too, and leaves the rest to the model;

@@ -136,7 +136,7 @@ def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) ->
         InputError: If it was made for another backbone or has another shape.
     """
     saved = VIFAdapter.from_pretrained(folder)
-    _check_fit(saved.config, folder, backbone)
+    _check_adapter(saved.config, folder, backbone)
     try:
         _load(adapter, saved.state_dict())
     except RuntimeError as error:
@@ -153,7 +153,7 @@ def _load(module: nn.Module, state: dict[str, Any]) -> None:
     set_model_state_dict(module, state, options=options)
 
 
-def _check_fit(config: VIFConfig, folder: str | Path, backbone: Backbone) -> None:
+def _check_adapter(config: VIFConfig, folder: str | Path, backbone: Backbone) -> None:
     got = (config.hidden_size, config.num_layers, config.num_heads)
     text = backbone.text_config
     want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)

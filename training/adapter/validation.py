@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from training.adapter.losses import Answers, Outcome, is_in_box, strength
+from training.adapter.losses import Answers, PassResult, is_in_box, strength
 from training.adapter.model import VIFModel
 from training.adapter.plan import Plan
 from training.data.shard import Shard
@@ -59,7 +59,7 @@ def _knowing(settings: Settings) -> Plan:
     return Plan(settings, posterior=True, map_only=True)
 
 
-def _collect_posterior(found: Tallies, shard: Shard, outcome: Outcome) -> None:
+def _collect_posterior(found: Tallies, shard: Shard, outcome: PassResult) -> None:
     """What knowing the answer is worth: where the posterior points, and its divergence."""
     out = list(outcome.inferred.values())[-1]
     known = shard.target.sum(1) > 0
@@ -68,7 +68,7 @@ def _collect_posterior(found: Tallies, shard: Shard, outcome: Outcome) -> None:
     _collect(found["kl"], shard, out.kl, shard.row >= 0)
 
 
-def _collect_maps(found: Tallies, shard: Shard, plan: Plan, outcome: Outcome) -> None:
+def _collect_maps(found: Tallies, shard: Shard, plan: Plan, outcome: PassResult) -> None:
     """Everything about maps; those of the last learning layer."""
     out = list(outcome.inferred.values())[-1].used
     target, valid = shard.target, shard.row >= 0

@@ -22,7 +22,7 @@ __all__ = [
     "CHECKS",
     "TINY",
     "Check",
-    "Outcome",
+    "CheckResult",
     "build",
     "check_model",
     "check_tiny",
@@ -59,7 +59,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CheckResult:
     """How a check went: its error, and the limit that held."""
 
     check: Check
@@ -105,23 +105,23 @@ HALF = Check("bf16", "mix again, in bfloat16", parity.mix_error, 0.1, 0.1)
 
 
 @torch.no_grad()
-def check_model(backbone: Backbone) -> Iterator[Outcome]:
+def check_model(backbone: Backbone) -> Iterator[CheckResult]:
     """Runs every check on a model; nobody else may use it meanwhile."""
     is_half = backbone.model.dtype != torch.float32
     for check in CHECKS:
         limit = check.half_limit if is_half else check.limit
-        yield Outcome(check, check.error(backbone), limit)
+        yield CheckResult(check, check.error(backbone), limit)
 
 
 @torch.no_grad()
-def check_tiny(family: str, device: str = "cpu") -> Iterator[Outcome]:
+def check_tiny(family: str, device: str = "cpu") -> Iterator[CheckResult]:
     """Runs every check on the tiny model of a family, and mixing in bfloat16 too."""
     yield from check_model(tiny_backbone(family, device=device))
     error = HALF.error(tiny_backbone(family, torch.bfloat16, device))
-    yield Outcome(HALF, error, HALF.limit)
+    yield CheckResult(HALF, error, HALF.limit)
 
 
-def model_table(outcomes: list[Outcome]) -> str:
+def model_table(outcomes: list[CheckResult]) -> str:
     """One line per check."""
     lines = [f"{'check':<9}{'what is compared':<34}{'error':>9}{'limit':>9}"]
     for outcome in outcomes:
@@ -132,7 +132,7 @@ def model_table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def grid_table(found: dict[str, list[Outcome]]) -> str:
+def grid_table(found: dict[str, list[CheckResult]]) -> str:
     """One line per family, one column per check; an error over its limit is marked."""
     checks = [*CHECKS, HALF]
     lines = [

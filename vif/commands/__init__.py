@@ -12,8 +12,8 @@ from vif.commands import (
     bench,
     benchmarks,
     check,
+    compare_forms,
     convert,
-    forms,
     models,
     open,
     probe,
@@ -26,7 +26,6 @@ from vif.commands import (
 )
 
 COMMANDS = (
-    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, forms, check, models,
-    open, push, serve,
-    uncertainty,
+    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, compare_forms,
+    check, models, open, push, serve, uncertainty,
 )  # fmt: skip

@@ -71,11 +71,11 @@ def _space(args: argparse.Namespace, work: Path) -> str:
             copy = work / path.relative_to(folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-    fit_to(args.hardware, work, args.name)
+    prepare_for(args.hardware, work, args.name)
     return upload(work, args.name, "space", private=args.private, ignore=_LEFT_OUT)
 
 
-def fit_to(hardware: str, folder: Path, name: str) -> None:
+def prepare_for(hardware: str, folder: Path, name: str) -> None:
     """Changes a Space's files for what it runs on: where torch comes from, and its card.
 
     Args:

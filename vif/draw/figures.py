@@ -96,7 +96,7 @@ def draw(
     """
     with rc_context(_STYLE):
         figures = {
-            "heatmaps": heatmaps(render.fit(picture, SIDE), traces, look, boxes),
+            "heatmaps": heatmaps(render.shrink(picture, SIDE), traces, look, boxes),
             "attenuation": attenuation(traces, look.token),
         }
         return {

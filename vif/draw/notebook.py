@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from vif.draw.render import data_url, fit, overlay, paint_scale
+from vif.draw.render import data_url, overlay, paint_scale, shrink
 
 SIDE = 150  # pixels of the longer side of a layer's picture
 PALETTE, OPACITY = "viridis", 0.6
@@ -36,7 +36,7 @@ def answer_html(
         blocks: Which grid a token belongs to, (N,).
         picture: The image, (H, W, 3) uint8; a grey square if None.
     """
-    base = np.full((SIDE, SIDE, 3), _BLANK, np.uint8) if picture is None else fit(picture, SIDE)
+    base = np.full((SIDE, SIDE, 3), _BLANK, np.uint8) if picture is None else shrink(picture, SIDE)
     known = [layer for layer in range(len(maps)) if not np.isnan(maps[layer]).any()]
     fields = [paint_scale(maps[i], cells, blocks, _scale(blocks), base.shape[:2]) for i in known]
     top = max((float(np.nanmax(field)) for field in fields), default=1.0) or 1.0

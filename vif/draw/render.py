@@ -191,7 +191,7 @@ def colour_bar(image: np.ndarray, palette: str, opacity: float) -> np.ndarray:
     return overlay(_plain(image, 256), np.linspace(0, 1, 256)[None], 1.0, palette, opacity)
 
 
-def fit(image: Image.Image | np.ndarray, side: int) -> np.ndarray:
+def shrink(image: Image.Image | np.ndarray, side: int) -> np.ndarray:
     """Returns the picture scaled so that its longer side has `side` pixels, (H, W, 3) uint8."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     scale = side / max(picture.size)

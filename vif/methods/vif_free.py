@@ -87,11 +87,11 @@ class FreeTap(InjectingTap):
 
     def __init__(self, request: Request, choose: Choose = own) -> None:
         super().__init__(request, choose)
-        draw = fitted(request, own_answers(request, own_options(request)))
+        draw = drawn_from(request, own_answers(request, own_options(request)))
         self.inject(request.settings.injection_layers, -1, [draw])
 
 
-def fitted(request: Request, weights: torch.Tensor) -> Draw:
+def drawn_from(request: Request, weights: torch.Tensor) -> Draw:
     """A map (B, N) at strength alpha, and the mixture that stands for it where it is drawn."""
     centres = request.batch.centres
     points, maps = centres.cpu().numpy(), weights.numpy()

@@ -13,7 +13,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 from typing_extensions import override
 
-from training.adapter.losses import Answers, Outcome, answers_of, kept
+from training.adapter.losses import Answers, PassResult, answers_of, kept
 from training.adapter.passes.infer import infer
 from training.adapter.passes.steering import Injection, Mixer, Reader
 from training.adapter.plan import Plan, gaps
@@ -68,7 +68,9 @@ class Prefix(NamedTuple):
     next: torch.Tensor
 
 
-def run_shared(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan) -> Outcome:
+def run_shared(
+    vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan
+) -> PassResult:
     """Reads images, infers maps, answers."""
     prefix = read_images(vlm, shard, plan)
     inferred = {}
@@ -77,7 +79,7 @@ def run_shared(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan
         for layer, text in texts.items():
             inferred[layer] = infer(adapter, shard, plan, layer, prefix.states[layer], text)
     if plan.map_only:
-        return Outcome(inferred, None)
+        return PassResult(inferred, None)
     injection, parts = Injection(shard, plan, inferred), []
     for rows in chunks(shard.length):
         tap = Mixer(
@@ -88,7 +90,7 @@ def run_shared(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan
         keep = torch.nonzero(wanted.any(0)).squeeze(1)
         logits = kept(_pass(vlm, shard, plan, prefix, rows, tap, keep).logits, keep)
         parts.append(answers_of(shard, rows, keep, logits))
-    return Outcome(inferred, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
+    return PassResult(inferred, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
 
 
 @torch.no_grad()

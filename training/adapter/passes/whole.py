@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 from typing_extensions import override
 
-from training.adapter.losses import Outcome, answers_of, kept
+from training.adapter.losses import PassResult, answers_of, kept
 from training.adapter.passes.infer import Inferred, infer
 from training.adapter.passes.shared import has_axes, image_states
 from training.adapter.passes.steering import Injection
@@ -54,7 +54,9 @@ class Live(Tap):
         return self.injection.mix(layer, self.rows)
 
 
-def run_whole(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan) -> Outcome:
+def run_whole(
+    vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan
+) -> PassResult:
     """One pass over every conversation, its image included."""
     tap = Live(adapter, shard, plan)
     start = shard.head["input_ids"].shape[1]
@@ -71,7 +73,7 @@ def run_whole(vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan:
     answers = None
     if logits is not None:
         answers = answers_of(shard, tap.rows, keep, kept(logits, start + keep))
-    return Outcome(tap.inferred, answers)
+    return PassResult(tap.inferred, answers)
 
 
 def inputs_of(

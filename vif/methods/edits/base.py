@@ -49,7 +49,7 @@ class How:
 EDITS: dict[str, How] = {}
 
 
-def how(
+def register_edit(
     name: str,
     summary: str,
     *options: Option,
@@ -82,7 +82,9 @@ class MapEdit(Edit):
         return rows.spread(self.values.to(rows.key.device), self.columns)
 
 
-@how("mix", "A share alpha of deep attention is replaced by the map (VIF).", uses_ranges=True)
+@register_edit(
+    "mix", "A share alpha of deep attention is replaced by the map (VIF).", uses_ranges=True
+)
 def mix(request: Request, weights: torch.Tensor) -> Recorder:
     """VIF's edit, at alpha itself on all heads of the injection layers."""
     nothing = weights[:, :0]
@@ -98,7 +100,7 @@ class Bias(MapEdit):
         return logits + self.laid(rows)
 
 
-@how(
+@register_edit(
     "bias",
     "Logits of deep layers are raised by the map.",
     Option(
@@ -126,7 +128,7 @@ class Scale(MapEdit):
         return scaled / scaled.sum(-1, keepdim=True)
 
 
-@how(
+@register_edit(
     "scale",
     "Attention of deep layers to the image is multiplied by the map.",
     Option("gamma", 1, 0, 10, 0.1, "1 doubles attention under a flat map; chosen, not published."),
@@ -151,7 +153,7 @@ class Cut(MapEdit):
         return logits.masked_fill(self.laid(rows) > 0, float("-inf"))
 
 
-@how(
+@register_edit(
     "cut",
     "Text no longer sees the image tokens with the lowest map values, in all layers (AIF).",
     Option("ratio", 0.5, 0, 0.95, 0.05, "Share of image tokens to cut; AIF searches 0.1 to 0.9."),
@@ -194,7 +196,7 @@ def cut_tokens(request: Request, dropped: np.ndarray, weights: torch.Tensor) -> 
     return tap
 
 
-@how(
+@register_edit(
     "crop",
     "The part of the picture with most of the map is magnified, and the question asked again.",
     Option("share", 0.25, 0.02, 1, 0.01, "Area of that part; chosen, not published."),
@@ -215,7 +217,7 @@ def crop(request: Request, weights: torch.Tensor) -> Recorder:
     return crops.ask_again(request, views)
 
 
-@how(
+@register_edit(
     "mask",
     "Everything outside the map is blacked out, and the question asked again.",
     Option("share", 0.5, 0.02, 1, 0.01, "Area that stays visible; chosen, not published."),

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from vif.methods import crops
 from vif.methods.base import Option, Request
-from vif.methods.edits.base import MapEdit, edited, fields_of, how, least_of_each, note
+from vif.methods.edits.base import MapEdit, edited, fields_of, least_of_each, note, register_edit
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
 from vif.model.edits import Rows
 from vif.recording import Recorder
@@ -28,7 +28,7 @@ class Prune(MapEdit):
         return logits.masked_fill((self.laid(rows) > 0) & ~is_self, float("-inf"))
 
 
-@how(
+@register_edit(
     "prune",
     "The image tokens with the lowest map values are dropped after an early layer (FastV).",
     Option("ratio", 0.5, 0, 0.95, 0.05, "Share of image tokens to drop; FastV: 0.5."),
@@ -58,7 +58,7 @@ def prune(request: Request, weights: torch.Tensor) -> Recorder:
     return tap
 
 
-@how(
+@register_edit(
     "outline",
     "A red frame is drawn around most of the map, and the question asked again.",
     Option("share", 0.15, 0.02, 1, 0.01, "Area of the frame; chosen, 1 draws none."),

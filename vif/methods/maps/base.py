@@ -62,7 +62,7 @@ class Map:
 MAPS: dict[str, Map] = {}
 
 
-def where(
+def register_map(
     name: str,
     summary: str,
     extra_passes: int = 0,
@@ -112,7 +112,7 @@ def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: 
     )
 
 
-@where(
+@register_map(
     "vif",
     "The learned mixture, averaged over the learning layers.",
     extra_passes=1,
@@ -130,13 +130,13 @@ def learned(request: Request) -> torch.Tensor:
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
 
-@where("free", "Where the model's own likeliest answers depend on the image.", 2)
+@register_map("free", "Where the model's own likeliest answers depend on the image.", 2)
 def free(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
     return own_answers(request, own_options(request)).to(request.batch.centres)
 
 
-@where("dynamics", "Tokens whose attention varies over layers (AIF).", extra_passes=1)
+@register_map("dynamics", "Tokens whose attention varies over layers (AIF).", extra_passes=1)
 def dynamics(request: Request) -> torch.Tensor:
     """1 - Ent_i / ln L: a token counts the more, the fewer layers look at it."""
     found = token_dynamics(request)
@@ -144,7 +144,7 @@ def dynamics(request: Request) -> torch.Tensor:
     return normalised(request, importance.clip(0) * visible_tokens(request))
 
 
-@where(
+@register_map(
     "relative",
     "Attention under the question divided by attention under a generic one, in one layer (ViCrop).",
     extra_passes=2,
@@ -175,7 +175,7 @@ SMOOTHING = Option(
 CONTRAST_LAYERS = (20, 25)
 
 
-@where(
+@register_map(
     "contrast",
     "The same ratio with a floor, summed over deep layers (CARVE).",
     extra_passes=2,
@@ -212,7 +212,7 @@ def ratio(
     return np.where(known, asked / (generic + smoothing * typical).clip(1e-8), 0)
 
 
-@where("look", "The box or brush strokes that you drew.", place="look")
+@register_map("look", "The box or brush strokes that you drew.", place="look")
 def look(request: Request) -> torch.Tensor:
     """The place that the user marked."""
     if request.look is None:
@@ -220,13 +220,13 @@ def look(request: Request) -> torch.Tensor:
     return request.look
 
 
-@where("uniform", "Everywhere alike.")
+@register_map("uniform", "Everywhere alike.")
 def uniform(request: Request) -> torch.Tensor:
     """1 / N on tokens that lie on the image."""
     return normalised(request, visible_tokens(request).astype(float))
 
 
-@where("random", "Control: a single random place.")
+@register_map("random", "Control: a single random place.")
 def scattered(request: Request) -> torch.Tensor:
     """One Gaussian at a random place; see `Request.generators`."""
     centres = request.batch.centres
@@ -236,7 +236,7 @@ def scattered(request: Request) -> torch.Tensor:
     return render(MixtureParameters(places, sigmas, torch.ones_like(sigmas)), centres)
 
 
-@where("truth", "The true box.", place="truth")
+@register_map("truth", "The true box.", place="truth")
 def truth(request: Request) -> torch.Tensor:
     """Where the answer is known to be."""
     if request.truth is None:

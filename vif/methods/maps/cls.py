@@ -9,7 +9,7 @@ import torch
 from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.methods.base import Request
-from vif.methods.maps.base import normalised, visible_tokens, where
+from vif.methods.maps.base import normalised, register_map, visible_tokens
 from vif.methods.maps.tower import cls_attention, no_cls, token_scores
 from vif.model.backbone import Backbone
 
@@ -23,7 +23,7 @@ def _late(tower: Any, pixels: torch.Tensor) -> torch.Tensor:
     return cls_attention(tower, pixels, (max(0, len(tower.encoder.layers) - 2),))
 
 
-@where("cls", "Where the vision tower's CLS token looks (FasterVLM).", obstacle=no_cls_token)
+@register_map("cls", "Where the vision tower's CLS token looks (FasterVLM).", obstacle=no_cls_token)
 def cls(request: Request) -> torch.Tensor:
     """CLS attention of the last but one layer, mean of heads: the same for every question.
 

@@ -7,7 +7,7 @@ import torch
 from typing_extensions import override
 
 from vif.methods.base import Request
-from vif.methods.maps.base import normalised, visible_tokens, where
+from vif.methods.maps.base import normalised, register_map, visible_tokens
 from vif.model.attention import Tap
 from vif.model.edits import Edit, Rows
 from vif.model.generation import Cancelled, open_stream
@@ -68,7 +68,7 @@ def _columns(request: Request, weights: torch.Tensor) -> torch.Tensor:
     return weights[:, :, 0].gather(2, index.expand(-1, weights.shape[1], -1))
 
 
-@where(
+@register_map(
     "relevancy",
     "Attention times its gradient, over all layers (one forward and one backward pass).",
     1,
@@ -91,7 +91,7 @@ def relevancy(request: Request) -> torch.Tensor:
     return _map(request, total)
 
 
-@where(
+@register_map(
     "saliency",
     "How the answer depends on the state of every image token (one forward and one backward pass).",
     1,

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from vif.methods.base import Option, Request
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
-from vif.methods.maps.base import normalised, visible_tokens, where
+from vif.methods.maps.base import normalised, register_map, visible_tokens
 from vif.methods.maps.reading import last_rows
 from vif.model.attention import Tap
 from vif.model.generation import open_stream
@@ -28,7 +28,7 @@ class _States(Tap):
             self.states = states
 
 
-@where(
+@register_map(
     "lens",
     "Image tokens that already stand for the answer's first word (logit lens).",
     1,
@@ -56,7 +56,7 @@ def lens(request: Request) -> torch.Tensor:
     return normalised(request, weights)
 
 
-@where(
+@register_map(
     "text",
     "Where the last row of the question looks in one early layer (FastV).",
     1,

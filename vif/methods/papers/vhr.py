@@ -21,7 +21,7 @@ def outputs_without_image(request: Request) -> dict[int, torch.Tensor]:
     return tap.layers
 
 
-def head_divergence(with_image: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
+def output_distance(with_image: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
     """VHD of the heads of a layer: ||A(with image) - A(without)||_2, from (B, H, D) to (B, H)."""
     return (with_image - without).norm(dim=-1)
 
@@ -33,7 +33,7 @@ def vision_heads(with_image: torch.Tensor, without: torch.Tensor) -> torch.Tenso
     exceed mean + standard deviation of the layer: it does not react to the image but to its
     absence.
     """
-    divergence = head_divergence(with_image, without)
+    divergence = output_distance(with_image, without)
     surge = without.square().sum(-1)
     divergence = divergence.masked_fill(_stands_out(divergence) & _stands_out(surge), 0)
     return divergence > divergence.median(-1, keepdim=True).values

@@ -14,7 +14,7 @@ _THUMB_SIDE = 88
 def example_strip(examples: Iterable[Example]) -> str:
     """The examples as labelled buttons with a small picture each; a click runs."""
     thumbs = [
-        (example, render.data_url(render.fit(example.image, _THUMB_SIDE), 80))
+        (example, render.data_url(render.shrink(example.image, _THUMB_SIDE), 80))
         for example in examples
     ]
     return fill("examples", examples=thumbs)

@@ -61,7 +61,7 @@ def canvas_html(image: Any) -> str:
         image: Path, array or PIL image; anything that is none gives one sentence instead.
     """
     try:
-        picture = render.fit(open_image(image), _SIDE) if image is not None else None
+        picture = render.shrink(open_image(image), _SIDE) if image is not None else None
     except InputError:
         picture = None
     if picture is None:

@@ -49,7 +49,7 @@ class Result(HasTruth):
     @classmethod
     def of(cls, image: Image.Image, traces: dict[str, Trace], *rest: Any, **more: Any) -> Result:
         """Makes a result from a full-size picture; the rest is as in the constructor."""
-        return cls(render.fit(image, MAP_SIDE), traces, *rest, **more)
+        return cls(render.shrink(image, MAP_SIDE), traces, *rest, **more)
 
     def beside(self, name: str, trace: Trace) -> Result:
         """Returns the result with one answer more; it replaces an earlier one of that name."""

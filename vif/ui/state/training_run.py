@@ -86,7 +86,7 @@ class TrainingRun:
         """
         asked = self.questions[question]
         image = open_image(self._inside(asked["image"]))
-        picture = render.fit(image, MAP_SIDE)
+        picture = render.shrink(image, MAP_SIDE)
         truth = Truth(asked["question"], asked["answer"])
         return [Result(picture, self._traces(files, question), truth) for files in self.files]
 
