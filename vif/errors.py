@@ -1,4 +1,4 @@
-"""The one error a person may meet, and errors in words. Knows nothing about how they are shown."""
+"""The error that users see, and errors in words. Does not know how they are shown."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Place = Sequence[Box] | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked about which image, and what is known about where the answer lies.
+    """A question about an image, and what is known about the place of its answer.
 
     Attributes:
         image: Path, bytes, PIL image or array.

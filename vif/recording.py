@@ -1,4 +1,4 @@
-"""Prompts answered under one method, with everything the answer left behind.
+"""Answers prompts under one method and records their traces.
 
 `Recorder` is the tap that keeps what the row that predicts each token attended to, `run` answers a
 batch under it and makes the traces.

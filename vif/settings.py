@@ -17,7 +17,7 @@ MOST_NEW_TOKENS, MOST_SEED = 4096, 2**63 - 1
 
 
 class Changes(TypedDict, total=False):
-    """Single settings by name; see `Settings`. None leaves one as it is."""
+    """Single settings by name; see `Settings`. None leaves a setting unchanged."""
 
     learning: Range | None
     injection: Range | None
@@ -67,7 +67,7 @@ class Settings:
         return {name: getattr(self, name) for name in Changes.__annotations__}
 
     def changed(self, **changes: Unpack[Changes]) -> Settings:
-        """The settings with some of them changed; None leaves one as it is.
+        """The settings with some of them changed; None leaves a setting unchanged.
 
         Raises:
             InputError: If there is no setting of a name.
@@ -119,7 +119,7 @@ class Settings:
         return [n for n in layers if self.attention_layers is None or n in self.attention_layers]
 
     def sources(self) -> dict[int, int]:
-        """The learning layer behind every injection layer.
+        """The learning layer that each injection layer reads from.
 
         Both lists are walked in order, as published; where their lengths differ the shorter one
         is stretched (the published code moves the injection range instead).

@@ -1,4 +1,4 @@
-"""What one answer left behind, as plain arrays: it can be saved, sent, replayed and compared.
+"""The record of one answer, as plain arrays: it can be saved, sent and compared.
 
 Knows nothing about models or attention functions.
 """

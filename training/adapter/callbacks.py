@@ -34,7 +34,7 @@ class LogFile(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Forgets what a run that was killed logged behind its last checkpoint."""
+        """Removes what a killed run logged after its last checkpoint."""
         path = output_of(args) / "log.jsonl"
         if state.is_world_process_zero and path.exists():
             lines = path.read_text().splitlines(keepends=True)
@@ -93,7 +93,7 @@ class Tracer(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Traces of the adapter as it begins."""
+        """Traces of the adapter before training."""
         self._write(state)
 
     @override

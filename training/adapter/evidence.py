@@ -38,7 +38,7 @@ class Gradients(NamedTuple):
 
 
 class _Kept(SharedLayer):
-    """Keeps what the rows add behind their images."""
+    """Keeps the keys and values that the rows add after their images."""
 
     @override
     def update(

@@ -60,6 +60,6 @@ def gaps(shard: Shard, plan: Plan) -> torch.Tensor:
 
 
 def _generator(plan: Plan, key: int, purpose: int) -> torch.Generator:
-    """A stream of its own for a question and a purpose."""
+    """A separate random stream for a question and a purpose."""
     mixed = (plan.seed * 1_000_003 + key) * 128 + purpose
     return torch.Generator().manual_seed(mixed % 2**63)

@@ -124,7 +124,7 @@ class VIFTrainer(Trainer):
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        """Grouping by length needs no encoding: bytes in the file tell enough."""
+        """Groups by the number of bytes in the file, which needs no encoding."""
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         size = self.args.train_batch_size * self.args.gradient_accumulation_steps
@@ -237,7 +237,7 @@ def _check(args: VIFTrainingArguments) -> None:
 
 
 class ByLength(Sampler):
-    """Items of like length together, shuffled anew every epoch; the same for the same seed."""
+    """Groups items of similar length and reshuffles them every epoch, by the seed."""
 
     def __init__(self, batch_size: int, lengths: list[int], seed: int) -> None:
         self.batch_size, self.lengths, self.seed, self.epoch = batch_size, lengths, seed, 0

@@ -24,7 +24,7 @@ VALIDATION_TEXT = 128
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/scenes"))
     parser.add_argument("--scenes", type=int, default=16_000, help="training scenes")

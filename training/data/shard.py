@@ -1,4 +1,4 @@
-"""What a training step reads at once: images, the rows behind them, and what is asked there."""
+"""One batch of a training step: images, the rows after them, and their questions."""
 
 from __future__ import annotations
 

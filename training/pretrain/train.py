@@ -241,7 +241,7 @@ def pretrain(config: PretrainConfig, work: Path, output: Path, start: Path | Non
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("assets/demo-vlm"))
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain"))

@@ -255,7 +255,7 @@ def _length(steps: int, seed: int) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, default=Path("runs/reproduce"))
     parser.add_argument("--all", action="store_true", help="also run seeds, controls and ablations")

@@ -14,7 +14,7 @@ ADAPTER_FILES = ("config.json", "model.safetensors")
 
 
 def install(model: Path, adapter: Path, assets: Path) -> None:
-    """Copies what is shipped; anything else in the folders stays where it is."""
+    """Copies the files to ship; other files in the folders stay."""
     for source, name, patterns in (
         (model, "demo-vlm", MODEL_FILES),
         (adapter, "demo-vif", ADAPTER_FILES),
@@ -27,7 +27,7 @@ def install(model: Path, adapter: Path, assets: Path) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("adapter", type=Path)

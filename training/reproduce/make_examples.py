@@ -1,4 +1,4 @@
-"""Picks the page's examples, and records their answers so that the page needs no model for them.
+"""Selects the examples of the page and records their answers.
 
     python -m training.reproduce.make_examples
 
@@ -60,7 +60,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, what plain and VIF said, and whether each was right."""
+    """A question, the answers of plain and VIF, and whether each is right."""
 
     item: bench.Item
     plain: str
@@ -249,7 +249,7 @@ def _boxes(item: bench.Item) -> list[Box]:
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", default="assets/demo-vlm")
     parser.add_argument("--adapter", default="assets/demo-vif")

@@ -152,7 +152,7 @@ def save_chart(figure: go.Figure, path: Path) -> None:
 
 
 def fill(page: str, sections: dict[str, str]) -> str:
-    """Replaces what stands between ``<!-- name -->`` and ``<!-- /name -->``.
+    """Replaces the text between ``<!-- name -->`` and ``<!-- /name -->``.
 
     Raises:
         ValueError: If a page has a section twice, or one that nothing is known of.
@@ -199,7 +199,7 @@ def keep_logs(runs: Path, results: Path) -> None:
 
 
 def main() -> None:
-    """Command line."""
+    """Parses the command line and runs the program."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--pages", type=Path, default=Path(), help="folder of README.md and docs")

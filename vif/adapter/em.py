@@ -74,7 +74,7 @@ def fit_mixture(
 
 
 def _start(points: np.ndarray, share: np.ndarray, count: int, min_sigma: float, seed: int) -> Fit:
-    """Means far from each other where the weight is; all sigmas alike."""
+    """Starts with means far apart on the weight, and equal sigmas."""
     rng = np.random.default_rng(seed)
     means = points[[rng.choice(len(points), p=share)]]
     while len(means) < count:

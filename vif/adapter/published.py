@@ -116,7 +116,7 @@ class PublishedEncoder(nn.Module):
         return _gaussian(self.prior_mean_head(slots), self.prior_logvar_head(slots))
 
     def posterior(self, image: torch.Tensor, text: torch.Tensor, padding: torch.Tensor) -> Gaussian:
-        """The same where the text goes on with the answer."""
+        """The same for text that continues with the answer."""
         slots = self._compress(self.posterior_encoder(image, text, padding))
         return _gaussian(self.posterior_mean_head(slots), self.posterior_logvar_head(slots))
 

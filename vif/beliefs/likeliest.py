@@ -42,7 +42,7 @@ def likeliest_answers(
 
 
 class _Ranked(Method):
-    """Prompt i of a batch begins with its i-th likeliest token and goes on greedily."""
+    """Prompt i of a batch starts with its i-th likeliest token and continues greedily."""
 
     name, summary = "ranked", "Begins with its i-th likeliest token."
 

@@ -175,7 +175,7 @@ class _Pair(NamedTuple):
 def _read(
     session: Session, prompt: Prompt, ids: list[list[int]], settings: Settings, samples: int
 ) -> dict[int, _Pair]:
-    """One pass over the prompt with every answer behind it, as a training reads them."""
+    """One pass over the prompt followed by every answer, as in training."""
     end = session.backbone.processor.tokenizer.eos_token_id
     read = [tokens if end is None else [*tokens, end] for tokens in ids]
     batch = Batch.make(session.backbone, [_answered(prompt, tokens) for tokens in read])
@@ -236,7 +236,7 @@ def condition(draw: Draw, log_likelihood: torch.Tensor, centres: torch.Tensor) -
 
 
 def _answered(prompt: Prompt, tokens: Sequence[int]) -> Prompt:
-    """A prompt that goes on with an answer."""
+    """A prompt followed by an answer."""
     inputs = dict(prompt.inputs)
     for name in TEXT_INPUTS:
         if name in inputs:

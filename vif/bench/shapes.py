@@ -22,7 +22,7 @@ ADAPTER_SHARE = 0.01
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a language model behind the bundled model's own tower and processor.
+    """Sizes of a language model that keeps the bundled model's tower and processor.
 
     Attributes:
         text: What differs in the configuration of the language model.

@@ -55,7 +55,7 @@ class Bundle:
 
     @property
     def question(self) -> str:
-        """What was asked."""
+        """The question with its picture, context and boxes."""
         return self.first.meta["question"]
 
     @property

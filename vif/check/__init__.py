@@ -106,7 +106,7 @@ HALF = Check("bf16", "mix again, in bfloat16", parity.mix_error, 0.1, 0.1)
 
 @torch.no_grad()
 def check_model(backbone: Backbone) -> Iterator[CheckResult]:
-    """Runs every check on a model; nobody else may use it meanwhile."""
+    """Runs every check on a model, which must not be used otherwise meanwhile."""
     is_half = backbone.model.dtype != torch.float32
     for check in CHECKS:
         limit = check.half_limit if is_half else check.limit
@@ -122,7 +122,7 @@ def check_tiny(family: str, device: str = "cpu") -> Iterator[CheckResult]:
 
 
 def model_table(outcomes: list[CheckResult]) -> str:
-    """One line per check."""
+    """The checks of one model as text, one line per check."""
     lines = [f"{'check':<9}{'what is compared':<34}{'error':>9}{'limit':>9}"]
     for outcome in outcomes:
         check, mark = outcome.check, "" if outcome.passed else "  FAILED"

@@ -35,7 +35,7 @@ _REFERENCE, _SPY = "vif_reference", "vif_spy"
 
 
 class MixAll(Recorder):
-    """Mixes a fixed random map into every layer, each head with a strength of its own."""
+    """Mixes a fixed random map into every layer, with one strength per head."""
 
     def __init__(self, backbone: Backbone, batch: Batch) -> None:
         super().__init__(batch)
@@ -114,7 +114,7 @@ def reference(
 
 
 def _mixed(p: torch.Tensor, mix: Mix, seen: torch.Tensor, start: int) -> torch.Tensor:
-    """P' = (1 - s) p + s pi, row by row; a row that does not see all of the image is left alone."""
+    """P' = (1 - s) p + s pi, row by row; a row that does not see all of the image is unchanged."""
     rows = []
     first_key = start + p.shape[2] - p.shape[3]
     for b, columns in enumerate(mix.columns - first_key):
@@ -175,7 +175,7 @@ def mix_error(backbone: Backbone, long: bool = False) -> float:
 
 
 def long_mix_error(backbone: Backbone) -> float:
-    """The same where a sliding window has left the image behind, if the model has one."""
+    """The same with the image outside the sliding window, for models that have one."""
     return mix_error(backbone, long=True)
 
 

@@ -104,7 +104,7 @@ def refuse_unproved(backbone: Backbone) -> None:
 
 
 def proof_table(steps: list[Step]) -> str:
-    """One line per step."""
+    """The verification as text, one line per step."""
     lines = [f"{'proof of the layout':<38}{'error':>9}{'limit':>9}"]
     for step in steps:
         mark = "" if step.holds else "  FAILED"

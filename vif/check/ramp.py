@@ -1,4 +1,4 @@
-"""Where image tokens really look, found by experiment, to compare with where the layout puts them.
+"""Measures where image tokens look, to compare with the layout.
 
 An image whose colour tells the place goes through the model's own image processor. With the vision
 tower's layers switched off, a token depends on its own pixels only, and its gradient finds them
@@ -87,7 +87,7 @@ def ramp_error(
 
 
 def token_colours(backbone: Backbone, prompt: Prompt, chosen: np.ndarray) -> np.ndarray:
-    """Mean colour of the pixels behind image tokens, (len(chosen), 3); NaN where there are none."""
+    """Mean colour of the pixels of image tokens, (len(chosen), 3); NaN where there are none."""
     inputs = backbone.collate([prompt])
     encode = backbone.model.base_model.get_image_features
     wanted = inspect.signature(encode).parameters
@@ -144,7 +144,7 @@ def _black_padding(image_processor: Any) -> Iterator[None]:
 
 @contextmanager
 def _layers_off(vision: nn.Module) -> Iterator[None]:
-    """Makes every layer of a vision tower hand on what it was given."""
+    """Makes every layer of a vision tower return its input."""
 
     def hand_on(_: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
         given = args[0] if args else kwargs["hidden_states"]

@@ -93,7 +93,7 @@ def chosen_rows(tasks: Sequence[str]) -> list[Row]:
 
 
 def with_judge(rows: Sequence[Row]) -> Sequence[Row]:
-    """The rows that can be scored here; what is left out is said.
+    """The rows that can be scored here; prints the skipped ones.
 
     Without a judge lmms-eval scores both answers -1 and prints their ratio, 100 %.
 

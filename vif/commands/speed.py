@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints medians and ranges; scene 0 is asked about if nothing else is given."""
+    """Prints medians and ranges; the default question is about scene 0."""
     if args.repetitions < 1 or args.tokens < 1:
         raise InputError(
             f"--repetitions is {args.repetitions} and --tokens {args.tokens}: expected at least 1."

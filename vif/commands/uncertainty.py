@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints the tables."""
+    """Measures and prints prior, posterior and samples; writes the JSON file if given."""
     samples = 16 if args.samples is None else args.samples
     if args.n < 1 or args.ambiguous < 0 or samples < 1:
         raise InputError(

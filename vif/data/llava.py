@@ -54,7 +54,7 @@ def read_json(
 
 
 def _turns(record: Mapping[str, Any], number: int, folder: Path) -> Iterator[Example]:
-    """Every question of a conversation by itself: earlier turns are not put before it."""
+    """Every question of a conversation separately, without the earlier turns."""
     name = text_of(record.get("image"), "image")
     image = image_path(name, folder)
     turns = record["conversations"]

@@ -67,7 +67,7 @@ class Look:
 
     @property
     def words(self) -> str:
-        """The look in words."""
+        """The shown layer, head and token in words."""
         layer = "mean of all layers" if self.layer is None else f"layer {self.layer}"
         rules = {"mean": "mean of heads", "max": "max over heads"}
         head = rules.get(str(self.head), f"head {self.head}")

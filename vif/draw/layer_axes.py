@@ -58,7 +58,7 @@ def layer_axis(figure: go.Figure, num_layers: int, words: str) -> None:
 
 
 def tick_step(number: int) -> int:
-    """Distance of ticks, so that about 16 fit."""
+    """Distance between ticks, for about 16 ticks."""
     return max(1, round(number / 16))
 
 

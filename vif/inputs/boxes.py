@@ -30,7 +30,7 @@ def check_boxes(boxes: Sequence[Box]) -> None:
 
 
 def box_shares(cells: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
-    """True boxes as a map: every box spread over the tokens it covers, all boxes alike.
+    """True boxes as a map: each box has equal weight, spread over the tokens it covers.
 
     Args:
         cells: Token rectangles, (N, 4), NaN off the image.

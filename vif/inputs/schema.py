@@ -76,7 +76,7 @@ Read = TypeVar("Read", bound="FromOutside")
 
 
 class FromOutside(BaseModel):
-    """Values that nobody has checked yet."""
+    """Unchecked values."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -174,7 +174,7 @@ class AskedQuestion(AskedSettings):
 
 
 class WatchedAnswer(FromOutside):
-    """A question and the answer whose probability is watched; empty: what the model says."""
+    """A question and the answer whose probability is tracked; empty: the model's own."""
 
     question: Text
     answer: Annotated[

@@ -1,4 +1,4 @@
-"""What a person typed, made safe for a prompt. Knows nothing about tokenizers or chat templates."""
+"""Typed text, made safe for a prompt. Does not know tokenizers or chat templates."""
 
 from __future__ import annotations
 

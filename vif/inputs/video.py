@@ -72,14 +72,14 @@ def read_frames(path: str | Path, count: int) -> list[Frame]:
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file begins as those that `read_frames` takes."""
+    """Whether a file starts like the formats that `read_frames` accepts."""
     with Path(path).open("rb") as file:
         head = file.read(12)
     return any(head[start : start + len(mark)] == mark for start, mark in _BEGINNINGS)
 
 
 def _checked(path: Path) -> str:
-    """What messages call a file that begins like a video."""
+    """How messages call a file that starts like a video."""
     name = repr(path.name)
     if not path.is_file():
         raise InputError(f"There is no file {name}: check the path.")

@@ -1,4 +1,4 @@
-"""Questions of an evaluation harness, answered in batches. Knows nothing about lmms-eval."""
+"""Questions of an evaluation harness, answered in batches. Does not know lmms-eval."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def cut_at(answer: str, until: Sequence[str]) -> str:
 
 
 def split_text(text: str) -> tuple[str, str]:
-    """A task's text as what stands before the question, and the question.
+    """Splits the text of a task into the context and the question.
 
     A question has at most `MAX_CHARACTERS`. Of a longer text the last part counts as the question;
     the model reads all of it.

@@ -29,7 +29,7 @@ class Processes:
 
     @classmethod
     def find(cls) -> Processes:
-        """What the environment says."""
+        """The processes that the environment variables of the launcher describe."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
         # Without being told so, accelerate takes processes on CPUs for jobs of their own.

@@ -1,4 +1,4 @@
-"""What is measured of every question, kept on disk at once, so that a run can be taken up again."""
+"""The measurements of every question, written to disk at once, so a run can resume."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Request:
         return Batch.make(self.backbone, prompts, like=self.batch)
 
     def generators(self, *key: int) -> list[np.random.Generator]:
-        """A source of chance per prompt: by the seed, what is asked about which image, and a key.
+        """One random generator per prompt, from the seed, the question, the image and a key.
 
         Hence a question gets the same draws alone and in any batch, and another one gets others.
         """

@@ -55,7 +55,7 @@ class GivenTap(InjectingTap):
 
 
 class Control(Method):
-    """VIF's edit with a map of its own.
+    """VIF's edit with another map.
 
     Attributes:
         choose: Makes the map.

@@ -145,7 +145,7 @@ def black_out(image: Image.Image, field: Field, kept: np.ndarray) -> Image.Image
 
 
 def cut_out(image: Image.Image, box: Box, size: tuple[int, int]) -> View:
-    """A part of the picture magnified to `size`; the whole picture is left as it is."""
+    """A part of the picture, magnified to `size`; the whole picture stays unchanged."""
     scale = np.array([image.width, image.height, image.width, image.height])
     x0, y0, x1, y1 = np.rint(np.array(box) * scale).astype(int).tolist()
     x0, y0 = min(x0, image.width - 1), min(y0, image.height - 1)

@@ -31,7 +31,7 @@ class GuidedTap(EditingTap):
         branches: Sequence[dict[str, Any]],
         edits: Mapping[int, Edit] | None = None,
     ) -> None:
-        """Opens the branches; each begins to read with the first token.
+        """Opens the branches; each starts with the first token.
 
         Args:
             request: Of the method.

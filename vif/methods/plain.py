@@ -1,4 +1,4 @@
-"""The untouched model."""
+"""The model without any intervention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vif.recording import Recorder
 
 @register
 class Plain(Method):
-    """Records and changes nothing."""
+    """Records attention and changes nothing."""
 
     name = "plain"
     label = "Plain"

@@ -32,7 +32,7 @@ def without_image(prompt: Prompt) -> Prompt:
 
 
 def refuse_several(prompt: Prompt, what: str) -> None:
-    """Raises `InputError` if a prompt holds other images beside the one that is asked about."""
+    """Raises `InputError` if a prompt has more images than the one of the question."""
     if prompt.others:
         raise InputError(
             f"{what} needs a prompt with one image, and this one has {len(prompt.others) + 1}: ask "

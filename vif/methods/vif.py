@@ -152,7 +152,7 @@ class VIF(Method):
 
     @override
     def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
-        """Needs an adapter."""
+        """The reason if no adapter is loaded; "" if one is."""
         if adapter is not None:
             return ""
         return (

@@ -92,7 +92,7 @@ class FreeTap(InjectingTap):
 
 
 def drawn_from(request: Request, weights: torch.Tensor) -> Draw:
-    """A map (B, N) at strength alpha, and the mixture that stands for it where it is drawn."""
+    """A map (B, N) at strength alpha, and the mixture that is drawn for it."""
     centres = request.batch.centres
     points, maps = centres.cpu().numpy(), weights.numpy()
     visible = ~np.isnan(points).any(-1)

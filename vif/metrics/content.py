@@ -1,4 +1,4 @@
-"""What attention brings: weights times values, and what a head puts out with and without it."""
+"""Content of attention: weights times values, and head outputs with and without it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Tap:
     position: int = 0
 
     def begin(self, start: int, length: int) -> None:
-        """A forward pass begins: its first query position and number of queries."""
+        """Called at the start of a forward pass: first query position and number of queries."""
 
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
         """Output of a decoder layer, (B, Q, d). The last layer is not reported."""
@@ -172,7 +172,7 @@ def install(model: VisionLanguageModel) -> Callable[[], None]:
 
 
 def watch(model: VisionLanguageModel) -> Callable[[], None]:
-    """Makes the decoder tell taps when a pass begins and what each layer puts out.
+    """Makes the decoder report to taps: the start of a pass, and the output of each layer.
 
     The hooks hold no state and change no number in a call without a tap.
 

@@ -285,7 +285,7 @@ class Backbone:
         return self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def render(self, text: str, images: int = 1) -> str:
-        """A question behind its images in the model's chat format, ready to be answered.
+        """A question after its images in the model's chat format, ready to be answered.
 
         Args:
             text: The question, and what comes before it.

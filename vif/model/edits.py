@@ -1,4 +1,4 @@
-"""Edits of attention that need its weights: the chosen rows are computed anew and patched in.
+"""Edits of attention that need its weights: the chosen rows are recomputed and patched in.
 
 Pure functions of queries, keys, values and masks. Knows nothing about models. What is linear in
 the output needs none of this: `vif.model.rows.Mix`.

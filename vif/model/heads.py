@@ -10,7 +10,7 @@ from vif.model.edits import Edit
 
 
 class HeadOutputs(Tap):
-    """Keeps what every head puts out for the last row of a prompt, and changes nothing.
+    """Keeps the output of every head for the last row of a prompt; changes nothing.
 
     Attributes:
         layers: One (B, H, D) float32 tensor per layer.

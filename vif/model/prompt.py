@@ -65,7 +65,7 @@ class Prompt:
 
 
 def join(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Puts tensors together along their first side, the others padded at the end to be alike."""
+    """Concatenates tensors along their first dimension, padding the others at the end."""
     shape = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
     padded = []
     for part in parts:

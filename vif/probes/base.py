@@ -23,7 +23,7 @@ class Result:
 
 
 def plain(value: Any) -> Any:
-    """Arrays as nested lists rounded to 6 digits, NaN as None; everything else as it is."""
+    """Arrays as nested lists rounded to 6 digits, NaN as None; everything else unchanged."""
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, list | tuple):
@@ -36,6 +36,6 @@ def plain(value: Any) -> Any:
 
 
 def open_reading(session: Session, question: Question) -> Reading:
-    """A question as it is read again and again."""
+    """A question that is read many times."""
     prompt = session.encode(question.opened())
     return Reading(session.backbone, Batch.make(session.backbone, [prompt]))

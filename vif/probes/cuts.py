@@ -56,7 +56,7 @@ def check_hideable(backbone: Backbone) -> None:
 
 
 class CutTap(Tap):
-    """One pass over variants, each with a cut of its own; a variant without edges is untouched."""
+    """One pass over variants, one cut each; a variant without edges is unchanged."""
 
     def __init__(self, cuts: Sequence[Cut], device: torch.device) -> None:
         self.cuts = cuts

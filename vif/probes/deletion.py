@@ -172,7 +172,7 @@ def _marked(length: int, positions: Sequence[int]) -> torch.Tensor:
 
 @register
 class DeletionProbe(Probe[DeletionCurve]):
-    """Deletion curve."""
+    """Hides the tokens that a map marks, and random ones."""
 
     name = "deletion"
     label = "Deletion curve"

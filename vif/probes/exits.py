@@ -98,7 +98,7 @@ def exit_sweep(
 
 @register
 class ExitProbe(Probe[ExitSweep]):
-    """Exit sweep."""
+    """Hides the image after each layer in turn."""
 
     name = "exit"
     label = "Exit sweep"

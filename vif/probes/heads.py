@@ -1,4 +1,4 @@
-"""Head divergence: which heads put out something else when the image is gone?"""
+"""Head divergence: which heads change their output without the image?"""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def head_divergence(
 
 @register
 class HeadsProbe(Probe[HeadDivergence]):
-    """Head divergence."""
+    """Compares head outputs with and without the image."""
 
     name = "heads"
     label = "Head divergence"

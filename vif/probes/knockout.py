@@ -167,7 +167,7 @@ def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Ten
 
 @register
 class KnockoutProbe(Probe[Knockout]):
-    """Attention knockout."""
+    """Cuts attention between parts of the prompt, window by window."""
 
     name = "knockout"
     label = "Knockout"

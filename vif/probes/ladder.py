@@ -1,4 +1,4 @@
-"""Attenuation ladder: one question behind more and more unrelated text, all lengths in one pass."""
+"""Attenuation ladder: one question after increasing lengths of unrelated text, all in one pass."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ def _words(session: Session, ids: torch.Tensor) -> list[str]:
 
 @register
 class LensProbe(Probe[LogitLens]):
-    """Logit lens."""
+    """Reads the states of every layer as words."""
 
     name = "lens"
     label = "Logit lens"

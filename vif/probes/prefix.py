@@ -34,7 +34,7 @@ ALONG_SEQUENCE = (*TEXT_INPUTS, "position_ids")
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer whose probability is watched.
+    """An answer whose probability is tracked.
 
     Attributes:
         ids: Its tokens, one at least; an end token only where the model's own answer has one.
@@ -207,7 +207,7 @@ class Reading:
 
 
 def _widened(cache: Any, rows: int) -> Any:
-    """So many copies of a cache of one row, as one cache; the given one is left as it is."""
+    """Copies of a cache of one row, as one cache; the given cache is unchanged."""
     cache = copy.copy(cache)
     # Attention puts new tensors into its layers, linear attention writes into those it has.
     cache.layers = [

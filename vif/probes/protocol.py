@@ -154,7 +154,7 @@ class Probe(ABC, Generic[Found]):
 
     @property
     def watches(self) -> bool:
-        """Whether it watches the probability of an answer that can be named."""
+        """Whether it tracks the probability of an answer that the user can choose."""
         return any(flag.name == ANSWER.name for flag in self.flags)
 
     def option(self, call: Call, name: str) -> Any:

@@ -163,7 +163,7 @@ def _mixes(
 
 
 class _Watching(Tap):
-    """Shows a plain pass to taps that make maps, and lets them change nothing."""
+    """Runs a plain pass for taps that compute maps; they change nothing."""
 
     def __init__(self, taps: list[InjectingTap]) -> None:
         self.taps = taps
@@ -217,7 +217,7 @@ class _RangeTap(Tap):
 
 @register
 class SweepProbe(Probe[Sweep]):
-    """Every injection range."""
+    """Injects a map into every range of layers."""
 
     name = "sweep"
     label = "Layer ranges"

@@ -21,7 +21,7 @@ QUESTIONS_PER_SCENE = 5
 
 @dataclass(frozen=True)
 class Diet:
-    """What is asked about a scene, and what stands before a question.
+    """Questions about a scene, and the text before them.
 
     Attributes:
         questions: Questions per scene.

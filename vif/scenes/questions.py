@@ -64,7 +64,7 @@ def ask_scene(
     num_questions: int | None = None,
     weights: dict[str, float] | None = None,
 ) -> list[SceneQuestion]:
-    """Draws questions about a scene, families first so that rare ones are not drowned.
+    """Draws questions about a scene; it draws the family first, to include rare ones.
 
     Args:
         scene: The scene.

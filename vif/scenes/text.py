@@ -26,7 +26,7 @@ _SENTENCES = (
 
 
 def unrelated_text(seed: int, num_tokens: int) -> str:
-    """Text of earlier turns and notes that says nothing about the picture at hand.
+    """Text of earlier turns and notes that is unrelated to the picture.
 
     Args:
         seed: Seed of the draw.

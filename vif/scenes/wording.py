@@ -1,4 +1,4 @@
-"""How questions are worded. Knows nothing about scenes or answers."""
+"""How questions are worded. Does not know scenes or answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scene is made of: shapes, colours, characters, sizes, splits. Knows no pixels."""
+"""Contents of a scene: shapes, colours, characters, sizes, splits. Does not know pixels."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Wiring:
         return {self.drawing, *self.controls.fields.values(), *self.controls.own.sliders}
 
     def read_form(self, data: Data) -> Form:
-        """What was filled in."""
+        """The form as it is filled in now."""
         c = self.controls
         fields = {name: data[component] for name, component in c.fields.items()}
         return Form(
@@ -222,7 +222,7 @@ class Wiring:
         }
 
     def session_of(self, key: Key | None) -> Session:
-        """The tab's model; the page's own stands in for one that was let go, until the next run."""
+        """The tab's model; if it was unloaded, the page's own model until the next run."""
         try:
             return self.shelf.get(key)
         except InputError:
@@ -279,7 +279,7 @@ class Wiring:
     def ask_again(
         self, key: Key | None, result: Result | None, event: gr.EventData
     ) -> Iterator[dict[Any, Any]]:
-        """Asks with the changed mixture; the answer stands beside the others."""
+        """Asks with the changed mixture; the answer is shown beside the others."""
         if result is None:
             yield {self.controls.message: ""}
             return

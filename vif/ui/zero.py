@@ -59,7 +59,7 @@ def load_here(
 
 
 def on_gpu(session: Any, seconds: float) -> Any:
-    """Lets `run_model` take a session's work to the GPU; without `spaces` it stays here.
+    """Lets `run_model` run a session on the GPU; without `spaces` it runs in this process.
 
     Args:
         session: The loaded model.
@@ -141,7 +141,7 @@ class FileFlag:
         self.path = path
 
     def set(self) -> None:
-        """Sets it for good."""
+        """Sets the value; it cannot be unset."""
         self.path.touch()
 
     def is_set(self) -> bool:
@@ -156,13 +156,13 @@ class FileNews:
         self.path = path
 
     def __call__(self, done: int, total: int) -> None:
-        """Tells it."""
+        """Reports progress (done, in all)."""
         new = self.path.with_suffix(".new")
         new.write_text(f"{done} {total}", encoding="ascii")
         new.replace(self.path)
 
     def read(self) -> tuple[int, int] | None:
-        """What was told last; None if nothing was."""
+        """The last report; None if there was none."""
         if not self.path.exists():
             return None
         done, total = self.path.read_text(encoding="ascii").split()

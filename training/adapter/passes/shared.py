@@ -37,7 +37,7 @@ class SharedLayer(DynamicLayer):
     values: torch.Tensor
 
     def __init__(self, prefix: Any, image: torch.Tensor) -> None:
-        """Takes the keys and values of `prefix`, and which image each row lies behind."""
+        """Takes the keys and values of `prefix`, and the image that each row follows."""
         super().__init__()
         self.lazy_initialization(prefix.keys, prefix.values)
         self.keys, self.values, self.image = prefix.keys, prefix.values, image
@@ -190,7 +190,7 @@ def _pass(
     tap: Tap,
     keep: torch.Tensor | int,
 ) -> Any:
-    """Runs rows behind their images; logits of the positions to keep."""
+    """Runs rows after their images; returns logits of the positions to keep."""
     length = int(shard.length[rows].max())
     image = shard.image[rows]
     cache = DynamicCache()

@@ -30,13 +30,13 @@ class Reader(Tap):
     """
 
     def __init__(self, layers: list[int], stop: bool) -> None:
-        """With `stop`, the pass ends in `PassEnded` behind the last of the layers."""
+        """With `stop`, the pass ends in `PassEnded` after the last of the layers."""
         self.layers, self.stop = layers, stop
         self.states: dict[int, torch.Tensor] = {}
 
     @override
     def layer_output(self, layer: int, states: torch.Tensor) -> None:
-        """Keeps the states of a learning layer; ends the pass behind the last one if asked to."""
+        """Keeps the states of a learning layer; optionally ends the pass after the last one."""
         if layer in self.layers:
             self.states[layer] = states
         if self.stop and layer == max(self.layers):

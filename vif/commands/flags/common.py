@@ -71,7 +71,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, sets_injection: bool = Tr
 
 
 def add_methods_flag(parser: argparse.ArgumentParser, default: Sequence[str] | None) -> None:
-    """Which methods to compare."""
+    """Adds ``--methods``, the methods to compare."""
     parser.add_argument("--methods", nargs="+", default=default, help="methods to compare")
 
 
@@ -158,7 +158,7 @@ def _question_of_video(args: argparse.Namespace) -> Question:
 
 
 def _question_of_scene(args: argparse.Namespace) -> Question:
-    """A question about a generated scene: one of its own, or what a person asks about it."""
+    """A question about a generated scene: one of its own questions, or the given one."""
     if args.scene < 0:
         raise InputError(f"--scene is {args.scene}, expected a number from 0.")
     scene = draw_scene(args.scene, "test")

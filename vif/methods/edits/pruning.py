@@ -1,4 +1,4 @@
-"""Edits that take image tokens away for good, or mark the picture instead of the attention."""
+"""Edits that drop image tokens, or mark the picture instead of changing attention."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Prune(MapEdit):
     identity={"ratio": 0},
 )
 def prune(request: Request, weights: torch.Tensor) -> Recorder:
-    """Drops tokens for text and image alike, unlike `cut`, from a layer on.
+    """Drops tokens for both text and image (unlike `cut`), from a given layer.
 
     FastV (arXiv 2403.06764) with the map ``text``. Dropped tokens keep their places, so positions
     do not move; what they compute themselves is read by nobody, which gives the answer of a model

@@ -14,7 +14,7 @@ from vif.model.generation import Cancelled, open_stream
 
 
 class _Watch(Edit):
-    """Changes nothing; keeps the last row's attention, so that its gradient can be asked for."""
+    """Keeps the attention of the last row for its gradient; changes nothing."""
 
     last_only = True
 

@@ -15,7 +15,7 @@ from vif.model.vocabulary import read_words
 
 
 class _States(Tap):
-    """Keeps what one layer puts out."""
+    """Keeps the output of one layer."""
 
     def __init__(self, layer: int) -> None:
         self.layer = layer

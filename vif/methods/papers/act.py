@@ -29,7 +29,7 @@ class ACTEdit(Edit):
 
     @override
     def weights(self, weights: torch.Tensor, rows: Rows) -> torch.Tensor:
-        """Redistributes within the image."""
+        """Moves attention from sinks to the other image tokens; rows keep their sums."""
         image = rows.columns(self.columns)
         if self.sinks is None:
             seen = rows.visible & rows.edited[:, None, :, None]

@@ -1,4 +1,4 @@
-"""AIF: text stops seeing the image tokens that every layer looks at alike."""
+"""AIF: text no longer sees the image tokens that all layers attend to equally."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AIF(Method):
 
     @override
     def tap(self, request: Request) -> Recorder:
-        """Profiles, searches, cuts."""
+        """Profiles attention over layers, searches the share to cut, and cuts it."""
         fixed = request.options["ratio"]
         least, most = (fixed or request.options[name] for name in ("least", "most"))
         if least > most:

@@ -48,6 +48,6 @@ class AKI(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits every layer with attention; works on any model."""
         layers = request.backbone.attention_layers if request.options["on"] else ()
         return EditingTap(request, dict.fromkeys(layers, Forward(request)))

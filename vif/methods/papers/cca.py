@@ -34,7 +34,7 @@ class CCA(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits every layer with attention; works on any model."""
         hidden = nothing_hidden(request)
         for i, prompt in enumerate(request.batch.prompts):
             ring = _rings(prompt.layout)

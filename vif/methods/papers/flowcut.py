@@ -40,7 +40,7 @@ def number_to_drop(attention: torch.Tensor, left: int, target: int) -> int:
 
 @torch.no_grad()
 def survivors(tower: Any, pixels: torch.Tensor, share: float) -> torch.Tensor:
-    """1 for patches that survive the tower, (T, P, 1); every image of T keeps a share of its own.
+    """1 for patches that survive the tower, (T, P, 1); each of the T images keeps a share.
 
     Args:
         tower: A transformers ``CLIPVisionModel``.

@@ -90,7 +90,7 @@ class MustDrop(Method):
 
     @override
     def tap(self, request: Request) -> MustDropTap:
-        """Works on any model."""
+        """Drops tokens in four early layers; works on any model."""
         edit = Filter(request, _key_set(request))
         layers = [n for n in request.backbone.attention_layers if n >= min(edit.stages)]
         return MustDropTap(request, dict.fromkeys(layers, edit))

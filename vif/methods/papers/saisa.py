@@ -40,7 +40,7 @@ class SAISA(Method):
 
     @override
     def tap(self, request: Request) -> EditingTap:
-        """Works on any model."""
+        """Edits every layer with attention; works on any model."""
         hidden = nothing_hidden(request)
         for i, rng in enumerate(request.generators(2)):
             hidden[i] = rng.random(hidden[i].shape) < request.options["share"]

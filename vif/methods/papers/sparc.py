@@ -16,7 +16,7 @@ NOTHING = "No image token was selected: SPARC is made for long answers."
 
 
 class SPARCEdit(Edit):
-    """All layers of SPARC; it watches one of them.
+    """All layers of SPARC, one of which it watches.
 
     Attributes:
         count: How often every image token was selected, (B, N); applies to all layers.
@@ -33,7 +33,7 @@ class SPARCEdit(Edit):
         self.usual: torch.Tensor | None = None
 
     def step(self) -> None:
-        """A step begins: what was selected in the last one counts."""
+        """Starts a step, with the tokens selected in the last one."""
         self.count = self.count + self.fresh
 
     @override
@@ -55,7 +55,7 @@ class SPARCEdit(Edit):
 
 
 class SPARCTap(EditingTap):
-    """Reads the prompt as it is; its last row of the watched layer is the first of the average.
+    """Leaves the prompt unchanged; its last row in the watched layer starts the average.
 
     It notes how many image tokens were selected.
     """
@@ -80,7 +80,7 @@ class SPARCTap(EditingTap):
 
     @override
     def edit(self, layer: int) -> Edit | None:
-        """Reading the prompt, only the watched layer has anything to do."""
+        """While the prompt is read, only the watched layer is active."""
         is_idle = self.position == 0 and layer != self.whole.watched
         return None if is_idle else super().edit(layer)
 

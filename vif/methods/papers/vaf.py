@@ -13,7 +13,7 @@ from vif.model.edits import Edit, Rows
 
 
 class VAFEdit(Edit):
-    """Scales the logits of the image and of what stands before it."""
+    """Scales the logits of the image and of the tokens before it."""
 
     def __init__(self, request: Request) -> None:
         batch = request.batch

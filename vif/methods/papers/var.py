@@ -65,7 +65,7 @@ class VARTap(EditingTap):
 
     @override
     def edit(self, layer: int) -> Edit | None:
-        """Nothing where a layer has no sink: it is left exactly as it is."""
+        """Changes nothing in a layer without sinks."""
         edit = super().edit(layer)
         return edit if edit is not None and bool(self.sinks[layer].sinks.any()) else None
 
@@ -103,5 +103,5 @@ class VAR(Method):
 
     @override
     def tap(self, request: Request) -> VARTap:
-        """Works on any model; one without sinks is left as it is."""
+        """Works on any model; a model without sinks is unchanged."""
         return VARTap(request)

@@ -65,7 +65,7 @@ class VCD(Method):
 
     @override
     def tap(self, request: Request) -> VCDTap:
-        """Opens the branch; the noise is drawn by the seed, alike for every prompt."""
+        """Opens the branch; the noise depends on the seed and is the same for all prompts."""
         step, seed = int(request.options["step"]), request.settings.seed
 
         def noised(prompt: Prompt) -> Prompt:

@@ -15,7 +15,7 @@ from vif.model.heads import HeadOutputs
 
 
 def outputs_without_image(request: Request) -> dict[int, torch.Tensor]:
-    """What every head puts out for the last row of the prompt without its image; one pass."""
+    """Output of every head for the last row of the prompt without its image; one pass."""
     tap = HeadOutputs()
     generate(request.backbone.model, request.without_image(), tap, 1, request.cancel)
     return tap.layers

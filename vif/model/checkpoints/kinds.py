@@ -50,7 +50,7 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         local_files_only: Whether nothing is to be downloaded, not even that file.
 
     Returns:
-        The configuration as it is written; empty if there is none to read.
+        The configuration as written; empty if it cannot be read.
 
     Raises:
         InputError: If it reads text only, has an encoder and a decoder, needs code of its own or a
@@ -94,7 +94,7 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
 
 
 def _read_config(name: str, local_files_only: bool) -> dict[str, Any]:
-    """The configuration as it is written; empty if there is none to read."""
+    """The configuration as written; empty if it cannot be read."""
     try:
         path = (
             Path(name) / "config.json"

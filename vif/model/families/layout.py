@@ -1,4 +1,4 @@
-"""Where image tokens lie on the original image. Knows nothing about models."""
+"""Where image tokens lie on the original image. Does not know models."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def _whole(side: int) -> tuple[Block, np.ndarray]:
 
 
 def _tiles(rows: int, columns: int, side: int) -> list[tuple[Block, np.ndarray]]:
-    """Tiles row by row; one alone is the whole image, which comes by itself."""
+    """Tiles row by row; a single tile is the whole image."""
     parts = []
     for i in range(rows * columns if rows * columns > 1 else 0):
         row, column = divmod(i, columns)

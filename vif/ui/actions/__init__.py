@@ -1,1 +1,1 @@
-"""What happens when a person acts: plain functions behind the events."""
+"""The actions of a user: plain functions behind the events."""

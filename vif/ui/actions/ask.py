@@ -1,4 +1,4 @@
-"""Asking the model what was filled in, as plain functions. Knows nothing about Gradio."""
+"""Asks the model the filled-in form, as plain functions. Does not know Gradio."""
 
 from __future__ import annotations
 

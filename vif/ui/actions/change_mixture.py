@@ -1,4 +1,4 @@
-"""Asking again with a mixture that a person changed in the browser. Knows nothing about Gradio."""
+"""Asks again with a mixture that was changed in the browser. Does not know Gradio."""
 
 from __future__ import annotations
 

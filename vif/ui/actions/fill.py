@@ -58,7 +58,7 @@ def scene(seed: int, asked: str = "") -> SceneFill:
 
 
 def new_scene() -> SceneFill:
-    """Draws a scene that nobody knows yet."""
+    """Draws a new random scene."""
     return scene(secrets.randbelow(MAX_SCENE_SEED))
 
 

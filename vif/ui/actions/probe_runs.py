@@ -1,4 +1,4 @@
-"""Probes of the shown answers: what each is told, and what it found in words and as a figure."""
+"""Probes of the shown answers: their inputs, and their results as text and figure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def call_of(
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
 ) -> Call:
-    """What a probe is told about the answers on the page.
+    """The call of a probe for the answers on the page.
 
     Args:
         session: The model.

@@ -1,4 +1,4 @@
-"""Problems become one sentence for a person, and a log entry where nobody foresaw them."""
+"""Turns errors into one sentence for the user; unexpected errors are logged as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands between a request and the page: files, origins, turns at the model, and errors."""
+"""Guards between a request and the page: files, origins, turns at the model, errors."""
 
 from vif.ui.guard.page import MODEL, Page
 from vif.ui.guard.turns import Turns

@@ -57,7 +57,7 @@ class Memory:
             state.config_values = _Nothing()
 
     def end(self, fn: BlockFunction, state: Any, session: str | None, event_id: str | None) -> None:
-        """Lets go what a call leaves behind that nobody reads again."""
+        """Removes what a call leaves behind and nothing reads again."""
         if state is not None:
             # What was sent to the browser to be drawn: Gradio keeps a copy for each session.
             for shown in fn.outputs:
@@ -89,7 +89,7 @@ def _unread(queue: Any) -> list[str]:
 
 @asynccontextmanager
 async def sweeping(app: Any) -> AsyncIterator[None]:
-    """While a page is served: lets idle sessions go, and gives freed memory back to the system."""
+    """While a page is served, removes idle sessions and returns freed memory to the system."""
 
     async def sweep() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Who may send requests: nobody under a foreign name, and no other site in a visitor's name."""
+"""Refuses requests under a foreign host name or from other sites."""
 
 from __future__ import annotations
 

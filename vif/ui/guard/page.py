@@ -1,4 +1,4 @@
-"""The one way from a request to the page's functions, for every event and endpoint alike."""
+"""The single path from a request to the page's functions, for all events and endpoints."""
 
 from __future__ import annotations
 
@@ -166,5 +166,5 @@ def _in_words(error: BaseException, fn: BlockFunction) -> BaseException:
 
 
 def _one_line(error: Exception) -> str:
-    """The beginning of a message; nothing that a stranger sent begins a line of its own."""
+    """The start of a message, on one line: sent text cannot start a new log line."""
     return " ".join(str(error).split())[:_MOST_LOGGED]

@@ -144,7 +144,7 @@ class Turns:
         return len(self._inside) - len(self._admitted)
 
     def leave(self, request: Request) -> None:
-        """Ends a request."""
+        """Ends a request and wakes those who wait."""
         with self._changed:
             self._admitted.discard(request)
             if request in self._inside:
@@ -159,7 +159,7 @@ class Turns:
         return [other for other in self._inside if other not in self._admitted]
 
     def _has_room(self, request: Request) -> bool:
-        """Whether its address and its session have few enough answers in progress."""
+        """Whether its address and its session are below their limits of answers in progress."""
         near = sum(other.address == request.address for other in self._admitted)
         own = sum(other.session == request.session for other in self._admitted)
         return near < max(1, self.most // 2) and own < max(1, self.most // 4)
@@ -259,7 +259,7 @@ class Turns:
 
 
 def _unlock(turns: Turns | None) -> None:
-    """Begins anew in a forked process: the threads that ran or waited are not in it."""
+    """Resets in a forked process, which has none of the threads that ran or waited."""
     if turns is not None:
         turns._changed = threading.Condition()
         turns._waiting, turns._holder, turns._depth, turns._current = [], None, 0, None

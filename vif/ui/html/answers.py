@@ -54,7 +54,7 @@ def answers_html(result: Result, payload: dict[str, Any]) -> str:
 
 
 def empty_html() -> str:
-    """What stands in the place of the answers before the first run."""
+    """The placeholder of the answers before the first run."""
     return fill("empty")
 
 

@@ -13,7 +13,7 @@ from vif.ui.html.words import tones
 
 
 def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool = True) -> str:
-    """Probability of the watched answer and share on the picture by length, and a slider.
+    """Probability of the tracked answer and image share by length, with a slider.
 
     Args:
         ladder: The ladder.

@@ -38,7 +38,7 @@ def _signed(value: float, digits: int = 2) -> str:
 
 
 def _cell(sweep: Sweep, start: int, end: int, limit: float) -> dict[str, Any] | None:
-    """One range; None where it would end before it begins."""
+    """One range; None if its end is before its start."""
     if end < start:
         return None
     value, count = float(sweep.change[start, end]), len(sweep.change)

@@ -29,7 +29,7 @@ HIDDEN, LITTLE = 0.05, 0.05
 
 
 def ladder(room: Classroom, example: Example) -> Reveal:
-    """Lesson 4: the answer behind more and more text."""
+    """Lesson 4: the answer after increasing lengths of text."""
     truth = example.known
     found = attenuation_ladder(room.session, asked(example), cancel=room.cancel)
     share = found.share[0].mean(1)

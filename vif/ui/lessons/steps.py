@@ -1,4 +1,4 @@
-"""What is said in the lessons: data, and the sheet that is printed from it."""
+"""The text of the lessons, as data, and the worksheet that is printed from it."""
 
 from __future__ import annotations
 

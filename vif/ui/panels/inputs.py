@@ -30,7 +30,7 @@ class Slider(gr.Slider, metaclass=_Stubless):
 
 
 class Image(gr.Image, metaclass=_Stubless):
-    """An image that hands over the path of whatever was uploaded; `vif.ui.guard` checked it.
+    """An image input that returns the path of the upload; `vif.ui.guard` has checked it.
 
     `gr.Image` opens the file first and, if it is not an image, fails with a message of its own.
     """

@@ -1,4 +1,4 @@
-"""The attenuation ladder: the question behind more and more text, all lengths asked at once."""
+"""The attenuation ladder: the question after increasing lengths of text, all asked at once."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """A result that stays, and where it comes from.
+    """A kept result, and what it was computed from.
 
     Attributes:
         number: Tells results apart.
@@ -131,7 +131,7 @@ def follow(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]
 
 
 def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
-    """The menu of answers to watch: the right one, if it is known, then what was said."""
+    """The menu of answers to track: the right one, if known, then the given answers."""
     if result is None:
         return gr.Dropdown(visible=False)
     right = (

@@ -45,7 +45,7 @@ _FINISH = """(link) => {
 
 
 def connect_share(wiring: Wiring) -> None:
-    """The zip, what is told about the shown result, and a link that somebody opens."""
+    """The zip, the description of the shown result, and links that visitors open."""
     a, c, sharing = wiring.answers, wiring.controls, Sharing(wiring)
     a.prepare.click(save, [wiring.result, wiring.view], [a.files], api_visibility="private")
     told = gr.on(

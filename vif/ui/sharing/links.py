@@ -1,4 +1,4 @@
-"""A shown result as a link, a command and a program. Knows nothing about Gradio."""
+"""A shown result as a link, a command and a program. Does not know Gradio."""
 
 from __future__ import annotations
 

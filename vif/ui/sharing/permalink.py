@@ -1,4 +1,4 @@
-"""What is asked and how it is shown, as the query of a URL and back. Knows nothing about Gradio.
+"""What is asked and how it is shown, as the query of a URL and back. Does not know Gradio.
 
 A link carries no picture: it names an example or the seed of a drawn scene. Whoever has a picture
 of their own saves the zip instead.
@@ -102,7 +102,7 @@ def setting_changes(settings: Settings, defaults: Settings) -> dict[str, Any]:
 
 
 def read(query: str, model: str, defaults: Settings, num_layers: int, num_examples: int) -> Link:
-    """Reads the query of a URL; keys of others, such as ``__theme``, are left alone.
+    """Reads the query of a URL; ignores foreign keys such as ``__theme``.
 
     Args:
         query: Everything after the question mark.

@@ -1,4 +1,4 @@
-"""What is asked on the page as a command and as Python. Knows nothing about Gradio."""
+"""The question of the page as a command and as Python. Does not know Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between what a tab shows and a bundle, both ways. Knows nothing about Gradio or models."""
+"""Converts between the state of a tab and a bundle. Does not know Gradio or models."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def to_bundle(result: Result, view: View, note: str = "") -> bundle.Bundle:
 
 
 def _picture(result: Result) -> Image.Image:
-    """The picture as it was asked about; as it is shown where the upload is gone."""
+    """The picture of the question; the shown version if the upload no longer exists."""
     try:
         return open_image(result.filled.picture)
     except ValueError:

@@ -1,1 +1,1 @@
-"""What one browser tab holds between two clicks. Knows nothing about Gradio or HTML."""
+"""The state of one browser tab. Does not know Gradio or HTML."""

@@ -1,4 +1,4 @@
-"""What a person marks on the picture: boxes and brush strokes. Knows nothing about Gradio."""
+"""Marks on the picture: boxes and brush strokes. Does not know Gradio."""
 
 from __future__ import annotations
 

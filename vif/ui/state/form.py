@@ -1,4 +1,4 @@
-"""What a person filled in, and what a session is asked with it. Knows nothing about Gradio."""
+"""The filled-in form, and the question that it stands for. Does not know Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one browser tab holds between two clicks. Knows nothing about Gradio or HTML."""
+"""The state of one browser tab. Does not know Gradio or HTML."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Result(HasTruth):
         return "density" if name == "vif-free" else self.renderer
 
     def asked(self, name: str) -> np.ndarray | None:
-        """Which share of each token's cell lies on what was asked about, (N,); None if unknown."""
+        """Share of each token's cell that lies in the true place, (N,); None if unknown."""
         if self.truth is None or not self.truth.boxes:
             return None
         return metrics.box_coverage(self.traces[name].cells, self.truth.boxes)

@@ -1,4 +1,4 @@
-"""Models that visitors loaded besides the page's own. Knows nothing about Gradio."""
+"""Models that visitors loaded besides the page's own. Does not know Gradio."""
 
 from __future__ import annotations
 

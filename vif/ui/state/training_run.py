@@ -76,7 +76,7 @@ class TrainingRun:
         return found
 
     def frames(self, question: int) -> list[Result]:
-        """Reads one question at every step; attention rows are left behind, they are large.
+        """Reads one question at every step, without the attention rows, which are large.
 
         Args:
             question: Index of the question.

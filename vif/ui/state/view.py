@@ -1,4 +1,4 @@
-"""How a result is shown; changing it never runs the model. Knows nothing about Gradio or HTML."""
+"""How a result is shown; changing it never runs the model. Does not know Gradio."""
 
 from __future__ import annotations
 
