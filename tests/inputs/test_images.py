@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -345,10 +346,24 @@ def bitmap_header(width, height):
     return bytes(data)
 
 
+def png_header(width, height):
+    """Likewise a PNG, the checksum of its size right."""
+    data = bytearray(encode(Image.new("L", (1, 1)), "PNG"))
+    data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    return bytes(data[:45])
+
+
 @pytest.mark.parametrize("size", [(10_001, 10_000), (12_000, 12_000), (60_000, 60_000)])
 def test_image_over_the_pixel_limit_is_refused_before_it_is_decoded(size):
-    sentence = refusal(bitmap_header(*size))
-    assert "100 megapixels" in sentence
+    assert "at most 100 megapixels can be opened: make it smaller." in refusal(png_header(*size))
+
+
+@pytest.mark.parametrize("size", [(8_001, 5_000), (10_000, 10_000)])
+def test_fewer_pixels_are_read_where_decoding_copies_them(size):
+    cure = "at most 40 megapixels can be opened: make it smaller, or save it as JPEG."
+    assert cure in refusal(bitmap_header(*size))
+    assert "damaged" in refusal(bitmap_header(8_000, 5_000))
 
 
 def test_array_over_the_pixel_limit_is_refused():
@@ -358,7 +373,7 @@ def test_array_over_the_pixel_limit_is_refused():
 def test_image_between_pillows_warning_and_the_limit_gives_no_warning():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert "damaged" in refusal(bitmap_header(9_900, 10_000))
+        assert "damaged" in refusal(png_header(9_900, 10_000))
     assert not caught
 
 

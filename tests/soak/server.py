@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def main(assets: Path, tokens: int, model: str = "tiny") -> None:
         tokens: Length of the answers on the page: a random model never ends one itself.
         model: A tiny random one, or the bundled one.
     """
+    # The refused calls of a soak are meant, and their lines would stand between those of its curve.
+    logging.getLogger("vif.ui").setLevel(logging.ERROR)
     session = tiny_session() if model == "tiny" else load()
     demo = build_demo(session, assets=assets)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())

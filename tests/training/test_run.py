@@ -229,6 +229,36 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_good_one(
     assert sorted(losses(tmp_path)) == [1, 2, 3, 4]
 
 
+KILLS_ITSELF = """
+import os, signal, torch
+from training import train_vif
+real = torch.save
+def save(state, path, *args, **kwargs):
+    real(state, path, *args, **kwargs)
+    if "checkpoint-4" in str(path) and "optimizer" in str(path):
+        os.truncate(path, os.path.getsize(path) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+torch.save = save
+train_vif.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_killed_in_the_middle_of_a_write_leaves_the_last_good_checkpoint(
+    model, data, tmp_path
+):
+    """`kill -9`: nothing of the program runs any more when half of the optimiser is written."""
+    flags = command(*arguments(model, data, tmp_path))
+    ended = subprocess.run([sys.executable, "-c", KILLS_ITSELF, *flags], timeout=600, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+    assert list((tmp_path / trainer_module.PARTIAL).rglob("optimizer.pt"))
+    resumed = train(*arguments(model, data, tmp_path))
+    assert resumed.state.global_step == 4
+    assert sorted(losses(tmp_path)) == [1, 2, 3, 4]
+    assert not list((tmp_path / trainer_module.PARTIAL).rglob("*"))
+
+
 def test_grouping_by_length_trains(model, data, tmp_path):
     train(
         *arguments(

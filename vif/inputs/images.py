@@ -20,7 +20,9 @@ from PIL import Image, ImageOps
 
 from vif.errors import InputError
 
-MAX_PIXELS = 100_000_000
+# The second where decoding keeps more than one copy of a picture: a small file must not fill the
+# memory. WebP takes 15 bytes a pixel.
+MAX_PIXELS, MAX_PIXELS_COPIED = 100_000_000, 40_000_000
 MAX_SIDE = 4096
 
 ImageSource = str | Path | bytes | Image.Image | np.ndarray
@@ -32,6 +34,8 @@ _SAVE_AS = "save it as PNG or JPEG and try again"
 _LANCZOS = Image.Resampling.LANCZOS
 # Formats that keep the way the camera was held where a smaller copy keeps it too.
 _SHRUNK_FIRST = ("JPEG", "PNG", "WEBP")
+_DECODED_ONCE = ("JPEG", "PNG")
+_PLAIN_MODES = ("L", "RGB", "RGBA")
 # Images over 16 megapixels are decoded one after the other, whoever sent them.
 _LARGE = threading.Lock()
 
@@ -66,7 +70,7 @@ def open_image(source: ImageSource) -> Image.Image:
 
     Raises:
         InputError: The source is none of these, is damaged, is empty, or has more than
-            ``MAX_PIXELS`` pixels.
+            ``MAX_PIXELS`` pixels as an array, JPEG or PNG, ``MAX_PIXELS_COPIED`` otherwise.
     """
     with _quiet_pillow():
         if isinstance(source, np.ndarray):
@@ -183,11 +187,13 @@ def _finish(image: Image.Image, name: str) -> Image.Image:
     width, height = image.size
     if width == 0 or height == 0:
         raise InputError(f"{name} is empty ({width} x {height} pixels): give one with a pixel.")
-    if width * height > MAX_PIXELS:
-        raise _too_large(name, width, height)
+    is_decoded_once = image.format in _DECODED_ONCE and image.mode in _PLAIN_MODES
+    most = MAX_PIXELS if is_decoded_once or image.format is None else MAX_PIXELS_COPIED
+    if width * height > most:
+        raise _too_large(name, width, height, most)
     with _explained(name), _LARGE if width * height > MAX_SIDE**2 else nullcontext():
         image.load()
-        if image.format in _SHRUNK_FIRST and image.mode in ("L", "RGB", "RGBA"):
+        if image.format in _SHRUNK_FIRST and image.mode in _PLAIN_MODES:
             # At once, so that no second copy is ever as large.
             image = _small(image)
         image = _shrunk(_eight_bit(_upright(image)))
@@ -238,9 +244,9 @@ def _shrunk(image: Image.Image) -> Image.Image:
     return image
 
 
-def _too_large(name: str, width: int = 0, height: int = 0) -> InputError:
+def _too_large(name: str, width: int = 0, height: int = 0, most: int = MAX_PIXELS) -> InputError:
     size = f"is {width:,} x {height:,} pixels" if width else "is far too large"
     return InputError(
-        f"{name} {size}, at most {MAX_PIXELS // 1_000_000} megapixels can be opened: "
-        "make it smaller."
+        f"{name} {size}, at most {most // 1_000_000} megapixels can be opened: make it smaller"
+        f"{'' if most == MAX_PIXELS else ', or save it as JPEG'}."
     )
