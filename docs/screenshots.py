@@ -54,9 +54,11 @@ def take_lesson(browser: Browser, url: str, number: int, theme: str) -> None:
     reveal = page.get_by_role("button", name="Reveal")
     reveal.wait_for()
     reveal.click()
-    expect(page.get_by_role("button", name="Stop").last).to_be_disabled(timeout=TIMEOUT_MS)
+    # The button rests at first too: what was seen is there only when the answer is.
+    page.locator(".vl-saw").wait_for()
+    expect(page.locator("#lesson-reveal")).to_be_enabled(timeout=TIMEOUT_MS)
     page.wait_for_timeout(SETTLE_MS)
-    page.screenshot(path=IMAGES / f"lesson-{number}{THEMES[theme]}.png", full_page=True)
+    page.screenshot(path=IMAGES / f"lesson-{number}{THEMES[theme]}.png")
     page.close()
 
 

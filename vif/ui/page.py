@@ -18,12 +18,14 @@ from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
 from vif.ui.panels.find import build_find, connect_find
 from vif.ui.panels.form import connect_form
+from vif.ui.panels.ladder import TAB as LADDER_TAB
 from vif.ui.panels.ladder import build_ladder, connect_ladder
 from vif.ui.panels.lens import build_lens, connect_lens
 from vif.ui.panels.lessons import build_lessons, connect_lessons
 from vif.ui.panels.model_box import build_model_box, connect_model_box
 from vif.ui.panels.posterior import build_posterior, connect_posterior
 from vif.ui.panels.probing import connect_probes
+from vif.ui.panels.reopen import build_reopen, connect_reopen
 from vif.ui.panels.share import connect_share
 from vif.ui.panels.training import build_scrubber, connect_scrubber
 from vif.ui.state.examples import Example, read_examples
@@ -89,12 +91,13 @@ def build_demo(
             with gr.Column(scale=0, min_width=300, elem_classes="vl-form"):
                 controls = build_controls(session, examples)
                 box = build_model_box(models, model_box) if model_box or models else None
+                upload = build_reopen()
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
                 answers = build_answers(examples, opened)
                 with answers.beside:
                     find = build_find()
                 with answers.tabs:
-                    with gr.Tab("More text", id="ladder"):
+                    with gr.Tab("More text", id=LADDER_TAB):
                         ladder = build_ladder()
                     with gr.Tab("Prior and posterior", id="posterior"):
                         posterior = build_posterior()
@@ -112,6 +115,7 @@ def build_demo(
         wiring.connect(demo)
         connect_form(wiring)
         connect_share(wiring)
+        connect_reopen(upload, wiring)
         connect_find(find, Path(assets), wiring)
         connect_ladder(ladder, wiring)
         connect_posterior(posterior, wiring)

@@ -124,7 +124,9 @@ class Wiring:
     def filled(self) -> list[Any]:
         """What a new picture with its question changes on the left."""
         fields = map(self.field, ("image", "beside", "number", "question", "context"))
-        return [*fields, self.truths, self.controls.suggestions]
+        look = self.controls.look
+        states = [self.truths, self.drawing]
+        return [*fields, *states, self.controls.suggestions, look.canvas, look.note]
 
     @property
     def shown(self) -> list[Any]:
@@ -144,7 +146,8 @@ class Wiring:
         """Marking a place, and guessing where the answer is."""
         box = self.controls.look
         marked = [box.canvas, self.drawing, box.note]
-        self.field("image").change(look.new_picture, [self.field("image")], marked, **QUICK)
+        image = self.field("image")
+        gr.on([image.upload, image.clear], look.new_picture, [image], marked, **QUICK)
         # Every event brings the whole drawing.
         drawn = [self.drawing, box.note, box.canvas]
         box.canvas.select(look.take_drawing, None, drawn, **LATEST)
@@ -204,11 +207,17 @@ class Wiring:
     # -- the form -----------------------------------------------------------------------------
 
     def fill_in(
-        self, filled: fill.SceneFill, question: str | None = None, text: int = 0
+        self,
+        filled: fill.SceneFill,
+        question: str | None = None,
+        text: int = 0,
+        drawing: Drawing | None = None,
     ) -> dict[Any, Any]:
-        """A picture, a question and a text of some length before it."""
+        """A picture with what is marked on it, a question and a text of some length before it."""
         c, questions = self.controls, fill.questions_of(filled.truths)
+        marked = [c.look.canvas, self.drawing, c.look.note]
         return {
+            **dict(zip(marked, look.new_picture(filled.image, drawing), strict=True)),
             self.field("image"): filled.image,
             # A new scene comes alone.
             self.field("beside"): None,

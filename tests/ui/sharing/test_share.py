@@ -9,7 +9,8 @@ from tests.support.fake_page import ask, filled_in, sent, wiring_of
 from tests.support.fake_session import FakeSession
 from vif.settings import Settings
 from vif.ui.actions import fill
-from vif.ui.panels.share import Sharing, connect_share
+from vif.ui.panels.reopen import Reopen, build_reopen, connect_reopen
+from vif.ui.panels.share import connect_share
 from vif.ui.sharing import permalink
 from vif.ui.sharing.links import link_of, share
 from vif.ui.state.view import View
@@ -34,8 +35,8 @@ def wiring():
         yield wiring_of()
 
 
-def opened(sharing, query):
-    return sharing.fill_in(sent(query=query))
+def opened(reopen, query):
+    return reopen.fill_link(sent(query=query))
 
 
 def test_a_result_about_a_scene_has_a_link_a_command_and_a_program(result):
@@ -63,18 +64,18 @@ def test_text_of_the_page_is_told_by_its_length(scene):
 
 
 def test_a_link_fills_in_the_form_and_shows_its_view(wiring, result):
-    sharing = Sharing(wiring)
+    reopen = Reopen(wiring)
     query = share(result, View(layer=6, head=2), Settings(), []).link[1:]
-    filled = opened(sharing, query)
+    filled = opened(reopen, query)
     assert filled[wiring.field("question")] == result.form.question
     assert filled[wiring.field("alpha")] == 0.25
-    assert filled[sharing.linked] == {"layer": 6, "head": 2}
+    assert filled[reopen.linked] == {"layer": 6, "head": 2}
     truth = next(t for t in filled[wiring.truths] if t.question == result.form.question)
     data = filled_in(
         wiring, image=filled[wiring.field("image")], question=truth.question,
         truths=filled[wiring.truths], alpha=0.25,
     )  # fmt: skip
-    *_, last = sharing.run(data | {wiring.example: None, sharing.linked: filled[sharing.linked]})
+    *_, last = reopen.run_link(data | {wiring.example: None, reopen.linked: filled[reopen.linked]})
     again = last[wiring.result]
     assert {n: t.answer for n, t in again.traces.items()} == {
         n: t.answer for n, t in result.traces.items()
@@ -94,11 +95,12 @@ def test_a_link_fills_in_the_form_and_shows_its_view(wiring, result):
 )
 def test_a_wrong_link_is_one_sentence_and_changes_nothing(wiring, query, words):
     with pytest.raises(gr.Error, match=words):
-        opened(Sharing(wiring), query)
+        opened(Reopen(wiring), query)
 
 
 def test_everything_is_connected():
     with gr.Blocks():
         wiring = wiring_of(FakeSession())
         connect_share(wiring)
+        connect_reopen(build_reopen(), wiring)
     assert wiring.answers.link.label == "Link"

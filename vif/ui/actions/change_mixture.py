@@ -28,6 +28,7 @@ def ask_again(
     Raises:
         InputError: If there is nothing to change, no component is left, or the data is broken.
     """
+    result.check_answered_by(session.name)
     method, mixture = _chosen(result, data)
     if result.form is None or not len(mixture.weights):
         raise InputError(

@@ -37,6 +37,16 @@ def _shown(*updates: Any) -> dict[str, Any]:
     return {**QUICK, "js": f"() => {json.dumps(updates)}"}
 
 
+def bring(place: str) -> dict[str, Any]:
+    """Scrolls in the browser, no further than needed, until a place is seen.
+
+    Args:
+        place: Its `elem_id`.
+    """
+    js = f"() => {{ document.querySelector('#{place}')?.scrollIntoView({{block: 'nearest'}}); }}"
+    return {**QUICK, "js": js}
+
+
 # Of a button that runs the model and the message beside it: its turn may be long in coming.
 WAITING = _shown({"__type__": "update", "interactive": False}, notice("Waiting for the model …"))
 # Of the message.

@@ -49,7 +49,11 @@ def call_of(
         watched: The answer whose probability is watched; the probe's own choice if empty.
         cancel: Stops it.
         progress: Told (variants done, variants in all).
+
+    Raises:
+        InputError: If another model gave the answers.
     """
+    result.check_answered_by(session.name)
     form, truth = result.filled, result.truth
     boxes = truth.boxes if truth is not None else None
     right = truth.answer if truth is not None else ""

@@ -11,6 +11,9 @@ from vif.probes import Ladder
 from vif.ui.html.stage import Curve, chart, frame, slider
 from vif.ui.html.words import tones
 
+# A small place holds a small share: its axis ends at the first of these that reaches it.
+_TOPS = (0.1, 0.2, 0.5)
+
 
 def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool = True) -> str:
     """Probability of the tracked answer and image share by length, with a slider.
@@ -31,7 +34,9 @@ def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool =
     ]
     if has_boxes:
         words = "Share of that in the true place, mean over layers"
-        charts.append(_curves(ladder, ladder.in_box.mean(-1), words))
+        inside = ladder.in_box.mean(-1)
+        top = next((t for t in _TOPS if inside.max() <= t), 1.0)
+        charts.append(_curves(ladder, inside, words, top))
     rows = "".join(frame(i, _rung(ladder, i, is_known)) for i in range(len(lengths)))
     names = [f"{length} tokens of text" for length in lengths]
     return (
@@ -41,7 +46,7 @@ def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool =
     )
 
 
-def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
+def _curves(ladder: Ladder, values: np.ndarray, title: str, top: float = 1.0) -> str:
     colours = tones(ladder.methods)
     curves = [
         Curve(method_label(name), line, colours[name])
@@ -51,7 +56,7 @@ def _curves(ladder: Ladder, values: np.ndarray, title: str) -> str:
         f"{curve.label}: {', '.join(f'{v:.2f}' for v in curve.values)}" for curve in curves
     )
     ticks = [str(length) for length in ladder.lengths]
-    return chart(ticks, curves, "tokens of text", title, f"{title} by length. {told}")
+    return chart(ticks, curves, "tokens of text", title, f"{title} by length. {told}", top=top)
 
 
 def _rung(ladder: Ladder, i: int, is_known: bool) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 from vif.inputs.boxes import Box
 
 PICTURE_SIDE = 384
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 190, 42, 10, 10, 36
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 190, 40, 16, 10, 36
 # A map's faintest cells, in shares of its largest, are not drawn.
 _FAINT = 0.03
 
@@ -46,6 +46,11 @@ def data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     small.save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def asked_html(question: str) -> str:
+    """What was asked, above what came of it: the form may say something else by then."""
+    return f'<p class="vl-asked-here">“{escape(question)}”</p>'
 
 
 def picture(
@@ -155,8 +160,9 @@ def chart(
     y_label: str,
     label: str,
     steps: bool = True,
+    top: float = 1.0,
 ) -> str:
-    """Curves from 0 to 1 over evenly spaced places, with a mark that follows the chosen one.
+    """Curves from 0 to `top` over evenly spaced places, with a mark that follows the chosen one.
 
     Args:
         ticks: Words under the places, n of them.
@@ -165,6 +171,7 @@ def chart(
         y_label: What the values are.
         label: What a screen reader says.
         steps: Whether frames are places of the chart.
+        top: The largest value of the axis.
     """
     place = [_LEFT + i * (_WIDTH - _LEFT - _RIGHT) / max(1, len(ticks) - 1)
              for i in range(len(ticks))]  # fmt: skip
@@ -173,7 +180,7 @@ def chart(
         parts.append(
             f'<line class="vl-grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_high(value):.1f}" '
             f'y2="{_high(value):.1f}"/><text x="{_LEFT - 5}" y="{_high(value) + 4:.1f}" '
-            f'text-anchor="end">{value:g}</text>'
+            f'text-anchor="end">{value * top:g}</text>'
         )
     for x, tick in zip(place, ticks, strict=True):
         parts.append(
@@ -191,7 +198,7 @@ def chart(
             for i, x in enumerate(place)
         ]
     for curve in curves:
-        points = [(x, _high(float(v))) for x, v in zip(place, curve.values, strict=True)]
+        points = [(x, _high(float(v) / top)) for x, v in zip(place, curve.values, strict=True)]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         dashed = " vl-dashed" if curve.is_dashed else ""
         parts.append(f'<polyline class="vl-curve {curve.tone}{dashed}" points="{line}"/>')

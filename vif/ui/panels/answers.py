@@ -127,7 +127,7 @@ def _probe_box() -> ProbeBox:
                 [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
             )
             watched = gr.Dropdown(
-                [], label="Watched answer", info="One of these, or type another.",
+                [], label="Watched answer", info="Empty: its own. Choose, or type another.",
                 allow_custom_value=True, scale=2, min_width=160, elem_id="probe-watched",
             )  # fmt: skip
             run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
@@ -142,7 +142,7 @@ def _probe_box() -> ProbeBox:
 def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Textbox, gr.Textbox]:
     """Everything to look at the result again, or to ask again."""
     html_block(fill("share"))
-    prepare = gr.Button("Prepare the zip", size="sm", elem_id="prepare")
+    prepare = gr.Button("Prepare the zip", size="sm", scale=0, min_width=200, elem_id="prepare")
     files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
     link = gr.Textbox(label="Link", interactive=False, buttons=["copy"], elem_id="link")
     # No code editors: theirs are neither high in contrast nor reached by keyboard.

@@ -17,16 +17,17 @@ from vif.probes import Ladder, attenuation_ladder
 from vif.probes.ladder import LENGTHS
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
-from vif.ui.actions.events import SLOW
+from vif.ui.actions.events import SLOW, bring
 from vif.ui.actions.problems import attempt
 from vif.ui.html.ladder import ladder_figure
-from vif.ui.html.stage import picture
+from vif.ui.html.stage import asked_html, picture
 from vif.ui.html.templates import notice
 from vif.ui.state.form import Form, Truth
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Data, Wiring
 from vif.ui.zero import run_model
 
+TAB = "ladder"
 _NOTE = (
     '<p class="vl-note">When you release the slider of unrelated text, the question on the '
     "left is asked at every length, with and without VIF.</p>"
@@ -42,11 +43,12 @@ def build_ladder() -> tuple[gr.Button, gr.HTML]:
 
 def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
     """Releasing the text slider, or the button, asks all lengths."""
-    (button, place), c = ladder, wiring.controls
+    (button, place), c, tabs = ladder, wiring.controls, wiring.answers.tabs
 
     def climb(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
-        yield {**wiring.busy(cancel), place: notice("The question is being asked at all lengths.")}
+        waiting = notice("The question is being asked at all lengths.")
+        yield {**wiring.busy(cancel), place: waiting, tabs: gr.Tabs(selected=TAB)}
         try:
             found, problem = attempt(
                 lambda: run_model(
@@ -67,12 +69,14 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         question = question_of(wiring.read_form(data), data[wiring.truths] or [])
         shown = picture(image, "The picture of the question", boxes=question.boxes or ())
         figure = ladder_figure(found, shown, at, is_known=bool(question.answer))
-        yield {c.message: "", place: figure}
+        yield {c.message: "", place: asked_html(question.text) + figure}
 
-    outputs = [c.run, c.stop, c.message, wiring.cancel, place]
+    outputs = [c.run, c.stop, c.message, wiring.cancel, place, tabs]
     # Keys move the slider without releasing it; hence the button.
     for trigger in (c.text_length.release, button.click):
-        wiring.settle(trigger(climb, {*wiring.asked, c.text_length}, outputs, **SLOW))
+        climbed = trigger(climb, {*wiring.asked, c.text_length}, outputs, **SLOW)
+        wiring.settle(climbed)
+        climbed.success(None, **bring("ladder-place"))
 
 
 def question_of(form: Form, truths: list[Truth]) -> Question:

@@ -12,7 +12,7 @@ from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.probes import patch_lens
 from vif.ui.actions.ask import Session
-from vif.ui.actions.events import SLOW
+from vif.ui.actions.events import SLOW, bring
 from vif.ui.actions.probe_runs import call_of
 from vif.ui.actions.problems import attempt
 from vif.ui.html.lens import lens_html
@@ -59,7 +59,9 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
     inputs: set[Any] = {wiring.key, wiring.result}
     outputs = [c.run, c.stop, c.message, wiring.cancel, place, wiring.answers.tabs]
     picked = wiring.answers.answers.select
-    wiring.settle(picked(show, inputs, outputs, show_progress_on=place, **SLOW))
+    read = picked(show, inputs, outputs, show_progress_on=place, **SLOW)
+    wiring.settle(read)
+    read.success(None, **bring("lens-place"))
 
 
 def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:

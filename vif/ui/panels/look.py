@@ -70,9 +70,16 @@ def canvas_html(image: Any) -> str:
     return fill("look", picture=render.data_url(picture), width=width, height=height)
 
 
-def new_picture(image: Any) -> tuple[str | gr.HTML, Drawing, str]:
-    """Another picture to draw on: what was marked on the old one goes."""
-    return gr.HTML(canvas_html(image), truth=[], shapes=[]), Drawing(), ""
+def new_picture(image: Any, drawing: Drawing | None = None) -> tuple[gr.HTML, Drawing, str]:
+    """Another picture to draw on: what was marked on the old one goes.
+
+    Args:
+        image: As for `canvas_html`.
+        drawing: What is marked on the new one.
+    """
+    drawing = drawing or Drawing()
+    canvas = gr.HTML(canvas_html(image), truth=[], shapes=drawing.as_shapes())
+    return canvas, drawing, notice(_counted(drawing))
 
 
 def take_drawing(event: gr.EventData) -> tuple[Any, str, Any]:

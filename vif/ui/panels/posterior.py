@@ -16,6 +16,7 @@ from vif.ui.actions.ask import Session
 from vif.ui.actions.events import SLOW
 from vif.ui.actions.problems import attempt
 from vif.ui.html.beliefs import belief_figure
+from vif.ui.html.stage import asked_html
 from vif.ui.html.templates import notice
 from vif.ui.panels.ladder import question_of
 from vif.ui.state.form import Form, Truth
@@ -44,7 +45,7 @@ class Posterior:
 def build_posterior() -> Posterior:
     """Builds the panel."""
     html_block(_NOTE)
-    with gr.Row(elem_classes="vl-run"):
+    with gr.Row(elem_classes="vl-run vl-belief-run"):
         answer = gr.Textbox(
             "", label="What if the answer were", placeholder="for example: red", max_lines=1,
             scale=2, elem_id="belief-answer",
@@ -107,4 +108,5 @@ def figure_of(
         own = likeliest_answers(session, question, cancel=cancel)
         answers = [*filter(None, [question.answer]), *own]
     found = beliefs(session, question, list(dict.fromkeys(answers))[:MOST], cancel=cancel)
-    return belief_figure(found, question.picture, question.boxes or (), question.answer or None)
+    figure = belief_figure(found, question.picture, question.boxes or (), question.answer or None)
+    return asked_html(question.text) + figure

@@ -48,7 +48,7 @@ def to_bundle(result: Result, view: View, note: str = "") -> bundle.Bundle:
         view=asdict(view),
         look=None if drawing.is_empty else drawing.as_json(),
         renderer=result.renderer,
-        provenance=bundle.provenance(made, **known),
+        provenance=bundle.provenance(made, **known, text_tokens=result.text_tokens),
     )
 
 
@@ -109,7 +109,9 @@ def from_bundle(saved: bundle.Bundle) -> tuple[Result, View]:
         drawing,
     )
     truth = Truth(saved.question, saved.answer, saved.boxes) if saved.answer is not None else None
-    result = Result.of(saved.picture, dict(saved.traces), truth, form, saved.renderer)
+    length = saved.provenance.get("text_tokens")
+    length = length if type(length) is int and length > 0 and saved.context else 0
+    result = Result.of(saved.picture, dict(saved.traces), truth, form, saved.renderer, length)
     if "images" in result.first.meta:
         result = replace(result, note=_ONE_OF.format(result.first.meta["images"]))
     return result, read_view(saved.view, result)

@@ -74,6 +74,10 @@ class Drawing:
         strokes = [{"r": stroke.radius, "points": stroke.points} for stroke in self.strokes]
         return {"boxes": self.boxes, "strokes": strokes, "ratio": self.ratio}
 
+    def as_shapes(self) -> list[dict[str, Any]]:
+        """Returns what the browser draws, one shape after the other."""
+        return [*({"box": box} for box in self.boxes), *self.as_json()["strokes"]]
+
     def place(self) -> Sequence[Box] | np.ndarray:
         """Returns the place as a session's ``look``: exact boxes, or a mask (H, W) if painted."""
         return self.mask() if self.strokes else self.boxes

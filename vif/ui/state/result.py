@@ -10,6 +10,7 @@ from PIL import Image
 
 from vif import metrics
 from vif.draw import render
+from vif.errors import InputError
 from vif.model.families.layout import WHOLE
 from vif.trace import Mixture, Trace
 from vif.ui.state.form import Form, HasTruth, Truth
@@ -85,6 +86,15 @@ class Result(HasTruth):
     def injecting(self) -> dict[str, list[Mixture]]:
         """What was injected, by layer, for each answer that something was injected into."""
         return {name: t.mixtures for name, t in self.traces.items() if t.mixtures}
+
+    def check_answered_by(self, model: str) -> None:
+        """Raises `InputError` unless the answers are those of a model: a zip may bring others."""
+        answered = self.first.meta.get("model", model)
+        if answered != model:
+            raise InputError(
+                f"These answers are those of {answered!r}, but this page asks {model!r}: "
+                "press Run first."
+            )
 
     def renderer_of(self, name: str) -> str:
         """How an answer's mixture was turned into a map: without an adapter always one way."""

@@ -98,6 +98,8 @@ function stage(card, result, answer, view, picture, field, top, differs) {
       {most: MOST_RINGS, outer: 1});
   }
   canvas.boxes(context, shownWidth, shownHeight, result.boxes);
+  card.querySelector('.vl-mark-place').hidden = !result.boxes.length;
+  card.querySelector('.vl-mark-ring').hidden = !(view.rings && mixture?.weights.length) || differs;
   for (const place of [store.patch, store.point].filter(Boolean)) {
     const i = maps.tokenAt(answer, view, ...place);
     if (i >= 0) canvas.outline(context, shownWidth, shownHeight, answer.cells, i);

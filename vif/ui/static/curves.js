@@ -2,7 +2,7 @@
 const store = window.vifStore;
 const maps = window.vifMaps;
 const SVG = 'http://www.w3.org/2000/svg';
-const SIZE = {width: 420, height: 190, left: 44, right: 10, top: 26, bottom: 26};
+const SIZE = {height: 190, left: 46, right: 12, top: 28, bottom: 26};
 const PANELS = [
   ['share', 'How much: attention on the image', true],
   ['others', 'Other images: attention on them', true],
@@ -17,6 +17,8 @@ const RATIOS = new Set(['dominance', 'economy_image', 'economy_text']);
 const [LEAST, MOST] = [0.01, 100];
 const within = (value) => Math.min(MOST, Math.max(value, LEAST));
 let shown = '';
+// Of one panel on the screen: drawn in its own pixels, so that its words have the page's size.
+let width = 320;
 
 function node(name, attributes, text) {
   const made = document.createElementNS(SVG, name);
@@ -34,7 +36,7 @@ function reachOf(values) {
 function panel([key, title, isShare], result, view) {
   const answers = result.answers.filter((answer) => answer[key]);
   if (!answers.length) return null;
-  const {width, height, left, right, top, bottom} = SIZE;
+  const {height, left, right, top, bottom} = SIZE;
   const lines = answers.map((answer) => answer[key][maps.tokenOf(answer, view)]);
   const isRatio = RATIOS.has(key);
   const most = key === 'target' ? Math.max(0.05, ...lines.flat()) * 1.08 : 1;
@@ -46,7 +48,7 @@ function panel([key, title, isShare], result, view) {
     viewBox: `0 0 ${width} ${height}`, role: 'group', 'aria-label': title,
     class: isRatio ? 'vl-for-research' : '',
   });
-  svg.append(node('text', {x: left - 34, y: 15, class: 'vl-chart-title'}, title));
+  svg.append(node('text', {x: 12, y: 18, class: 'vl-chart-title'}, title));
   for (const role of ['learning', 'injection']) {
     const layers = result.roles[role];
     if (layers.length) {
@@ -104,7 +106,8 @@ function draw() {
   const {result, view} = store;
   const place = element.querySelector('.vl-curves');
   if (!result || !place) return;
-  const now = [result.id, view.layer, view.token].join('/');
+  width = Math.round(place.querySelector('svg')?.clientWidth || width);
+  const now = [result.id, view.layer, view.token, width].join('/');
   if (now === shown && place.children.length) return;
   shown = now;
   const legend = document.createElement('p');
@@ -116,6 +119,8 @@ function draw() {
     legend.append(key);
   }
   place.replaceChildren(legend, ...PANELS.map((one) => panel(one, result, view)).filter(Boolean));
+  const wide = Math.round(place.querySelector('svg')?.clientWidth || width);
+  if (wide !== width) draw();
 }
 
 element.addEventListener('click', (event) => {
@@ -124,4 +129,5 @@ element.addEventListener('click', (event) => {
   const known = store.result.attention;
   if (known.includes(Number(layer))) store.change({layer: Number(layer)});
 });
+new ResizeObserver(() => draw()).observe(element);
 store.listen(draw);

@@ -46,6 +46,16 @@
     history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
     show();
   });
+  // How far the left column may move up before it stays: until its end is seen.
+  function stay() {
+    const form = document.querySelector('.vl-form');
+    if (!form || form.dataset.stays) return;
+    form.dataset.stays = 'yes';
+    const place = () => form.style.setProperty(
+      '--vl-form-top', `${Math.min(0, window.innerHeight - form.offsetHeight - 8)}px`);
+    new ResizeObserver(place).observe(form);
+    window.addEventListener('resize', place);
+  }
   // Arrow keys move along tabs, as everywhere else.
   document.addEventListener('keydown', (event) => {
     const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
@@ -59,6 +69,7 @@
   });
   // The page is built by scripts, piece by piece.
   new MutationObserver((changes) => {
+    stay();
     if (changes.some((one) => [...one.addedNodes].some((node) =>
       node.nodeType === 1 && (node.matches('[data-mode], #research, .vl-options') || node.querySelector('[data-mode], #research, .vl-options'))))) show();
   }).observe(document, {childList: true, subtree: true});
