@@ -32,7 +32,7 @@ from vif.ui.panels.controls import Controls
 from vif.ui.state.drawing import Drawing
 from vif.ui.state.examples import Example
 from vif.ui.state.form import Form, Truth
-from vif.ui.state.payload import slice_of
+from vif.ui.state.payload import opening_layer, slice_of
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key, Shelf
 from vif.ui.state.view import View
@@ -86,7 +86,7 @@ class Wiring:
     def __post_init__(self) -> None:
         state = partial(gr.State, time_to_live=self.seconds)
         self.shelf, self.key = Shelf(self.session), state(None)
-        self.result, self.view = state(self.opened), state(View())
+        self.result, self.view = state(self.opened), state(opening_view(self.opened))
         self.truths, self.cancel = state(self.controls.truths), state(None)
         self.drawing, self.example = state(Drawing()), state(None)
 
@@ -346,6 +346,11 @@ class Wiring:
         if view.token >= longest or not is_head:
             return gr.skip()
         return gr.HTML(slices=slice_of(result, view.token, view.head))
+
+
+def opening_view(result: Result | None) -> View:
+    """How the browser shows a result before anybody changes anything."""
+    return View() if result is None else View(layer=opening_layer(result))
 
 
 def take_view(event: gr.EventData) -> View:

@@ -17,7 +17,7 @@ from PIL import Image
 from vif.inputs.boxes import Box
 
 PICTURE_SIDE = 384
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 360, 190, 40, 16, 10, 36
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 300, 170, 36, 14, 10, 36
 # A map's faintest cells, in shares of its largest, are not drawn.
 _FAINT = 0.03
 

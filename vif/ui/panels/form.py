@@ -136,7 +136,7 @@ class Filling:
         name, ends = sent.get("range"), (sent.get("start"), sent.get("end"))
         known = range(self.wiring.session_of(data[self.wiring.key]).num_layers)
         if name not in ("learning", "injection") or not all(end in known for end in ends):
-            return {}
+            return {self.wiring.field("learning_start"): gr.skip()}
         fields = (self.wiring.field(f"{name}_{end}") for end in ("start", "end"))
         return dict(zip(fields, ends, strict=True))
 

@@ -161,6 +161,6 @@ class Reopen:
     def show_zip(self, opened: Opened | None) -> dict[Any, Any]:
         """The answers of the zip that was just read."""
         if opened is None:
-            return {}
+            return {self.wiring.view: gr.skip()}  # Gradio takes no empty dictionary (6.31)
         result, view = opened
         return {self.wiring.view: view, **self.wiring.show(result, asdict(view))}

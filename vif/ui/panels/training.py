@@ -31,6 +31,7 @@ _NOTE = (
 class Scrubber:
     """The components of the panel."""
 
+    panel: gr.Accordion
     folder: gr.Textbox
     open: gr.Button
     message: gr.HTML
@@ -53,7 +54,7 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
     is_bundled = (bundled / "index.json").is_file()
     if not is_bundled and not any_folder:
         return None
-    with gr.Accordion("Watch a training run", open=False, elem_id="training"):
+    with gr.Accordion("Watch a training run", open=False, elem_id="training") as panel:
         html_block(_NOTE)
         with gr.Row(elem_classes="vl-training-open"):
             folder = gr.Textbox(
@@ -84,7 +85,9 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
             strip = html_block(js_on_load=script("pick.js"), elem_id="training-strip")
             view = html_block(elem_id="training-view")
             figures = figure_block(elem_id="training-figures")
-    return Scrubber(folder, button, message, body, question, layer, step, strip, view, figures)
+    return Scrubber(
+        panel, folder, button, message, body, question, layer, step, strip, view, figures
+    )
 
 
 def _near(folder: Path) -> str:
@@ -101,15 +104,16 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
         # A page for the public reads nothing but its own folder, whatever a browser sends.
         return opened(folder if any_folder else str(bundled))
 
+    def unfold(known: TrainingRun | None, folder: str) -> list[Any]:
+        # What ships is shown at once; a folder of one's own is opened by its button.
+        is_new = known is None and folder == s.folder.value
+        return open_folder(folder) if is_new and folder else [gr.skip()] * 10
+
     shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
-    gr.on(
-        [s.open.click, s.folder.submit],
-        open_folder,
-        [s.folder],
-        [run, s.body, s.question, *shown],
-        api_visibility="private",
-        show_progress="hidden",
-    )
+    outputs, hidden = [run, s.body, s.question, *shown], "hidden"
+    opening = [s.open.click, s.folder.submit]
+    gr.on(opening, open_folder, [s.folder], outputs, api_visibility="private", show_progress=hidden)
+    s.panel.expand(unfold, [run, s.folder], outputs, api_visibility="private", show_progress=hidden)
     s.question.input(
         choose_question, [run, s.question, s.step], shown, api_visibility="private",
         show_progress="hidden",

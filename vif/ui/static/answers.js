@@ -9,6 +9,7 @@ const MOST_RINGS = 4;
 let playing = null;
 let asked = new Set();
 let telling = null;
+let isOpening = true;
 
 const find = (selector) => element.querySelector(selector);
 const all = (selector) => [...element.querySelectorAll(selector)];
@@ -21,7 +22,10 @@ function receive() {
     stop();
     asked = new Set();
     store.show(data, props.view || {});
+    // How the page opens is known to the server; how a later result opens is not.
+    if (!isOpening) tell();
   }
+  isOpening = false;
   if (!data && store.result) store.clear();
   draw();
 }
@@ -99,7 +103,7 @@ function stage(card, result, answer, view, picture, field, top, differs) {
   }
   canvas.boxes(context, shownWidth, shownHeight, result.boxes);
   card.querySelector('.vl-mark-place').hidden = !result.boxes.length;
-  card.querySelector('.vl-mark-ring').hidden = !(view.rings && mixture?.weights.length) || differs;
+  card.querySelector('.vl-mark-ring').hidden = !(view.rings && mixture && mixture.weights.length) || differs;
   for (const place of [store.patch, store.point].filter(Boolean)) {
     const i = maps.tokenAt(answer, view, ...place);
     if (i >= 0) canvas.outline(context, shownWidth, shownHeight, answer.cells, i);
@@ -204,11 +208,15 @@ function controls(result, view) {
   play.querySelector('span').textContent = playing ? '❚❚' : '▶';
 }
 
+// The server hears of the view when it rests: for links, files and the next question.
+function tell() {
+  clearTimeout(telling);
+  telling = setTimeout(() => trigger('input', store.view), TELL_MS);
+}
+
 function change(parts) {
   store.change(parts);
-  clearTimeout(telling);
-  // The server hears of the view when it rests: for links, files and the next question.
-  telling = setTimeout(() => trigger('input', store.view), TELL_MS);
+  tell();
 }
 
 function go(steps) {
