@@ -122,11 +122,12 @@ def watched(context):
         if message.type == "error":
             problems.append(message.text)
 
-    def opener(address, width=1440, height=900, theme="light", query=""):
+    def opener(address, width=1440, height=900, theme="light", query="", may_fail=False):
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(TIMEOUT_MS)
-        page.on("console", report)
+        if not may_fail:
+            page.on("console", report)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
         page.goto(f"{address}?__theme={theme}{query}")
@@ -145,6 +146,12 @@ def watched(context):
 def open_page(browser):
     with watched(browser) as opener:
         yield opener
+
+
+def ready(page):
+    """Waits until the answers that are there as the page loads are drawn."""
+    page.wait_for_function("document.querySelector('.vl-where')?.textContent")
+    return page
 
 
 def run(page):

@@ -4,22 +4,28 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, run
+from tests.browser.conftest import HAS_MODEL, ready, run
 
 pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the recordings are of the bundled model")
-TABS = ("Curves", "All layers", "Components", "Probes", "Pixel ruler", "Share")
 
 
-def violations(page):
-    """What axe finds: rule, and the first element that breaks it."""
-    found = Axe().run(page).response["violations"]
+def violations(page, within=None):
+    """What axe finds in the page, or in one part of it: rule, and the first element at fault."""
+    found = Axe().run(page, context=within).response["violations"]
     return [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 
-def ready(page):
-    """Waits until the answers are drawn."""
-    page.wait_for_function("document.querySelector('.vl-where')?.textContent")
-    return page
+def test_a_first_visit_takes_less_than_600_kb(browser, shipped_url):
+    other = browser.browser.new_context()
+    page = other.new_page()
+    network, sizes = other.new_cdp_session(page), []
+    network.on("Network.loadingFinished", lambda sent: sizes.append(sent["encodedDataLength"]))
+    network.send("Network.enable")
+    page.goto(shipped_url)
+    ready(page)
+    expect(page.locator("#examples img").last).to_be_visible()
+    other.close()
+    assert 100_000 < sum(sizes) < 600_000
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -37,10 +43,15 @@ def test_axe_finds_nothing_in_research_mode(open_page, shipped_url, theme):
     page.locator("#answers canvas").first.click(position={"x": 60, "y": 60})
     expect(page.locator("#lens-place table").first).to_be_visible()
     assert violations(page) == []
-    for tab in TABS:
-        page.get_by_role("tab", name=tab, exact=True).click()
-        expect(page.get_by_role("tabpanel").filter(visible=True)).to_have_count(1)
-        assert violations(page) == []
+    tabs = page.locator("#more > .tab-wrapper").get_by_role("tab")
+    assert tabs.count() == 10
+    for tab in tabs.all():
+        tab.click()
+        panel = page.get_by_role("tabpanel").filter(visible=True)
+        expect(panel).to_have_count(1)
+        if tab.inner_text() == "Compare models":
+            expect(panel.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        assert violations(page, "#more") == [], tab.inner_text()
 
 
 def test_axe_finds_nothing_on_a_phone(open_page, shipped_url):

@@ -7,6 +7,8 @@ from typing import Any
 
 import gradio as gr
 from gradio import themes
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from vif.ui import tones
 from vif.ui.guard.memory import bounded, sweeping
@@ -18,6 +20,8 @@ STATIC = Path(__file__).with_name("static")
 # In this order: each uses what stands before it.
 _SHARED = ("maps.js", "canvas.js", "store.js", "modes.js")
 _SHEETS = ("page.css", "form.css", "answers.css", "tabs.css", "frames.css")
+# The page itself is half a megabyte, which Gradio sends as it is (6.31); streams stay streams.
+_ZIPPED = Middleware(GZipMiddleware, compresslevel=6)
 
 _SLATE = themes.Color(
     c50="#f7f8fa",
@@ -106,7 +110,7 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
         host: Where the page is served.
     """
     return {
-        "app_kwargs": {"middleware": [request_guard(host)], "lifespan": sweeping},
+        "app_kwargs": {"middleware": [request_guard(host), _ZIPPED], "lifespan": sweeping},
         **bounded(),
         # Gradio's limit on requests at work, of which most only wait for their turn.
         "max_threads": MOST_IN_ALL + 32,

@@ -1,0 +1,140 @@
+"""What is handed on: a zip and a link, opened elsewhere; and those that cannot be opened."""
+
+import json
+import re
+import zipfile
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ASSETS, HAS_MODEL, ready, run, watched
+
+pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the recordings are of the bundled model")
+RECORDED = ASSETS / "examples" / "scene-3.zip"
+MODEL = "model=demo-vlm"
+
+
+def choose_zip(page, path):
+    page.locator("input[type=file]:has(+ #open-zip)").set_input_files(path)
+
+
+def changed(path, **parts):
+    """A copy of a recorded zip whose index says something else."""
+    with zipfile.ZipFile(RECORDED) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if name == "bundle.json":
+                data = json.dumps(json.loads(data) | parts).encode()
+            new.writestr(name, data)
+    return path
+
+
+def answers(page):
+    return page.locator("#answers .vl-card .vl-answer").all_inner_texts()
+
+
+@pytest.fixture
+def asked(session, monkeypatch):
+    """What the model was asked."""
+    found, ask = [], session.ask
+
+    def count(image, question, **options):
+        found.append(question)
+        return ask(image, question, **options)
+
+    monkeypatch.setattr(session, "ask", count)
+    return found
+
+
+def test_a_saved_zip_is_shown_again_without_asking(open_page, shipped_url, asked):
+    page = ready(open_page(shipped_url))
+    page.get_by_role("button", name="Lost in text").click()
+    expect(page.locator(".vl-asked")).to_contain_text("192 tokens")
+    expect(page.locator("#run")).to_be_enabled()
+    page.locator('.vl-strip [data-layer="3"]').click()
+    page.get_by_role("tab", name="Share", exact=True).click()
+    expect(page.locator("#link textarea")).to_have_value(re.compile("view.layer=3"))
+    page.locator("#prepare").click()
+    saved = page.request.get(page.locator("#files a").first.get_attribute("href")).body()
+    other = ready(open_page(shipped_url))
+    choose_zip(other, {"name": "mine.zip", "mimeType": "application/zip", "buffer": saved})
+    expect(other.locator(".vl-asked")).to_contain_text("opened from mine.zip")
+    expect(other.locator(".vl-asked")).to_contain_text("after 192 tokens of unrelated text")
+    expect(other.locator(".vl-where")).to_contain_text("Layer 3")
+    expect(other.locator("#answers .vl-stale")).to_be_hidden()
+    expect(other.locator("#question textarea")).to_have_value("Find the red item.")
+    assert answers(other) == answers(page)
+    assert asked == []
+    run(other)
+    assert answers(other) == answers(page)
+    assert asked == ["Find the red item."]
+
+
+def test_a_zip_that_cannot_be_shown_is_one_sentence(open_page, shipped_url, tmp_path):
+    page = ready(open_page(shipped_url))
+    before = answers(page)
+    broken, huge = tmp_path / "broken.zip", tmp_path / "huge.zip"
+    broken.write_bytes(RECORDED.read_bytes()[:5000])
+    with zipfile.ZipFile(huge, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bundle.json", bytes(300_000_000))
+    newer = changed(tmp_path / "newer.zip", version=99)
+    for path, words in (
+        (broken, "not a zip, or it is cut off"),
+        (newer, "The zip has format 99"),
+        (huge, "unpacks to more than 200 MB"),
+    ):
+        choose_zip(page, path)
+        expect(page.locator("#message [role=alert]")).to_contain_text(words)
+        expect(page.locator("#message [role=alert]")).to_be_in_viewport()
+    assert answers(page) == before
+    choose_zip(page, RECORDED)
+    expect(page.locator(".vl-asked")).to_contain_text("opened from scene-3.zip")
+    expect(page.locator("#message [role=alert]")).to_have_count(0)
+
+
+def test_a_link_opens_the_same_view_in_another_browser(browser, open_page, shipped_url):
+    page = ready(open_page(shipped_url))
+    page.get_by_role("button", name="Still wrong").click()
+    expect(page.locator("#run")).to_be_enabled()
+    page.locator('.vl-strip [data-layer="2"]').click()
+    page.wait_for_url("**view.layer=2**")
+    other = browser.browser.new_context()
+    with watched(other) as opener:
+        there = opener(shipped_url, query="&" + page.url.partition("?")[2])
+        expect(there.locator(".vl-asked")).to_contain_text(
+            page.locator("#question textarea").input_value()
+        )
+        expect(there.locator(".vl-where")).to_contain_text("Layer 2")
+        expect(there.locator("#run")).to_be_enabled()
+        expect(there.locator("#answers .vl-stale")).to_be_hidden()
+        assert answers(there) == answers(page)
+    other.close()
+
+
+def test_a_link_brings_its_methods_settings_and_marked_place(open_page, shipped_url):
+    query = f"&{MODEL}&scene=5&methods=plain+look&look=0.1+0.1+0.5+0.5&alpha=0.3"
+    page = open_page(shipped_url, query=query)
+    expect(page.locator('#answers [data-answer="look"]')).to_be_visible()
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#answers .vl-card")).to_have_count(2)
+    expect(page.locator("#alpha input[type=number]")).to_have_value("0.3")
+    page.locator("#look button").first.click()
+    expect(page.locator(".vl-drawn")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("&scene=1&model=another-vlm", "made with the model 'another-vlm'"),
+        ("&scene=many", "expected a whole number"),
+        (f"&{MODEL}&scene=1&view.layer=99", "the model has layers 0 to 7"),
+        (f"&{MODEL}&scene=1&q={'x' * 9000}", "at most 8000 are read"),
+    ],
+    ids=["model", "scene", "layer", "long"],
+)
+def test_a_wrong_link_is_one_sentence_and_leaves_the_page(open_page, shipped_url, query, words):
+    page = open_page(shipped_url, query=query, may_fail=True)
+    expect(page.locator(".toast-body")).to_contain_text(words)
+    ready(page)
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#answers .vl-card")).to_have_count(2)
