@@ -122,12 +122,11 @@ def watched(context):
         if message.type == "error":
             problems.append(message.text)
 
-    def opener(address, width=1440, height=900, theme="light", query="", may_fail=False):
+    def opener(address, width=1440, height=900, theme="light", query=""):
         page = context.new_page()
         page.set_viewport_size({"width": width, "height": height})
         page.set_default_timeout(TIMEOUT_MS)
-        if not may_fail:
-            page.on("console", report)
+        page.on("console", report)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname))
         page.goto(f"{address}?__theme={theme}{query}")

@@ -133,8 +133,8 @@ def test_a_link_brings_its_methods_settings_and_marked_place(open_page, shipped_
     ids=["model", "scene", "layer", "long"],
 )
 def test_a_wrong_link_is_one_sentence_and_leaves_the_page(open_page, shipped_url, query, words):
-    page = open_page(shipped_url, query=query, may_fail=True)
-    expect(page.locator(".toast-body")).to_contain_text(words)
+    page = open_page(shipped_url, query=query)
+    expect(page.locator("#message [role=alert]")).to_contain_text(words)
     ready(page)
     expect(page.locator("#run")).to_be_enabled()
     expect(page.locator("#answers .vl-card")).to_have_count(2)

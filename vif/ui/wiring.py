@@ -66,6 +66,8 @@ class Wiring:
         drawing: What is marked on it.
         cancel: Stops what runs.
         example: Index of the example that was clicked last.
+        viewed: The browser has said how it shows the result; what follows the view follows this, as
+            Gradio tells of no state that changed outside its queue (6.31).
     """
 
     session: Session
@@ -82,6 +84,7 @@ class Wiring:
     drawing: gr.State = field(init=False)
     cancel: gr.State = field(init=False)
     example: gr.State = field(init=False)
+    viewed: Dependency = field(init=False)
 
     def __post_init__(self) -> None:
         state = partial(gr.State, time_to_live=self.seconds)
@@ -194,7 +197,7 @@ class Wiring:
     def _connect_view(self) -> None:
         """What the browser asks for while it draws, and what it says about it."""
         a = self.answers
-        a.answers.input(take_view, None, [self.view], **LATEST)
+        self.viewed = a.answers.input(take_view, None, [self.view], **LATEST)
         a.answers.submit(
             self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
         )

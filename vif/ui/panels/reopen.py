@@ -10,7 +10,6 @@ from typing import Any
 import gradio as gr
 
 from vif import bundle
-from vif.errors import InputError
 from vif.ui.actions import fill
 from vif.ui.actions.events import QUICK, SLOW
 from vif.ui.actions.problems import attempt
@@ -54,14 +53,19 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
     zipped = [*reopen.filled, reopen.zipped]
     read = upload.upload(reopen.fill_zip, [upload, wiring.key], zipped, **QUICK)
     wiring.note_form(read.success)
-    read.success(reopen.show_zip, [reopen.zipped], [wiring.view, c.message, *wiring.shown], **QUICK)
+    # In the queue, as Gradio tells of no state that changed outside it (6.31).
+    read.success(
+        reopen.show_zip, [reopen.zipped], [wiring.view, c.message, *wiring.shown],
+        api_visibility="private", show_progress="hidden", concurrency_limit=None,
+    )  # fmt: skip
 
 
 class Reopen:
     """Fills in the form with what was shared, and shows its answers.
 
     Attributes:
-        linked: How the link that was opened shows its answers, as values of `View`.
+        linked: How the link that was opened shows its answers, as values of `View`; None if it
+            could not be read.
         zipped: What the zip that was opened last shows; None if it could not be read.
         filled: Everything on the left that can be shared.
     """
@@ -74,18 +78,15 @@ class Reopen:
         self.filled += [wiring.example, wiring.view, c.text_length, c.message]
 
     def fill_link(self, event: gr.EventData) -> dict[Any, Any]:
-        """What a link asks, in the form.
-
-        Raises:
-            gr.Error: If it cannot be opened here; one sentence says why, the page stays as it is.
-        """
-        wiring, session = self.wiring, self.wiring.session
+        """What a link asks, in the form; a problem is one sentence and changes nothing."""
         query = event._data.get("query") if isinstance(event._data, dict) else None
+        found, problem = attempt(lambda: self._follow(str(query or "")))
+        return found or {self.wiring.controls.message: problem, self.linked: None}
+
+    def _follow(self, query: str) -> dict[Any, Any]:
+        wiring, session = self.wiring, self.wiring.session
         page = (session.name, session.defaults, session.num_layers, len(wiring.examples))
-        try:
-            link = permalink.read(str(query or ""), *page)
-        except InputError as error:
-            raise gr.Error(str(error), print_exception=False) from error
+        link = permalink.read(query, *page)
         if link.example is not None:
             one = wiring.examples[link.example]
             filled = fill.SceneFill(one.image, one.truths)
@@ -128,6 +129,9 @@ class Reopen:
     def run_link(self, data: Data) -> Iterator[dict[Any, Any]]:
         """The answers that a link is about, shown as it shows them."""
         wiring = self.wiring
+        if data[self.linked] is None:
+            yield {wiring.cancel: gr.skip()}
+            return
         is_example = data[wiring.example] is not None
         for step in wiring.run_example(data) if is_example else wiring.run(data):
             found = step.get(wiring.result)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.ui.actions.events import QUICK
+from vif.ui.actions.events import LATEST, QUICK
 from vif.ui.sharing.links import share
 from vif.ui.sharing.saved import to_zip
 from vif.ui.state.result import Result
@@ -43,14 +43,12 @@ def connect_share(wiring: Wiring) -> None:
         return found.link, found.command, found.python
 
     a.prepare.click(save, [wiring.result, wiring.view], [a.files], api_visibility="private")
-    told = gr.on(
-        [wiring.result.change, wiring.view.change, a.share.select],
-        describe,
-        [wiring.key, wiring.result, wiring.view],
-        [a.link, a.command, a.script],
-        **QUICK,
-    )
-    told.success(None, [a.link], [a.link], js=_FINISH, **QUICK)
+    shown, told = [wiring.key, wiring.result, wiring.view], [a.link, a.command, a.script]
+    for event in (
+        gr.on([wiring.result.change, a.share.select], describe, shown, told, **LATEST),
+        wiring.viewed.success(describe, shown, told, **QUICK),
+    ):
+        event.success(None, [a.link], [a.link], js=_FINISH, **QUICK)
 
 
 def save(result: Result | None, view: View) -> Iterator[Any]:
