@@ -92,6 +92,8 @@ class Wiring:
         self.result, self.view = state(self.opened), state(opening_view(self.opened))
         self.truths, self.cancel = state(self.controls.truths), state(None)
         self.drawing, self.example = state(Drawing()), state(None)
+        told = self.answers.answers.input
+        self.viewed = told(take_view, None, [self.view], **LATEST)
 
     def field(self, name: str) -> Any:
         """The component of a field of `Form`; which events it has depends on the field."""
@@ -195,9 +197,8 @@ class Wiring:
         return [*self.controls.fields.values(), *self.controls.own.sliders]
 
     def _connect_view(self) -> None:
-        """What the browser asks for while it draws, and what it says about it."""
+        """What the browser asks for while it draws."""
         a = self.answers
-        self.viewed = a.answers.input(take_view, None, [self.view], **LATEST)
         a.answers.submit(
             self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
         )

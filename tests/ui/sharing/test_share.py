@@ -1,6 +1,7 @@
 """A shown result as a link, a command and a program; and a link that somebody opens."""
 
 from dataclasses import replace
+from html import unescape
 
 import gradio as gr
 import pytest
@@ -96,7 +97,7 @@ def test_a_link_fills_in_the_form_and_shows_its_view(wiring, result):
 def test_a_wrong_link_is_one_sentence_and_changes_nothing(wiring, query, words):
     reopen = Reopen(wiring)
     filled = opened(reopen, query)
-    assert words in filled.pop(wiring.controls.message)
+    assert words in unescape(filled.pop(wiring.controls.message))
     assert filled == {reopen.linked: None}
 
 
