@@ -129,9 +129,13 @@ class Wiring:
     def filled(self) -> list[Any]:
         """What a new picture with its question changes on the left."""
         fields = map(self.field, ("image", "beside", "number", "question", "context"))
+        return [*fields, *self.marked, self.truths, self.controls.suggestions]
+
+    @property
+    def marked(self) -> list[Any]:
+        """What shows, keeps and tells what is marked on the picture."""
         look = self.controls.look
-        states = [self.truths, self.drawing]
-        return [*fields, *states, self.controls.suggestions, look.canvas, look.note]
+        return [look.canvas, self.drawing, look.note]
 
     @property
     def shown(self) -> list[Any]:
@@ -150,9 +154,8 @@ class Wiring:
     def _connect_look(self) -> None:
         """Marking a place, and guessing where the answer is."""
         box = self.controls.look
-        marked = [box.canvas, self.drawing, box.note]
-        image = self.field("image")
-        gr.on([image.upload, image.clear], look.new_picture, [image], marked, **QUICK)
+        image, others = self.field("image"), [self.field("image").upload, self.field("image").clear]
+        gr.on(others, look.new_picture, [image], self.marked, **QUICK)
         # Every event brings the whole drawing.
         drawn = [self.drawing, box.note, box.canvas]
         box.canvas.select(look.take_drawing, None, drawn, **LATEST)
@@ -219,9 +222,8 @@ class Wiring:
     ) -> dict[Any, Any]:
         """A picture with what is marked on it, a question and a text of some length before it."""
         c, questions = self.controls, fill.questions_of(filled.truths)
-        marked = [c.look.canvas, self.drawing, c.look.note]
         return {
-            **dict(zip(marked, look.new_picture(filled.image, drawing), strict=True)),
+            **self.mark(filled.image, drawing),
             self.field("image"): filled.image,
             # A new scene comes alone.
             self.field("beside"): None,
@@ -233,6 +235,10 @@ class Wiring:
             c.text_length: text,
             c.message: "",
         }
+
+    def mark(self, image: Any, drawing: Drawing | None = None) -> dict[Any, Any]:
+        """Another picture to mark places on, with what is marked on it."""
+        return dict(zip(self.marked, look.new_picture(image, drawing), strict=True))
 
     def session_of(self, key: Key | None) -> Session:
         """The tab's model; if it was unloaded, the page's own model until the next run."""

@@ -38,7 +38,7 @@ def connect_form(wiring: Wiring) -> None:
     other = [wiring.truths, c.suggestions]
     gr.on([image.upload, image.clear], filling.other_picture, None, other, **QUICK)
     files, number = wiring.field("beside"), wiring.field("number")
-    shown = [image, number, c.message, *other]
+    shown = [image, number, c.message, *other, *wiring.marked]
     gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
     number.input(filling.choose_frame, [files, number], shown, **LATEST)
     c.text_length.input(
@@ -102,7 +102,7 @@ class Filling:
         """Another frame of a video as the picture; images only change their order."""
         try:
             if not files or len(files) > 1 or not is_video(files[0]):
-                return {}
+                return {self.wiring.field("number"): gr.skip()}  # Gradio takes no empty one (6.31)
             return self._numbered(beside.frame_of(files[0], int(number)))
         except InputError as error:
             return {self.wiring.controls.message: notice(str(error), is_problem=True)}
@@ -122,6 +122,7 @@ class Filling:
         }  # fmt: skip
         if found.picture is not None:
             updates |= {self.wiring.field("image"): found.picture, **self.other_picture()}
+            updates |= self.wiring.mark(found.picture)
         return updates
 
     def count_text(self, data: Data) -> str:

@@ -74,7 +74,7 @@ class Reopen:
         self.wiring, c = wiring, wiring.controls
         self.linked = gr.State(None, time_to_live=wiring.seconds)
         self.zipped = gr.State(None, time_to_live=wiring.seconds)
-        self.filled = [*wiring.filled, *c.fields.values(), *c.own.sliders]
+        self.filled = list(dict.fromkeys([*wiring.filled, *c.fields.values(), *c.own.sliders]))
         self.filled += [wiring.example, wiring.view, c.text_length, c.message]
 
     def fill_link(self, event: gr.EventData) -> dict[Any, Any]:
