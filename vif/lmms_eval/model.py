@@ -65,7 +65,8 @@ class VIFLens(lmms):
         device = device if processes.device is None else processes.device
         given = (pretrained, adapter, device, dtype, quantization, image_aspect_ratio)
         self.session = load(*given)
-        self._device = self.session.backbone.device
+        # lmms-eval gathers the numbers of questions there.
+        self.device = self.session.backbone.device
         chosen = chosen_settings(settings, self.session.defaults)
         self.asker = Asker(self.session, method, chosen, int(batch_size))
 
