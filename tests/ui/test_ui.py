@@ -1,44 +1,31 @@
-import json
 import re
-import shutil
-import socket
 import threading
 from pathlib import Path
 
 import gradio as gr
 import pytest
-from gradio_client import Client, handle_file
-from gradio_client.exceptions import AppError
 
-import app
 from tests.support.fake_page import (
     PICTURE,
     QUESTION,
     ask,
     clicked,
-    filled_in,
     form,
     run_of,
     sent,
     wired,
 )
-from tests.support.fake_session import BREAKING, LAYERS, FakeSession
-from vif import bundle, bundled
-from vif.__main__ import build_parser, main
+from tests.support.fake_session import BREAKING, FakeSession
+from vif import bundle
 from vif.errors import InputError
 from vif.scenes import RELATIONAL, ask_scene, draw_scene
 from vif.ui import build_demo, launch_options
-from vif.ui import serve as serving
 from vif.ui import wiring as events
 from vif.ui.actions import fill
 from vif.ui.actions.ask import answer
-from vif.ui.html.strips import example_strip
 from vif.ui.panels import inputs
 from vif.ui.panels.form import Filling
 from vif.ui.panels.share import save
-from vif.ui.serve import has_model_box
-from vif.ui.sharing.saved import to_zip
-from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
 from vif.ui.state.view import View
 
@@ -58,9 +45,6 @@ def result():
 @pytest.fixture
 def wiring():
     return wired()
-
-
-# --- the page ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("adapter", "steering"), [(True, "vif"), (False, "vif-free")])
@@ -90,105 +74,6 @@ def test_building_writes_nothing_into_the_sources():
     assert not list(Path(inputs.__file__).parents[1].rglob("*.pyi"))
 
 
-def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
-    for name in ("HOST", "PORT", "SPACE_ID"):
-        monkeypatch.delenv(name, raising=False)
-    found = app.parse_arguments([])
-    assert (found.host, found.port, has_model_box(found)) == ("127.0.0.1", 7860, True)
-    assert not has_model_box(app.parse_arguments(["--no-model-box"]))
-    assert found.model_path is None
-
-
-def test_a_space_and_the_environment_are_heard(monkeypatch):
-    monkeypatch.delenv("HOST", raising=False)
-    monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
-    monkeypatch.setenv("PORT", "8000")
-    found = app.parse_arguments([])
-    assert (found.host, found.port, has_model_box(found)) == ("0.0.0.0", 8000, False)
-
-
-@pytest.mark.parametrize(
-    ("flags", "loaded"),
-    [
-        ([], (None, None)),
-        (["--model-path", str(bundled.path(bundled.MODEL))], (None, None)),
-        (["--model-path", "other"], ("other", None)),
-        (["--model-path", "other", "--adapter", "x"], ("other", "x")),
-        (["--adapter", "x"], (None, "x")),
-    ],
-)
-def test_the_bundled_adapter_is_for_the_bundled_model_only(flags, loaded, monkeypatch):
-    monkeypatch.setattr(serving, "load_here", lambda name, adapter: (name, adapter))
-    assert serving.load_session(app.parse_arguments(flags)) == loaded
-
-
-def test_the_command_and_the_entry_take_the_same_flags():
-    given = ["--port", "8000", "--models", "a/b=c", "--request-seconds", "9"]
-    command = vars(build_parser().parse_args(["serve", *given]))
-    assert command.items() >= vars(app.parse_arguments(given)).items()
-
-
-def test_the_command_serves_what_the_entry_serves(monkeypatch):
-    seen = []
-    monkeypatch.setattr(serving, "serve", seen.append)
-    assert main(["serve", "--port", "8000"]) == 0
-    assert [args.port for args in seen] == [8000]
-
-
-def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeypatch, capsys):
-    def start(*flags):
-        status = app.main(["--port", str(free), *flags])
-        words = capsys.readouterr().err
-        assert (status, words.count("\n")) == (2, 1)
-        return words.removeprefix("VIF Lens cannot start. ")
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        free = taken.getsockname()[1]
-        why = (
-            f"port {free} (Address already in use): choose another address with --host and --port."
-        )
-        assert start() == f"The page cannot be served at 127.0.0.1, {why}\n"
-    assert "neither a folder nor a Hub name" in start("--model-path", str(tmp_path / "nothing"))
-    cut = tmp_path / "cut"
-    shutil.copytree(bundled.path(bundled.MODEL), cut)
-    weights = cut / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    assert "damaged or cut off" in start("--model-path", str(cut))
-    with monkeypatch.context() as patch:
-        patch.setattr(bundled, "MODEL", "nowhere")
-        assert "The bundled nowhere is missing" in start()
-    monkeypatch.setattr(serving, "load_here", lambda *_, **__: FakeSession())
-    with monkeypatch.context() as patch:
-        patch.setattr("tempfile.tempdir", "/dev/null")
-        assert "'/dev/null/" in start("--model-path", "x")
-    (tmp_path / "examples").mkdir()
-    (tmp_path / "examples" / "examples.json").write_text('[{"image":')
-    monkeypatch.setattr(serving, "assets", lambda: tmp_path)
-    assert "examples.json is damaged" in start("--model-path", "x")
-
-
-def test_ctrl_c_is_no_error_of_the_program(monkeypatch, capsys):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(app, "serve", interrupt)
-    assert app.main([]) == 130
-    assert "Stopped." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [["--port", "99999999"], ["--port", "x"], ["--request-seconds", "nan"], ["--port", "0"]],
-)
-def test_a_flag_that_makes_no_sense_is_refused(flags, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        app.parse_arguments(flags)
-    assert stopped.value.code == 2
-    told = capsys.readouterr().err
-    assert "use " in told
-    assert told.count("\n") == 1
-
-
 @pytest.mark.parametrize(("typed", "heard"), [(None, 1), (9999, 8), (-3, 1), (2.5, 2.5)])
 def test_a_slider_hears_what_its_box_will_show(typed, heard):
     assert inputs.Slider(1, 8, 4).preprocess(typed) == heard
@@ -209,9 +94,6 @@ def test_a_click_on_run_says_that_it_waits_before_it_joins_the_queue(tmp_path):
     assert "vifStore.ask" in noting.js
     assert "Waiting for the model" in waiting.js
     assert (noting.queue, waiting.queue, running.concurrency_id) == (False, False, "model")
-
-
-# --- asking -----------------------------------------------------------------------------------
 
 
 def test_one_method_alone_is_one_card():
@@ -371,9 +253,6 @@ def test_a_broken_mixture_from_the_browser_is_one_sentence(wiring, result):
     assert 'role="alert"' in last[wiring.controls.message]
 
 
-# --- files ------------------------------------------------------------------------------------
-
-
 def test_the_zip_goes_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     steps = save(result, View())
@@ -389,119 +268,3 @@ def test_a_new_result_takes_the_old_zip_away(wiring):
     *_, done = run_of(wiring)
     assert a.files in wiring.shown
     assert not done[a.files].visible
-
-
-def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):
-    assert read_examples(tmp_path) == []
-    entries = [
-        {"image": picture, "question": "What is <b>this</b>?", "note": "Look"},
-        {"image": "gone.png", "question": "?", "note": ""},
-    ]
-    (tmp_path / "examples.json").write_text(json.dumps(entries))
-    found = read_examples(tmp_path)
-    assert [example.question for example in found] == ["What is <b>this</b>?"]
-    assert "<b>this" not in example_strip(found)
-
-
-def test_examples_say_what_they_show(tmp_path, picture):
-    cases = [
-        ("red", "blue", 0, "Fixed by VIF"), ("red", "blue", 64, "Lost in text"),
-        ("red", "red", 0, "Not needed"), ("blue", "red", 0, "Broken by VIF"),
-        ("blue", "blue", 0, "Still wrong"),
-    ]  # fmt: skip
-    entries = [
-        {"image": picture, "question": "?", "truth": "red", "vif": vif, "plain": plain, "text": n}
-        for vif, plain, n, _ in cases
-    ]
-    (tmp_path / "examples.json").write_text(json.dumps(entries))
-    assert [example.label for example in read_examples(tmp_path)] == [case[-1] for case in cases]
-
-
-@pytest.fixture
-def recorded(tmp_path, picture):
-    """Examples whose answers were recorded."""
-    folder = tmp_path / "examples"
-    folder.mkdir()
-    result = ask(truths=[Truth(QUESTION, "red", ((0.1, 0.1, 0.4, 0.5),))])
-    (folder / "a.zip").write_bytes(to_zip(result, View()))
-    entry = {
-        "image": picture, "question": QUESTION, "note": "Look.", "recorded": "a.zip",
-        "truth": "red", "boxes": [[0.1, 0.1, 0.4, 0.5]],
-    }  # fmt: skip
-    (folder / "examples.json").write_text(json.dumps([entry]))
-    return tmp_path
-
-
-def test_the_first_example_is_answered_as_the_page_loads(recorded):
-    session = FakeSession()
-    demo = build_demo(session, assets=recorded)
-    answers = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "answers")
-    assert QUESTION in answers.value
-    assert "recorded with fake-vlm" in answers.value
-    assert "Look." in answers.value
-    assert len(answers.props["data"]["answers"]) == 2
-    assert session.calls == []
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "passes"),
-    [
-        ("demo-vlm", {}, 0),
-        ("demo-vlm", {"alpha": 0.9}, 1),
-        ("demo-vlm", {"chosen": ["plain"]}, 1),
-        ("other-vlm", {}, 1),
-    ],
-)
-def test_an_example_is_asked_only_where_the_recording_is_of_something_else(
-    recorded, name, changes, passes
-):
-    session = FakeSession()
-    session.name = name
-    examples = read_examples(recorded / "examples")
-    wiring = wired(session, examples)
-    assert Filling(wiring).take_example(clicked(0))[wiring.field("question")] == QUESTION
-    data = filled_in(wiring, truths=examples[0].truths, **changes)
-    *_, done = wiring.run_example({**data, wiring.example: 0})
-    assert len(session.calls) == passes
-    assert ("recorded with" in done[wiring.answers.answers].value) is not bool(passes)
-    assert done[wiring.result].remark == "Look."
-
-
-# --- the endpoint -----------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    demo = build_demo(FakeSession(), assets=tmp_path_factory.mktemp("assets"))
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    yield Client(url, verbose=False)
-    demo.close()
-
-
-def test_the_endpoint_answers_with_defaults(client, picture):
-    answer = client.predict(image=handle_file(picture), question=QUESTION, api_name="/ask")
-    assert set(answer["answers"]) == {"plain", "vif"}
-    assert len(answer["attenuation"]["vif"]) == LAYERS
-    assert [m["layer"] for m in answer["mixtures"]] == [5, 6, 7]
-
-
-def test_the_endpoint_takes_every_setting_by_position(client, picture):
-    answer = client.predict(
-        handle_file(picture), QUESTION, "", ["plain"], 2, 3, 4, 5, 1, 0.3, 8, 0, api_name="/ask"
-    )
-    assert list(answer["answers"]) == ["plain"]
-    assert answer["mixtures"] == []
-
-
-def test_the_endpoint_tells_what_is_wrong_in_one_sentence(client, picture):
-    with pytest.raises(AppError, match="injection range"):
-        client.predict(
-            handle_file(picture), QUESTION, injection_start=7, injection_end=5, api_name="/ask"
-        )
-
-
-def test_the_endpoint_names_a_file_that_is_no_image(client, tmp_path):
-    path = tmp_path / "notes.png"
-    path.write_text("not a picture")
-    with pytest.raises(AppError, match=r"notes\.png"):
-        client.predict(handle_file(str(path)), QUESTION, api_name="/ask")
