@@ -102,7 +102,7 @@ def test_mistakes_are_one_sentence(reference, tmp_path, capsys):
     assert "config.json" in fails(tmp_path / "nowhere")
     assert "no weights" in fails(write(tmp_path / "plain", {}, config))
     good = write(tmp_path / "good", weights, config)
-    assert "another folder" in fails(good, "good")
+    assert "another output folder" in fails(good, "good")
     assert "heads" in fails(write(tmp_path / "heads", weights, config | {"latent_num_heads": 5}))
     short = dict(list(weights.items())[:-1])
     assert "does not fit" in fails(write(tmp_path / "short", short, config))

@@ -49,7 +49,7 @@ def test_chosen_cases_are_timed_with_what_they_are_divided_by():
 
 @pytest.mark.parametrize("name", ["wide", "llava-7b"])
 def test_another_family_is_refused(name):
-    with pytest.raises(InputError, match="is no LLaVA"):
+    with pytest.raises(InputError, match="is not a LLaVA"):
         shaped(name, Session(tiny_backbone("qwen2_vl")))
 
 

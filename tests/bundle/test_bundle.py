@@ -133,7 +133,7 @@ def test_a_damaged_byte_is_refused(data):
         ({"methods": ["../../etc/passwd"]}, "methods"),
         ({"methods": ["/etc/passwd"]}, "methods"),
         ({"methods": []}, "methods"),
-        ({"methods": ["plain", "gone"]}, "holds no traces/gone.npz"),
+        ({"methods": ["plain", "gone"]}, "contains no traces/gone.npz"),
         ({"methods": ["plain"] * 2}, "methods"),
         ({"settings": {"alpha": "much"}}, "settings"),
         ({"settings": {"alpha": 2}}, "Alpha is 2"),

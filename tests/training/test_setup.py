@@ -112,7 +112,7 @@ def test_an_adapter_of_another_backbone_or_shape_is_refused(saved, model, data, 
     (other / "config.json").write_text(config.read_text().replace(model.name, "another-model"))
     with pytest.raises(InputError, match="belongs to another-model"):
         train(*arguments(model, data, tmp_path / "run", weights=str(other)))
-    with pytest.raises(InputError, match="another shape"):
+    with pytest.raises(InputError, match="differs from the flags"):
         train(*arguments(model, data, tmp_path / "run", weights=str(saved), latent_hidden_size=32))
 
 

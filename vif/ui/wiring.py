@@ -1,8 +1,8 @@
 """Which action changes what: Gradio events around plain functions.
 
 Events take a set of components, and their handlers a dictionary of values by component: no order
-of inputs is agreed on anywhere. It is one class, longer than other files, because every event shares
-the same state of the tab.
+of inputs is agreed on anywhere. It is one class, longer than other files, because all events share
+the state of the tab.
 """
 
 from __future__ import annotations
