@@ -2,6 +2,7 @@
 
 Every user asks the bundled model one question after the other, as a program, by plain and VIF. The
 same questions are asked by one user first. Exits with 1 if an answer is missing, or another one.
+``--model qwen3_vl`` asks the tiny random model of another family.
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=16)
     parser.add_argument("--questions", type=int, default=8)
+    parser.add_argument("--model", default="bundled", help="or a family: its tiny random model")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, served(folder, "32", "bundled") as (page, _):
+    with tempfile.TemporaryDirectory() as folder, served(folder, "32", args.model) as (page, _):
         scenes = range(args.questions)
         paths = [Path(folder) / f"{scene}.png" for scene in scenes]
         for scene, path in zip(scenes, paths, strict=True):

@@ -10,7 +10,8 @@ from pathlib import Path
 import gradio as gr
 
 from tests.support.tiny import tiny_session
-from vif.session import load
+from vif.check import TINY, tiny_adapter, tiny_backbone
+from vif.session import Session, load
 from vif.ui import build_demo, launch_options
 
 
@@ -20,11 +21,14 @@ def main(assets: Path, tokens: int, model: str = "tiny") -> None:
     Args:
         assets: An empty folder.
         tokens: Length of the answers on the page: a random model never ends one itself.
-        model: A tiny random one, or the bundled one.
+        model: A tiny random one, the bundled one, or the tiny random one of a family.
     """
     # The refused calls of a soak are meant, and their lines would stand between those of its curve.
     logging.getLogger("vif.ui").setLevel(logging.ERROR)
-    session = tiny_session() if model == "tiny" else load()
+    if model in TINY:
+        session = Session(tiny_backbone(model), tiny_adapter())
+    else:
+        session = tiny_session() if model == "tiny" else load()
     demo = build_demo(session, assets=assets)
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     run = next(fn for fn in demo.fns.values() if fn.name == "run")
