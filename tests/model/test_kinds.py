@@ -2,8 +2,10 @@
 
 import json
 
+import httpx2
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 
 from vif import load
 from vif.__main__ import main
@@ -18,6 +20,8 @@ from vif.model.checkpoints.catalogue import CATALOGUE
     ("config", "words"),
     [
         ({"model_type": "llama"}, "read text only"),
+        ({"model_type": "clip"}, "do not answer questions about images"),
+        ({"model_type": "none-such"}, "not part of the installed transformers"),
         ({"model_type": "t5", "is_encoder_decoder": True}, "an encoder and a decoder"),
         ({"model_type": "florence2"}, "an encoder and a decoder"),
         ({"model_type": "mllama"}, "no token stands for a place"),
@@ -130,3 +134,14 @@ def test_the_list_names_families_that_are_known(capsys):
     assert all(small["runs"].values())
     assert list(large["runs"].values()) == [False, False, True]
     assert (small["lacks"], large["lacks"]) == (["paint"], [])
+
+
+def test_a_gated_model_is_refused_before_anything_is_downloaded(monkeypatch):
+    response = httpx2.Response(403, request=httpx2.Request("GET", "http://hub"))
+
+    def refuse(*_, **__):
+        raise GatedRepoError("Access to this model is restricted.", response=response)
+
+    monkeypatch.setattr(loading, "snapshot_download", refuse)
+    with pytest.raises(InputError, match=r"accepted its terms: log in with 'hf login'\.$"):
+        load("someone/gated-model", device="cpu")

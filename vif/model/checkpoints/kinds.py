@@ -53,8 +53,9 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         The configuration as written; empty if it cannot be read.
 
     Raises:
-        InputError: If it reads text only, has an encoder and a decoder, needs code of its own or a
-            library that is missing, or gives the image no tokens with a place.
+        InputError: If it is of a type that is not known or answers no questions about images, has
+            an encoder and a decoder, needs code of its own or a library that is missing, or gives
+            the image no tokens with a place.
     """
     config = _read_config(name, local_files_only)
     model_type = config.get("model_type")
@@ -84,10 +85,16 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
             f"{' and '.join(missing)}, which {are} not installed. Run 'pip install "
             f"{' '.join(missing)}', in the version that belongs to your torch."
         )
-    is_text_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if is_text_only and model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+    if model_type not in CONFIG_MAPPING:
         raise InputError(
-            f"{name!r} cannot be used: models of type {model_type!r} read text only. Choose an "
+            f"{name!r} cannot be used: models of type {model_type!r} are not part of the installed "
+            "transformers. Check the name of the model, or update transformers."
+        )
+    if model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        is_text_only = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+        are = "read text only" if is_text_only else "do not answer questions about images"
+        raise InputError(
+            f"{name!r} cannot be used: models of type {model_type!r} {are}. Choose an "
             "image-text-to-text model; 'vif models' lists some."
         )
     return config
