@@ -79,7 +79,7 @@ def test_a_zip_that_cannot_be_shown_is_one_sentence(open_page, shipped_url, tmp_
         archive.writestr("bundle.json", bytes(300_000_000))
     newer = changed(tmp_path / "newer.zip", version=99)
     for path, words in (
-        (broken, "not a zip, or it is cut off"),
+        (broken, "not a complete zip file"),
         (newer, "The zip has format 99"),
         (huge, "unpacks to more than 200 MB"),
     ):

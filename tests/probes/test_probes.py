@@ -412,7 +412,7 @@ def test_progress_ends_at_the_total_and_results_are_json(session, image):
         ({"flows": ["image->moon"]}, "Unknown flow 'image->moon'"),
         ({"flows": ["object->last"]}, "needs the object's box"),
         ({"window": 99}, "window has 99 layers"),
-        ({"answer": " "}, "answer to watch is empty"),
+        ({"answer": " "}, "answer to track is empty"),
     ],
 )
 def test_a_mistake_in_a_knockout_is_one_sentence(session, image, options, words):
