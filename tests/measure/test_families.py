@@ -28,6 +28,7 @@ def pictures():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["llava_next", "qwen2_5_vl", "internvl"])
 def test_pictures_of_all_shapes_are_measured_as_one_by_one(family, tmp_path):
     session = Session(tiny_backbone(family), tiny_adapter())

@@ -66,6 +66,7 @@ def test_tokens_off_the_image_get_nothing():
     assert torch.allclose(found[:, 3:], posterior(gradient[:, 3:], VISIBLE, 2.0))
 
 
+@pytest.mark.slow
 def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "")
     batch = Batch.make(bare.backbone, [prompt])

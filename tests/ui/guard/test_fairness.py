@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import httpx
+import pytest
 import torch
 from PIL import Image
 
@@ -120,6 +121,7 @@ def waits(folder, abuses):
     return ends, passes.count(ABUSER)
 
 
+@pytest.mark.slow
 def test_nobody_polite_waits_more_than_twice_as_long_beside_an_abuser(tmp_path):
     alone, _ = waits(tmp_path, abuses=0)
     beside, taken = waits(tmp_path, abuses=MOST_OF_ADDRESS)

@@ -128,7 +128,11 @@ def test_every_function_refuses_every_file_that_was_not_uploaded(demo, foreign):
     requests = {}
     for fn in demo.fns.values():
         for at, component in enumerate(fn.inputs):
-            for words, file in foreign.items():
+            for number, (words, file) in enumerate(foreign.items()):
+                # Every kind for every picture; elsewhere a quarter of them for each place, so that
+                # all kinds meet all functions and the test takes seconds.
+                if not takes_pictures(component) and (number + at) % 4:
+                    continue
                 # Without a mark only a picture's place is one where "" stands for a file.
                 if not takes_pictures(component) and file == {"path": ""}:
                     continue

@@ -15,6 +15,7 @@ from tests.support.tiny import tiny_session
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui import build_demo, launch_options
+from vif.ui.actions import ask
 from vif.ui.guard import MODEL
 from vif.ui.guard.turns import (
     MOST_AT_ONCE,
@@ -281,6 +282,36 @@ def test_many_at_once_get_what_each_would_alone(page, picture):
     assert all(answer.startswith("complete") for answer in asked)
     for question, answer in zip(questions, asked, strict=True):
         assert untimed(answer) == untimed(alone[question])
+
+
+def test_what_is_not_the_model_needs_no_turn(page, picture, monkeypatch):
+    """Decoding, the processor's work and JSON go on while somebody else holds the model."""
+    demo, url = page
+    done, holders = [], []
+
+    def told(name):
+        real = getattr(ask, name)
+
+        def work(*args):
+            done.append(name)
+            holders.append(demo.turns._holder == threading.get_ident())
+            return real(*args)
+
+        monkeypatch.setattr(ask, name, work)
+
+    told("open_image")
+    told("as_json")
+    demo.turns.take()
+    try:
+        address = start(url, picture, "what ?")
+        while not demo.turns._waiting:
+            time.sleep(0.01)
+        assert done == ["open_image"]
+    finally:
+        demo.turns.give()
+    assert finish(address).startswith("complete")
+    assert done == ["open_image", "as_json"]
+    assert holders == [False, False]
 
 
 def test_what_runs_the_model_cannot_be_called_past_the_queue(page, picture):
