@@ -264,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(words, capsys):
 
 def test_ask_shows_other_images_and_frames_of_a_video(files, run):
     image, video = str(files / "image.png"), str(files / "clip.avi")
-    writer = cv2.VideoWriter(video, cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 60))
+    writer = cv2.VideoWriter(video, cv2.VideoWriter.fourcc(*"MJPG"), 10, (80, 60))
     for number in range(9):
         writer.write(np.full((60, 80, 3), number * 20, np.uint8))
     writer.release()

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
     for number in range(3):
         Image.new("RGB", (80, 60), (number * 80, 40, 90)).save(folder / f"{number}.png")
     writer = cv2.VideoWriter(
-        str(folder / "clip.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (96, 64)
+        str(folder / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64)
     )
     for number in range(16):
         writer.write(np.full((64, 96, 3), number * 15, np.uint8))
@@ -46,7 +46,9 @@ def filling():
 def asked(**changes):
     ranges = {"learning_start": 1, "learning_end": 2, "injection_start": 3, "injection_end": 5}
     filled = form(max_new_tokens=2, **ranges, **changes)
-    return answer(session_of("llava"), filled, [], threading.Event())
+    found = answer(session_of("llava"), filled, [], threading.Event())
+    assert found is not None
+    return found
 
 
 def test_images_are_put_in_their_order_and_the_slider_says_where_the_picture_is(folder, filling):
