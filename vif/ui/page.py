@@ -79,7 +79,7 @@ def build_demo(
     examples: Sequence[Example] = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
     measured = Path(assets) / "results" / "attenuation" / "attenuation.json"
-    opened = opened or first_result(examples)
+    shown = opened or first_result(examples)
     with Page(
         title="VIF Lens",
         analytics_enabled=False,
@@ -89,11 +89,11 @@ def build_demo(
         title = html_block(header(session), elem_id="title")
         with gr.Row(elem_classes="vl-page"):
             with gr.Column(scale=0, min_width=300, elem_classes="vl-form"):
-                controls = build_controls(session, examples)
+                controls = build_controls(session, examples, opened)
                 box = build_model_box(models, model_box) if model_box or models else None
                 upload = build_reopen()
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
-                answers = build_answers(examples, opened)
+                answers = build_answers(examples, shown)
                 with answers.beside:
                     find = build_find()
                 with answers.tabs:
@@ -106,7 +106,7 @@ def build_demo(
                     compare = build_compare(measured)
                 scrubber = build_scrubber(traces, model_box)
         lessons = build_lessons()
-        wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, opened)
+        wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, shown)
         wiring.shelf = Shelf(
             session,
             load=lambda *name, **more: turns.share(on_gpu(load_here(*name, **more), turns.seconds)),

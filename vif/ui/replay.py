@@ -22,6 +22,7 @@ class Replay:
     """
 
     adapter = None
+    is_saved = True
 
     def __init__(self, saved: bundle.Bundle) -> None:
         self.name = saved.model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vif.ui.panels.choice import OwnSettings, build_menu, build_own_settings
 from vif.ui.panels.look import LookBox, build_look
 from vif.ui.state.examples import Example
 from vif.ui.state.form import MOST_BESIDE, Truth
+from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
 
 MAX_TEXT_TOKENS = 384
@@ -49,13 +51,26 @@ class Controls:
     truths: list[Truth]
 
 
-def build_controls(session: Session, examples: list[Example]) -> Controls:
-    """Builds the column; the first example, or a drawn scene, is already in place."""
+def build_controls(
+    session: Session, examples: Sequence[Example], opened: Result | None = None
+) -> Controls:
+    """Builds the column, filled in already.
+
+    Args:
+        session: The model that is asked.
+        examples: The first is in place, or a drawn scene where there are none.
+        opened: Answers whose picture and question are in place instead.
+    """
     filled = scene(FIRST_SCENE)
     truths = examples[0].truths if examples else filled.truths
-    image_value = examples[0].image if examples else filled.image
+    image_value: Any = examples[0].image if examples else filled.image
+    if opened is not None:
+        truths = [opened.truth] if opened.truth else []
+        image_value = opened.filled.picture
     suggested = questions_of(truths)
     question_value = examples[0].question if examples else suggested[0]
+    if opened is not None:
+        question_value = opened.filled.question
     image = inputs.Image(
         image_value,
         type="filepath",
@@ -120,13 +135,14 @@ def header(session: Session) -> str:
         "header",
         name=Path(session.name).name,
         has_adapter=adapter is not None,
+        is_saved=getattr(session, "is_saved", False),
         trained_on=getattr(adapter.config, "trained_on", "") if adapter is not None else "",
         layers=session.num_layers,
         is_bundled=is_bundled(session),
     )
 
 
-def _text_box(examples: list[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
+def _text_box(examples: Sequence[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     """Unrelated text before the question: the more, the less the model looks at the image."""
     with gr.Group(elem_classes="vl-group"):
         length = inputs.Slider(
