@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 from typing import Any
+
+import numpy as np
 
 from vif import metrics
 from vif.trace import Trace, mixture_json
@@ -22,7 +25,7 @@ def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
         in every entry. With several images in the prompt also ``others``: share on the others.
     """
     first = next(iter(traces.values()))
-    curves = {
+    curves: dict[str, Callable[[Trace], np.ndarray]] = {
         "attenuation": metrics.image_share,
         "entropy": metrics.visual_entropy,
     }

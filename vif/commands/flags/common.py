@@ -127,14 +127,14 @@ def question_of(args: argparse.Namespace) -> Question:
         raise InputError("Give only one of --image-file, --video and --scene.")
     if args.scene is not None:
         found = _question_of_scene(args)
-    elif args.query is None or (args.image_file is None and args.video is None):
+    elif args.query is not None and args.video is not None:
+        found = _question_of_video(args)
+    elif args.query is not None and args.image_file is not None:
+        found = Question(args.image_file, args.query)
+    else:
         raise InputError(
             "Give --image-file or --video with --query, or --scene for a generated picture."
         )
-    elif args.video is not None:
-        found = _question_of_video(args)
-    else:
-        found = Question(args.image_file, args.query)
     if args.other:
         if args.video is not None:
             raise InputError(
