@@ -15,6 +15,7 @@ from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui import build_demo
 from vif.ui.guard import MODEL
+from vif.ui.panels.reopen import Reopen
 from vif.ui.state.drawing import Drawing
 from vif.ui.state.result import Result
 from vif.ui.wiring import Wiring
@@ -102,6 +103,8 @@ def values_of(fn, wiring, number):
         wiring.field("alpha"): ALPHA, wiring.key: None,
         wiring.drawing: Drawing(boxes=((0.1, 0.1, 0.4, 0.4),)),
     }  # fmt: skip
+    if isinstance(owner := getattr(fn.fn, "__self__", None), Reopen):
+        given[owner.linked] = {}  # a link that asks for no view of its own
     values = {}
     for component in fn.inputs:
         value = given.get(component, getattr(component, "value", None))
@@ -109,7 +112,7 @@ def values_of(fn, wiring, number):
             value = True  # what an event before it found
         elif component is fn.inputs[0] and isinstance(component, gr.State) and value is None:
             value = number
-        elif component not in given and isinstance(component, gr.Image):
+        elif component not in given and isinstance(component, gr.Image | gr.UploadButton):
             value = PICTURE
         elif component not in given and getattr(component, "label", "") == "question":
             value = QUESTION
