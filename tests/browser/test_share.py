@@ -95,6 +95,7 @@ def test_a_zip_that_cannot_be_shown_is_one_sentence(open_page, shipped_url, tmp_
 def test_a_link_opens_the_same_view_in_another_browser(browser, open_page, shipped_url):
     page = ready(open_page(shipped_url))
     page.get_by_role("button", name="Still wrong").click()
+    expect(page.locator(".vl-asked")).to_contain_text("triangles")
     expect(page.locator("#run")).to_be_enabled()
     page.locator('.vl-strip [data-layer="2"]').click()
     page.wait_for_url("**view.layer=2**")
@@ -128,7 +129,7 @@ def test_a_link_brings_its_methods_settings_and_marked_place(open_page, shipped_
         ("&scene=1&model=another-vlm", "made with the model 'another-vlm'"),
         ("&scene=many", "expected a whole number"),
         (f"&{MODEL}&scene=1&view.layer=99", "the model has layers 0 to 7"),
-        (f"&{MODEL}&scene=1&q={'x' * 9000}", "at most 8000 are read"),
+        (f"&{MODEL}&scene=1&q={'x' * 9000}", "expected at most 8000"),
     ],
     ids=["model", "scene", "layer", "long"],
 )
