@@ -38,9 +38,9 @@ def asked(session, monkeypatch):
     """What the model was asked."""
     found, ask = [], session.ask
 
-    def count(image, question, **options):
-        found.append(question)
-        return ask(image, question, **options)
+    def count(question, **options):
+        found.append(question.text)
+        return ask(question, **options)
 
     monkeypatch.setattr(session, "ask", count)
     return found
