@@ -117,7 +117,7 @@ class ExitProbe(Probe[ExitSweep]):
             if found.first < 0
             else f"After layer {found.first} the image is no longer needed for it."
         )
-        return f"Watched: “{found.answer}”. {needed}"
+        return f"Tracked: “{found.answer}”. {needed}"
 
     @override
     def table(self, found: ExitSweep, call: Call) -> str:

@@ -62,7 +62,7 @@ def test_every_probe_can_be_stopped(session, asked, kind):
 
 
 def test_an_answer_without_a_map_cannot_be_swept(session, asked):
-    with pytest.raises(InputError, match="injects no map"):
+    with pytest.raises(InputError, match="no range to sweep"):
         run_probe(session, "sweep", asked, "plain")
 
 
@@ -164,4 +164,4 @@ def test_the_watched_answer_is_chosen_and_the_right_one_comes_first(session, ask
     assert probing.answers_of("knockout", result, "typed").value == "typed"
     assert not probing.answers_of("heads", result, None).visible
     for kind in ("exit", "deletion", "sweep"):
-        assert "Watched: “red”" in run_probe(session, kind, asked, "vif", "red").words
+        assert "Tracked: “red”" in run_probe(session, kind, asked, "vif", "red").words

@@ -127,7 +127,7 @@ def _probe_box() -> ProbeBox:
                 [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
             )
             watched = gr.Dropdown(
-                [], label="Watched answer", info="Empty: its own. Choose, or type another.",
+                [], label="Tracked answer", info="Empty: its own. Choose, or type another.",
                 allow_custom_value=True, scale=2, min_width=160, elem_id="probe-watched",
             )  # fmt: skip
             run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
