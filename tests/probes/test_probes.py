@@ -167,14 +167,14 @@ def test_every_flow_and_window_matches_dense_attention(session, image, reading):
     found = probes.knockout(session, asked(image, [BOX]), window=2)
     assert found.flows == probes.FLOWS + probes.BOX_FLOWS
     assert found.spans.tolist() == [[0, 0], [0, 1], [1, 2], [2, 3], [3, 4], [4, 5]]
-    watched = reading.answer(max_new_tokens=1).ids[0]
+    tracked = reading.answer(max_new_tokens=1).ids[0]
     marked = sets(reading)
     for i, flow in enumerate(found.flows):
         source, goal = flow.split("->")
         layer = i % NUM_LAYERS
         layers = range(found.spans[layer, 0], found.spans[layer, 1] + 1)
         cut = (layers, marked[goal], marked[source])
-        expected = dense_logprobs(session.backbone, reading.batch, cut)[watched].exp()
+        expected = dense_logprobs(session.backbone, reading.batch, cut)[tracked].exp()
         assert found.cut[i, layer] == pytest.approx(float(expected), rel=1e-5, abs=1e-5)
     expected = 100 * (found.cut / found.probability - 1)
     np.testing.assert_allclose(found.change, expected, rtol=1e-5)

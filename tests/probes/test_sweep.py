@@ -125,7 +125,7 @@ def test_the_grid_is_a_triangle_and_its_best_is_marked(session, image):
     assert shown["best"] == list(found.best)
 
 
-def test_by_default_the_model_s_own_answer_is_watched(session, image):
+def test_by_default_the_model_s_own_answer_is_tracked(session, image):
     own = session.ask(image, QUESTION, ["plain"], max_new_tokens=16)["plain"]
     found = sweep(session, Question(image, QUESTION))
     assert found.answer == own.answer

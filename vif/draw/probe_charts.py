@@ -78,7 +78,7 @@ def exit_sweep(
     Args:
         after: Last layer that sees the image, (L + 1,), -1 for none.
         kl: KL(plain || dropped) of the first token, (L + 1,), nats.
-        probability: Of the watched answer, (L + 1,).
+        probability: Of the tracked answer, (L + 1,).
         same: Whether the answer stays the same, (L + 1,) bool.
         first: First layer from which it stays; marked.
 

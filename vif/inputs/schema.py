@@ -173,7 +173,7 @@ class AskedQuestion(AskedSettings):
         return [as_box(corners) for corners in self.look]
 
 
-class WatchedAnswer(FromOutside):
+class TrackedAnswer(FromOutside):
     """A question and the answer whose probability is tracked; empty: the model's own."""
 
     question: Text

@@ -32,7 +32,7 @@ class DeletionCurve(Result):
     K shares, D random orders.
 
     Attributes:
-        answer: The answer that is watched.
+        answer: The answer that is tracked.
         shares: Shares of the image tokens that are hidden, (K,), from 0 to 1.
         top: Probability with the tokens of largest weight hidden, (K,).
         random: Probability with random tokens hidden, one order after another, (D, K).
@@ -74,7 +74,7 @@ def deletion_curve(
         question: What is asked about which image.
         weights: The map, one weight per image token, (N,), >= 0; equal weights come in random
             order.
-        answer: Whose probability to watch; the model's own by default.
+        answer: Whose probability to track; the model's own by default.
         shares: Shares to hide, in [0, 1], ascending.
         draws: Random orders, >= 2.
         seed: Of the random orders.
@@ -112,22 +112,22 @@ def deletion_curve(
         for positions in distinct
     ]
     cuts = [Cut(range(session.num_layers), rows, hidden_keys) for hidden_keys in keys]
-    watched = reading.answer(answer)
+    tracked = reading.answer(answer)
     device = reading.batch.columns.device
     found = reading.logprobs(
         lambda part: CutTap(cuts[part], device),
         len(cuts),
-        watched.ids[: watched.length],
+        tracked.ids[: tracked.length],
         cancel=cancel,
         progress=progress,
     ).numpy()
-    of = dict(zip(distinct, watched.probability(found), strict=True))
+    of = dict(zip(distinct, tracked.probability(found), strict=True))
     curves = np.array([of[positions] for positions in hidden])
     curves = curves.reshape(len(orders), len(counts))
     top, random = curves[0], curves[1:]
     others = [np.delete(random, i, 0).mean(0) for i in range(draws)]
     return DeletionCurve(
-        answer=watched.text,
+        answer=tracked.text,
         shares=points,
         top=top,
         random=random,

@@ -25,12 +25,12 @@ class ExitSweep(Result):
     """What is left of an answer when the image is dropped after a layer.
 
     Attributes:
-        answer: The answer that is watched.
+        answer: The answer that is tracked.
         after: The last layer that sees the image, (L + 1,): -1 (none does) to L - 1 (all do).
         same: Whether the greedy answer stays word for word the same, (L + 1,) bool.
         first: First layer from which the answer stays the same: after it the image is not needed.
         kl: KL(plain || dropped) of the first answer token's distribution, (L + 1,), nats.
-        probability: Of the whole watched answer, (L + 1,).
+        probability: Of the whole tracked answer, (L + 1,).
     """
 
     answer: str
@@ -58,7 +58,7 @@ def exit_sweep(
     Args:
         session: The model.
         question: What is asked about which image.
-        answer: Whose probability to watch; the model's own by default. `same` follows its tokens.
+        answer: Whose probability to track; the model's own by default. `same` follows its tokens.
         cancel: Stops between two passes.
         progress: Called with (variants done, variants in all).
 
@@ -69,7 +69,7 @@ def exit_sweep(
     check_hideable(session.backbone)
     num_layers = session.num_layers
     reading = open_reading(session, question)
-    watched = reading.answer(answer)
+    tracked = reading.answer(answer)
     rows = torch.arange(reading.length) >= reading.first_row
     keys = whole_image(reading)
     after = range(-1, num_layers)
@@ -78,7 +78,7 @@ def exit_sweep(
     found = reading.logprobs(
         lambda part: CutTap(cuts[part], device),
         len(cuts),
-        watched.ids,
+        tracked.ids,
         cancel=cancel,
         progress=progress,
     ).numpy()
@@ -87,12 +87,12 @@ def exit_sweep(
     same = (choice == choice[-1]).all(-1)
     changed = np.flatnonzero(~same)
     return ExitSweep(
-        answer=watched.text,
+        answer=tracked.text,
         after=np.array(after),
         same=same,
         first=int(changed[-1]) if len(changed) else -1,
         kl=next_token_divergence(found[-1, 0], found[:, 0]),
-        probability=watched.probability(found),
+        probability=tracked.probability(found),
     )
 
 

@@ -44,7 +44,7 @@ class Knockout(Result):
         flows: Names, ``"from->to"``.
         window: Layers of a window; fewer at both ends.
         spans: First and last layer of every window, (L, 2).
-        token: The token that is watched, as text.
+        token: The token that is tracked, as text.
         probability: Its probability without a cut.
         cut: Its probability with a flow cut in a window, (F, L).
         change: 100 (cut - probability) / probability, (F, L), in per cent.
@@ -83,7 +83,7 @@ def knockout(
     Args:
         session: The model.
         question: What is asked about which image; flows that name the object need its `boxes`.
-        answer: Whose first token to watch; the model's own answer by default.
+        answer: Whose first token to track; the model's own answer by default.
         flows: Names out of `FLOWS` and `BOX_FLOWS`; all that can be had by default.
         window: Layers k of a window; 7 of 32 as a fraction by default.
         cancel: Stops between two passes.
@@ -100,7 +100,7 @@ def knockout(
     check_boxes(boxes)
     _check(flows, boxes, window, num_layers)
     reading = open_reading(session, question)
-    watched = reading.answer(answer, max_new_tokens=1).ids[0]
+    tracked = reading.answer(answer, max_new_tokens=1).ids[0]
     spans = [_span(layer, window, num_layers) for layer in range(num_layers)]
     edges = [_edges(reading, flow, boxes) for flow in flows]
     nothing = torch.zeros(reading.length, dtype=torch.bool)
@@ -110,14 +110,14 @@ def knockout(
     found = reading.logprobs(
         lambda part: CutTap(cuts[part], device), len(cuts), cancel=cancel, progress=progress
     )
-    probability, *cut = found[:, 0, watched].double().exp().tolist()
+    probability, *cut = found[:, 0, tracked].double().exp().tolist()
     cut = np.array(cut).reshape(len(flows), num_layers)
     tokenizer = session.backbone.processor.tokenizer
     return Knockout(
         flows=flows,
         window=window,
         spans=np.array(spans),
-        token=tokenizer.decode([watched]),
+        token=tokenizer.decode([tracked]),
         probability=probability,
         cut=cut,
         change=100 * (cut - probability) / max(probability, 1e-12),

@@ -32,10 +32,10 @@ class Ladder(Result):
     the answer, mean over heads.
 
     Attributes:
-        answer: The watched answer.
+        answer: The tracked answer.
         methods: Names, M of them.
         lengths: Tokens of text before the question, (R,), ascending.
-        probability: Of the watched answer, (M, R), without an end token.
+        probability: Of the tracked answer, (M, R), without an end token.
         said: What each would say, up to its first token that is not the answer's, M times R.
         share: Share of attention on the image, (M, R, L).
         in_box: Share of that in the true boxes, (M, R, L), NaN where no box is known.
@@ -79,7 +79,7 @@ def attenuation_ladder(
 
     Args:
         session: Model and adapter.
-        question: With the answer whose probability is watched; its context is left out.
+        question: With the answer whose probability is tracked; its context is left out.
         methods: Names.
         lengths: Tokens of text, >= 0, ascending.
         text: From a length to the text; unrelated sentences by default.

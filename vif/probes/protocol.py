@@ -153,7 +153,7 @@ class Probe(ABC, Generic[Found]):
         return None
 
     @property
-    def watches(self) -> bool:
+    def tracks(self) -> bool:
         """Whether it tracks the probability of an answer that the user can choose."""
         return any(flag.name == ANSWER.name for flag in self.flags)
 

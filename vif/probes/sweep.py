@@ -37,7 +37,7 @@ class Sweep(Result):
 
     Attributes:
         method: Whose map is injected.
-        answer: The answer that is watched.
+        answer: The answer that is tracked.
         plain: Its log-probability without injection, natural log.
         change: Log-probability with injection into layers start to end, less `plain`,
             (L, L) by start and end; NaN where the end comes before the start, and for layers
@@ -65,7 +65,7 @@ def sweep(
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
 ) -> Sweep:
-    """Watches an answer under every injection range.
+    """Tracks an answer under every injection range.
 
     Args:
         session: The model.
@@ -88,25 +88,25 @@ def sweep(
     request = session.request([question], settings, cancel)
     reading = Reading(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)
-    watched = _watch(reading, sources, answer)
+    tracked = _tracked(reading, sources, answer)
     ranges = [(start, end) for start in layers for end in layers if start <= end]
     variants = [{}] + [_mixes(sources, settings, span) for span in ranges]
     steer_answer = settings.phase == "both"
     found = reading.logprobs(
         lambda part: _RangeTap(request, variants[part], None if steer_answer else reading.length),
         len(variants),
-        watched.ids[: watched.length],
+        tracked.ids[: tracked.length],
         split=not steer_answer,
         cancel=cancel,
         progress=progress,
     )
-    plain, *steered = watched.logprob(found.numpy())
+    plain, *steered = tracked.logprob(found.numpy())
     change = np.full((session.num_layers, session.num_layers), np.nan)
     change[tuple(zip(*ranges, strict=True))] = np.array(steered) - plain
     best = np.unravel_index(np.nanargmax(change), change.shape)
     return Sweep(
         method=method,
-        answer=watched.text,
+        answer=tracked.text,
         plain=float(plain),
         change=change,
         best=(int(best[0]), int(best[1])),
@@ -141,13 +141,13 @@ def _sources(
 
 
 @torch.no_grad()
-def _watch(reading: Reading, sources: dict[int | None, InjectingTap], answer: str | None) -> Any:
+def _tracked(reading: Reading, sources: dict[int | None, InjectingTap], answer: str | None) -> Any:
     """Makes the maps in a plain pass, which finds the model's own answer too if it is wanted."""
-    watching = _Watching(list(sources.values()))
-    watched = reading.answer(answer, tap=watching)
+    plain_pass = _PlainPass(list(sources.values()))
+    tracked = reading.answer(answer, tap=plain_pass)
     if answer is not None:
-        open_stream(reading.backbone.model, reading.batch.inputs).advance(watching)
-    return watched
+        open_stream(reading.backbone.model, reading.batch.inputs).advance(plain_pass)
+    return tracked
 
 
 def _mixes(
@@ -162,7 +162,7 @@ def _mixes(
     return {layer: sources[source].mixes[layer] for layer, source in origin.items()}
 
 
-class _Watching(Tap):
+class _PlainPass(Tap):
     """Runs a plain pass for taps that compute maps; they change nothing."""
 
     def __init__(self, taps: list[InjectingTap]) -> None:

@@ -87,7 +87,7 @@ def test_a_screen_reader_hears_both_answers_and_which_is_right():
 
 def test_the_probability_compared_is_that_of_the_same_word(differing):
     plain, vif = differing.traces.values()
-    position, word = answers.watched(differing)
+    position, word = answers.compared_word(differing)
     assert (position, word) == (0, vif.tokens[0])
     assert answers.probability_of(vif, 0, word) == (pytest.approx(math.exp(vif.logprobs[0])), False)
     listed = dict(plain.alternatives[0])
@@ -96,11 +96,11 @@ def test_the_probability_compared_is_that_of_the_same_word(differing):
     assert answers.probability_of(plain, 0, "moon") == (pytest.approx(least), True)
 
 
-def test_the_right_word_is_watched_where_any_answer_has_it_in_sight(differing):
+def test_the_right_word_is_compared_where_any_answer_has_it_in_sight(differing):
     plain = differing.traces["plain"]
     other = next(t for t, _ in plain.alternatives[0] if t not in (plain.tokens[0],))
     found = Result(differing.picture, differing.traces, Truth(QUESTION, other))
-    assert answers.watched(found) == (0, other)
+    assert answers.compared_word(found) == (0, other)
 
 
 def test_results_carry_their_question_text_and_notes(differing):

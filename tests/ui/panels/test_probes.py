@@ -28,7 +28,7 @@ def run(page, kind, kept=(), result=None):
     box, wiring, _, state = page
     data = {
         wiring.key: None, wiring.result: result or ask(), box.kind: kind, box.whose: "vif",
-        box.watched: "",
+        box.tracked: "",
         state: list(kept),
     }  # fmt: skip
     return list(probing.probe(*page, data))
@@ -155,7 +155,7 @@ def test_the_best_range_that_can_be_set_is_named_too():
     assert "layer 3, +1.00" in best_to_set(moved)
 
 
-def test_the_watched_answer_is_chosen_and_the_right_one_comes_first(session, asked):
+def test_the_tracked_answer_is_chosen_and_the_right_one_comes_first(session, asked):
     result = ask(truths=[Truth(QUESTION, "teal")])
     menu = probing.answers_of("knockout", result, None)
     assert menu.value == "teal"

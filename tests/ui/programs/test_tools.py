@@ -53,7 +53,7 @@ def test_attenuation_asks_at_every_length(client, picture):
         assert all(0 <= share <= 1 for row in curves["image_share"] for share in row)
 
 
-def test_without_an_answer_the_plain_one_is_watched(client, picture):
+def test_without_an_answer_the_plain_one_is_tracked(client, picture):
     found = client.predict(handle_file(picture), "What?", "", api_name="/attenuation")
     assert isinstance(found["answer"], str)
 

@@ -35,7 +35,7 @@ def call_of(
     session: Any,
     result: Result,
     of: str,
-    watched: str = "",
+    tracked: str = "",
     *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
@@ -46,7 +46,7 @@ def call_of(
         session: The model.
         result: The answers it is about.
         of: Name of the answer whose map is probed.
-        watched: The answer whose probability is watched; the probe's own choice if empty.
+        tracked: The answer whose probability is tracked; the probe's own choice if empty.
         cancel: Stops it.
         progress: Told (variants done, variants in all).
 
@@ -73,7 +73,7 @@ def call_of(
         result.traces[of],
         f"{method_label(of)}'s map",
         Settings(**given, options=form.options()),
-        {"answer": watched.strip() or None},
+        {"answer": tracked.strip() or None},
         cancel=cancel,
         progress=progress,
     )
@@ -84,7 +84,7 @@ def run_probe(
     kind: str,
     result: Result,
     of: str,
-    watched: str = "",
+    tracked: str = "",
     *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
@@ -96,7 +96,7 @@ def run_probe(
         Cancelled: If it was stopped.
     """
     probe = PROBES[kind]
-    call = call_of(session, result, of, watched, cancel=cancel, progress=progress)
+    call = call_of(session, result, of, tracked, cancel=cancel, progress=progress)
     found = probe.run(call)
     if isinstance(found, Sweep):
         return Found(probe.words(found, call), sweep=found)

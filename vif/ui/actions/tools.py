@@ -1,7 +1,7 @@
 """Endpoints for programs besides ``/ask``: what there is to ask by, and the attenuation ladder.
 
 Each is an endpoint of the page's API and a tool of its MCP server. What they are told about their
-parameters stands in their docstrings, one line each.
+parameters is in their docstrings, one line each.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from vif import methods as registry
 from vif.inputs.images import open_image
-from vif.inputs.schema import WatchedAnswer
+from vif.inputs.schema import TrackedAnswer
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
@@ -21,8 +21,8 @@ from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
 from vif.ui.zero import run_model
 
-# Tokens of an answer that is watched where none is given.
-_WATCHED = 8
+# Tokens of an answer that is tracked where none is given.
+_ANSWER_TOKENS = 8
 
 
 def add_tools(session: Session) -> None:
@@ -30,20 +30,20 @@ def add_tools(session: Session) -> None:
     steering = steering_method(session).name
 
     def attenuation(image: str, question: str, answer: str) -> dict[str, Any]:
-        """Shows how attention on the image and the right answer's probability fall with text.
+        """Shows how attention on the image and the probability of an answer fall with text.
 
-        The same question is asked behind 0 to 384 tokens of unrelated text, plain and with VIF.
+        The same question is asked after 0 to 384 tokens of unrelated text, plain and with VIF.
 
         Args:
             image: The picture, as a data: URL or as a file that was uploaded here.
             question: What to ask about it, in English, at most 2000 characters.
-            answer: The answer whose probability is watched, at most 200 characters; empty: what
+            answer: The answer whose probability is tracked, at most 200 characters; empty: what
                 the plain model says.
 
         Returns:
             lengths, and by method: probability, and image_share by length and layer.
         """
-        asked = WatchedAnswer.read({"question": question, "answer": answer})
+        asked = TrackedAnswer.read({"question": question, "answer": answer})
         question, answer = asked.question, asked.answer
         found = run_model(session, _ladder, image, question, answer, ("plain", steering))
         return {
@@ -89,7 +89,7 @@ def _ladder(
     """The ladder of an answer, or of what the plain model says if it is empty."""
     picture = open_image(image)
     if not answer.strip():
-        told = session.ask(picture, question, ["plain"], max_new_tokens=_WATCHED)
+        told = session.ask(picture, question, ["plain"], max_new_tokens=_ANSWER_TOKENS)
         answer = told["plain"].answer
     return attenuation_ladder(session, Question(picture, question, answer=answer), methods)
 

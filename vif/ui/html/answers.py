@@ -22,7 +22,7 @@ def answers_html(result: Result, payload: dict[str, Any]) -> str:
         payload: What is drawn from, see `vif.ui.state.payload`; the page draws only what belongs
             together.
     """
-    position, word = watched(result)
+    position, word = compared_word(result)
     colours = tones(result.traces)
     cards = [
         {
@@ -68,7 +68,7 @@ def verdict(trace: Trace, result: Result) -> bool | None:
     return None if result.truth is None else is_correct(trace.answer, result.truth.answer)
 
 
-def watched(result: Result) -> tuple[int, str]:
+def compared_word(result: Result) -> tuple[int, str]:
     """Returns the word whose probability is compared, and its position: the same in all answers.
 
     It stands where the answers part, and is the right one where that is known and in sight; else

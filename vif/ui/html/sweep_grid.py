@@ -14,7 +14,7 @@ _MOST_WORDS = 12
 
 
 def sweep_grid(sweep: Sweep) -> str:
-    """Rows are first layers, columns last ones; orange helps the watched answer, blue hurts it."""
+    """Rows are first layers, columns last ones; orange helps the tracked answer, blue hurts it."""
     change, count = sweep.change, len(sweep.change)
     limit = max(float(np.nanmax(np.abs(change))), 1e-9)
     cells = [[_cell(sweep, start, end, limit) for end in range(count)] for start in range(count)]

@@ -26,7 +26,7 @@ class ProbeBox:
     kind: gr.Radio
     note: gr.HTML
     whose: gr.Dropdown
-    watched: gr.Dropdown
+    tracked: gr.Dropdown
     run: gr.Button
     stop: gr.Button
     message: gr.HTML
@@ -126,9 +126,9 @@ def _probe_box() -> ProbeBox:
             whose = gr.Dropdown(
                 [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
             )
-            watched = gr.Dropdown(
+            tracked = gr.Dropdown(
                 [], label="Tracked answer", info="Empty: its own. Choose, or type another.",
-                allow_custom_value=True, scale=2, min_width=160, elem_id="probe-watched",
+                allow_custom_value=True, scale=2, min_width=160, elem_id="probe-tracked",
             )  # fmt: skip
             run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")
             stop = gr.Button(
@@ -136,7 +136,7 @@ def _probe_box() -> ProbeBox:
             )
         message = html_block(elem_id="probe-message", elem_classes="vl-message")
         place = gr.Column(elem_id="probe-results")
-    return ProbeBox(kind, note, whose, watched, run, stop, message, place)
+    return ProbeBox(kind, note, whose, tracked, run, stop, message, place)
 
 
 def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Textbox, gr.Textbox]:

@@ -53,12 +53,12 @@ class Kept:
 def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     """Choosing, running, stopping and removing."""
     kept, cancel = (gr.State(value, time_to_live=wiring.seconds) for value in ([], None))
-    told = [box.note, box.whose, box.watched]
-    box.kind.input(describe, [box.kind, wiring.result, box.watched], told, **QUICK)
-    shown = [box.whose, box.watched]
+    told = [box.note, box.whose, box.tracked]
+    box.kind.input(describe, [box.kind, wiring.result, box.tracked], told, **QUICK)
+    shown = [box.whose, box.tracked]
     wiring.result.change(follow, [box.kind, wiring.result, box.whose], shown, **QUICK)
     outputs = [box.run, box.stop, box.message, cancel, kept]
-    inputs = {wiring.key, wiring.result, box.kind, box.whose, box.watched, kept}
+    inputs = {wiring.key, wiring.result, box.kind, box.whose, box.tracked, kept}
     box.run.click(None, None, [box.run, box.message], **WAITING)
     running = box.run.click(
         partial(probe, box, wiring, cancel, kept),
@@ -119,10 +119,10 @@ def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
     return start, end, notice(words)
 
 
-def describe(kind: str, result: Result | None, watched: str | None) -> tuple[str, Any, Any]:
+def describe(kind: str, result: Result | None, tracked: str | None) -> tuple[str, Any, Any]:
     """What the chosen probe does, and the menus that it needs."""
     note = fill("note", words=PROBES[kind].does)
-    return note, whose(kind, result, None), answers_of(kind, result, watched)
+    return note, whose(kind, result, None), answers_of(kind, result, tracked)
 
 
 def follow(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]:
@@ -141,7 +141,7 @@ def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown
     choices = list({answer: (words, answer) for words, answer in reversed(right + said) if answer}
                    .values())[::-1]  # fmt: skip
     value = old or (choices[0][1] if choices else None)
-    return gr.Dropdown(choices, value=value, visible=PROBES[kind].watches)
+    return gr.Dropdown(choices, value=value, visible=PROBES[kind].tracks)
 
 
 def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
@@ -189,7 +189,7 @@ def probe(
         session = wiring.shelf.get(key)
         name = of or result.baseline
         found = run_model(
-            session, run_probe, kind, result, name, data[box.watched] or "", cancel=cancel,
+            session, run_probe, kind, result, name, data[box.tracked] or "", cancel=cancel,
             progress=lambda *now: seen.__setitem__(slice(2), now),
         )  # fmt: skip
         return session.name, found
