@@ -60,14 +60,14 @@ def test_a_stage_that_fails_names_its_log_and_is_run_again(tmp_path):
     assert set(json.loads((tmp_path / "timings.json").read_text())) == {"fragile"}
 
 
-def test_every_variant_changes_something_and_has_a_name_of_its_own():
+def test_every_variant_changes_something_and_has_files_of_its_own():
     variants = (*CONTROLS, *MATCHED, *ABLATIONS)
-    assert len({v.name for v in variants}) == len(variants)
+    assert len({v.path for v in variants}) == len(variants)
     chain = Chain(Path("w"), Path("a"), Path("r"), Size())
     for variant in variants:
         *training, bench = chain.variants((variant,))
         assert all(flag in training[-1].command for flag in variant.flags)
-        assert bench.name == f"variants/{variant.name}"
+        assert bench.name == f"variants/{variant.path}"
 
 
 @pytest.mark.parametrize("has", [True, False])

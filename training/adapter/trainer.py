@@ -264,7 +264,7 @@ def peak_memory() -> int:
 
 def _unwritten(output: Path, name: str, error: Exception) -> str:
     last = get_last_checkpoint(str(output))
-    kept = f"{Path(last).name} is the last good one" if last else ("there is no earlier checkpoint")
+    kept = f"{Path(last).name} is the last good one" if last else "there is no earlier checkpoint"
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return (
         f"{name} could not be written to {output} ({reason}): {kept}; free some disk space and "

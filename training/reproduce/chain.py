@@ -143,7 +143,7 @@ class Chain:
         """Other adapters on the same model, each with its benchmark."""
         stages = []
         for variant in variants:
-            folder = self.adapter if variant.is_shipped else self.work / variant.name
+            folder = self.adapter if variant.is_shipped else self.work / variant.path
             map_steps = max(1, round(variant.share * self.size.map_steps))
             joint_steps = max(1, round(variant.share * self.size.joint_steps))
             if variant.has_map:
@@ -151,15 +151,13 @@ class Chain:
             else:  # the same time, all of it on answers
                 steps = (0, round(variant.joint_share * joint_steps))
             if not variant.is_shipped:
-                images = variant.image_share * self.size.images
-                stages += self.train(
-                    variant.name, *steps, variant.flags, variant.seed, images=round(images)
-                )
+                given = variant.flags, variant.seed, variant.image_share
+                stages += self.train(variant.path, *steps, *given)
             asked = ("--split", variant.split, "--methods", *variant.methods)
             model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(
                 self._bench(
-                    f"variants/{variant.name}",
+                    f"variants/{variant.path}",
                     model,
                     None if variant.tunes_model else str(folder),
                     self.size.questions[3],
@@ -175,10 +173,10 @@ class Chain:
         joint_steps: int,
         flags: tuple[str, ...] = (),
         seed: int = 0,
-        images: int | None = None,
+        image_share: float = 1.0,
     ) -> list[Stage]:
         """An adapter: its map first, then map, gate and answers together."""
-        each = str(max(1, (images or self.size.images) // PROCESSES))
+        each = str(max(1, round(image_share * self.size.images) // PROCESSES))
         validation = ",".join(
             str(self.scenes / f"{name}.json") for name in ("validation", "validation-text")
         )
@@ -276,7 +274,7 @@ def main() -> None:
     stages = chain.main()
     if args.all or args.only:
         chosen = [
-            v for v in (*CONTROLS, *MATCHED, *ABLATIONS) if not args.only or v.name in args.only
+            v for v in (*CONTROLS, *MATCHED, *ABLATIONS) if not args.only or v.path in args.only
         ]
         stages += chain.variants(tuple(chosen))
     run([*stages, chain.report()], work)

@@ -192,9 +192,9 @@ def keep_logs(runs: Path, results: Path) -> None:
     """Copies the log of every training in a folder, and the seconds of all stages."""
     logs = results / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    for path in (*runs.glob("*/log.jsonl"), *runs.glob("matched/*/log.jsonl")):
+    for path in runs.glob("*/**/log.jsonl"):
         kept = logs / path.parent.relative_to(runs).with_suffix(".jsonl")
-        kept.parent.mkdir(exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, kept)
     if (runs / "timings.json").exists():
         shutil.copyfile(runs / "timings.json", results / "timings.json")

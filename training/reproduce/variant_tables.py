@@ -20,7 +20,7 @@ def variant_sections(results: Path) -> dict[str, str]:
     """Text of the sections by name, empty where nothing has been run.
 
     Args:
-        results: Folder that holds ``variants/<name>.json`` of those that have been run.
+        results: Folder that holds ``variants/<path>.json`` of those that have been run.
     """
     ablations = variant_table(results, ABLATIONS)
     return {
@@ -46,7 +46,7 @@ def variant_table(results: Path, variants: tuple[Variant, ...]) -> str:
     runs = {
         variant: json.loads(path.read_text())[0]
         for variant in variants
-        if (path := results / "variants" / f"{variant.name}.json").is_file()
+        if (path := results / "variants" / f"{variant.path}.json").is_file()
     }
     if not runs:
         return ""

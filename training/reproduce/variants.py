@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 # Of the shipped adapter.
 SEED = 2
@@ -17,7 +18,7 @@ class Variant:
     """An adapter that differs from the shipped recipe in one thing.
 
     Attributes:
-        name: Of its folder and its results.
+        name: What it is called in its table.
         text: One line for the table.
         flags: What it changes on the command line of `training.train_vif`.
         seed: Of its map's training.
@@ -29,6 +30,7 @@ class Variant:
         tunes_model: Whether the outcome is a model instead of an adapter.
         share: Of the shipped adapter's steps.
         is_shipped: Whether it is the shipped adapter itself, which is only measured again.
+        folder: Of its files, for variants whose names others have too.
     """
 
     name: str
@@ -43,6 +45,12 @@ class Variant:
     tunes_model: bool = False
     share: float = 1.0
     is_shipped: bool = False
+    folder: str = ""
+
+    @property
+    def path(self) -> str:
+        """Of its training and its results, without a suffix, among those of all variants."""
+        return str(PurePosixPath(self.folder, self.name))
 
 
 # What a step takes, as a multiple of a joint step (docs/answers.md, Cost). LoRA has 4 images a step
@@ -55,7 +63,6 @@ ALL_ASKED = ALL_JOINT + ASKING * (1 + MAP_PER_JOINT)
 
 NO_TEACHER = ("--teacher_weight", "0")
 BOXES = (*NO_TEACHER, "--box_weight", "0.5", "--latent_learning_start", "0")
-UNIFORM = ("--renderer", "uniform", *NO_TEACHER)
 LORA = (
     *("--tune", "lora", "--use_latent_importance", "False", *NO_TEACHER),
     *("--lora_rank", "74", "--lora_alpha", "148", "--gap_share", "0"),
@@ -66,17 +73,18 @@ PUBLISHED = (
     *("--latent_repulsion_weight", "0", "--latent_free_bits", "0"),
 )
 POINTER = ("--sample_latent", "False", "--prior_mix", "1", "--latent_kl_weight", "0")
-
-
-def _boxes(seed: int) -> Variant:
-    return Variant(f"boxes-{seed}", "with true boxes instead of answers", BOXES, seed=seed)
-
-
-def _uniform(joint_share: float) -> Variant:
-    text, methods = "same size and time, every map uniform", ("vif",)
-    return Variant(
-        "uniform-maps", text, UNIFORM, methods=methods, has_map=False, joint_share=joint_share
-    )
+BOX_SEEDS = tuple(
+    Variant(f"boxes-{seed}", "with true boxes instead of answers", BOXES, seed)
+    for seed in (2, 0, 1)
+)
+UNIFORM_MAPS = Variant(
+    "uniform-maps",
+    "same size and time, every map uniform",
+    ("--renderer", "uniform", *NO_TEACHER),
+    methods=("vif",),
+    has_map=False,
+    joint_share=ALL_JOINT,
+)
 
 
 def _lora(name: str, text: str, joint_share: float) -> Variant:
@@ -92,36 +100,30 @@ def _lora(name: str, text: str, joint_share: float) -> Variant:
     )
 
 
-def _matched(variant: Variant) -> Variant:
-    return replace(variant, name=f"matched/{variant.name}", share=MATCHED_SHARE)
-
-
 # The first of each list is what the others are compared with.
 CONTROLS = (
     Variant("shipped", "answers alone: the shipped adapter", is_shipped=True),
-    *(_boxes(seed) for seed in (2, 0, 1)),
-    _uniform(ALL_JOINT),
+    *BOX_SEEDS,
+    UNIFORM_MAPS,
     _lora("lora", "LoRA of as many parameters, as much time, no injection", ALL_JOINT),
 )
 MATCHED = tuple(
-    map(
-        _matched,
-        (
-            *(Variant(f"seed-{n}", "answers alone", seed=n) for n in (2, 0, 1)),
-            *(_boxes(seed) for seed in (2, 0, 1)),
-            Variant("pointer", "answers alone, no latent: a deterministic pointer", POINTER, 2),
-            Variant(
-                "published",
-                "the published form with the published objective",
-                PUBLISHED,
-                seed=2,
-                has_map=False,
-                joint_share=ALL_JOINT,
-            ),
-            _uniform(ALL_JOINT),
-            _lora("lora", "LoRA, the time of a training with boxes", ALL_JOINT),
-            _lora("lora-asked", "LoRA, the time of answers alone with its asking", ALL_ASKED),
+    replace(variant, folder="matched", share=MATCHED_SHARE)
+    for variant in (
+        *(Variant(f"seed-{n}", "answers alone", seed=n) for n in (2, 0, 1)),
+        *BOX_SEEDS,
+        Variant("pointer", "answers alone, no latent: a deterministic pointer", POINTER, 2),
+        Variant(
+            "published",
+            "the published form with the published objective",
+            PUBLISHED,
+            seed=2,
+            has_map=False,
+            joint_share=ALL_JOINT,
         ),
+        UNIFORM_MAPS,
+        _lora("lora", "LoRA, the time of a training with boxes", ALL_JOINT),
+        _lora("lora-asked", "LoRA, the time of answers alone with its asking", ALL_ASKED),
     )
 )
 

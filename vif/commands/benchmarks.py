@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,12 +79,19 @@ def run(args: argparse.Namespace) -> None:
                 "output is above, and finished methods are kept."
             )
     measured = {name: read_results(args.out / name) for name in args.methods}
-    for row in (row for row in rows if row.judged):
+    _drop_unjudged(rows, measured, args.out)
+    print(table(rows, measured))
+
+
+def _drop_unjudged(
+    rows: Sequence[Row], measured: Mapping[str, dict[str, dict[str, float]]], out: Path
+) -> None:
+    """Removes figures of judged tasks with answers that got no score, and says so."""
+    for row in rows:
         for name, results in measured.items():
-            if number := unjudged(args.out / name, row):
+            if row.judged and (number := unjudged(out / name, row)):
                 results.pop(row.task, None)
                 print(f"{row.label}, {name}: {number} answers were not judged: no figure.")
-    print(table(rows, measured))
 
 
 def chosen_rows(tasks: Sequence[str]) -> list[Row]:
@@ -104,10 +111,10 @@ def with_judge(rows: Sequence[Row]) -> Sequence[Row]:
     if os.environ.get("OPENAI_API_KEY") or os.environ.get("API_TYPE", "openai") != "openai":
         return rows
     able = [row for row in rows if not row.judged]
-    for row in (row for row in rows if row.judged):
+    if judged := [row.label for row in rows if row.judged]:
         words = (
-            f"{row.label} is judged by another model and is skipped, because OPENAI_API_KEY is "
-            "not set: set it, and OPENAI_API_URL for your own server."
+            f"Skipped, because another model judges the answers and OPENAI_API_KEY is not set: "
+            f"{', '.join(judged)}. Set it, and OPENAI_API_URL for your own server."
         )
         if not able:
             raise InputError(words)

@@ -83,7 +83,7 @@ def _with_map(call: Call, probe: Probe, args: argparse.Namespace) -> Call:
         choice = (
             "."
             if probe.needs_injection
-            else (f", or {ATTENTION!r} for the attention of the plain model.")
+            else f", or {ATTENTION!r} for the attention of the plain model."
         )
         raise InputError(
             f"Method {name!r} injects no map: name one that does, for example 'vif'{choice}"

@@ -20,10 +20,6 @@ PALETTES = {
     "magma": cv2.COLORMAP_MAGMA,
     "cividis": cv2.COLORMAP_CIVIDIS,
 }
-# Less / more attention: the slate and the orange that stand for plain and VIF everywhere else.
-LESS = np.array([38, 84, 124], np.float32)
-MORE = np.array([214, 84, 15], np.float32)
-_NEUTRAL = np.array([236, 238, 241], np.float32)
 _UNSEEN_PERIOD = 8
 # Which tokens are drawn: the look at the whole image, its parts, or all on top of each other.
 SCALES = ("whole", "tiles", "all")
@@ -156,25 +152,6 @@ def overlay(
     heat = _table(palette)[np.rint(share * 255).astype(np.uint8)]
     base = _greyed(image, opacity)
     return _hatched(base * (1 - opacity) + heat * opacity, image, np.isnan(field))
-
-
-def overlay_difference(
-    image: np.ndarray, field: np.ndarray, limit: float, opacity: float
-) -> np.ndarray:
-    """Returns the picture with a signed map over it: clear at zero, blue below, orange above.
-
-    Args:
-        image: Picture, (H, W, 3), uint8.
-        field: Signed values, (H, W); NaN is drawn hatched, as unseen.
-        limit: Absolute value of the last colour on either side, > 0.
-        opacity: 0 (picture only) to 1 (map only).
-    """
-    signed = np.clip(np.nan_to_num(field) / max(limit, 1e-12), -1, 1)[..., None]
-    # Half as strong as the map of one answer: most of it is near zero, and would be fog.
-    base = _greyed(image, opacity) * (1 - opacity / 2) + _NEUTRAL * (opacity / 2)
-    weight = np.abs(signed) * (0.35 + 0.65 * opacity)
-    mixed = base * (1 - weight) + np.where(signed < 0, LESS, MORE) * weight
-    return _hatched(mixed, image, np.isnan(field))
 
 
 def colour_bar(image: np.ndarray, palette: str, opacity: float) -> np.ndarray:

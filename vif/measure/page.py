@@ -61,8 +61,9 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
         for view in views
     ]
     _dress(figure, buttons, depths_differ(results), rows)
-    for i in (i for i, metric in enumerate(shown) if metric.name == RATIO):
-        figure.update_yaxes(_LOG, row=i // _COLUMNS + 1, col=i % _COLUMNS + 1)
+    for i, metric in enumerate(shown):
+        if metric.name == RATIO:
+            figure.update_yaxes(_LOG, row=i // _COLUMNS + 1, col=i % _COLUMNS + 1)
     return figure
 
 

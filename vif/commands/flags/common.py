@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -269,11 +269,31 @@ def parse_options(given: Sequence[str]) -> dict[str, dict[str, float]]:
     return options
 
 
-def progress_of(unit: str) -> Any:
-    """A progress callback (done, total) that rewrites one line on stderr."""
+def progress_of(unit: str) -> Callable[..., None]:
+    """Tells on stderr how far a command is.
 
-    def show(done: int, total: int) -> None:
-        end = "\n" if done == total else "\r"
-        print(f"{done}/{total} {unit}", end=end, file=sys.stderr, flush=True)
+    Args:
+        unit: What is counted, in the plural.
+
+    Returns:
+        A callback (done, total, seconds left or None): a `Progress` or a `Forecast`. It rewrites
+        one line of a terminal; a log gets a line for every tenth.
+    """
+    is_terminal, told = sys.stderr.isatty(), 0
+
+    def show(done: int, total: int, seconds_left: float | None = None) -> None:
+        nonlocal told
+        tenth = 10 * done // total
+        if not is_terminal and tenth == told:
+            return
+        told = tenth
+        left = ""
+        if seconds_left and done < total:
+            minutes = seconds_left / 60
+            left = f", {seconds_left:.0f} s left" if minutes < 2 else f", {minutes:.0f} min left"
+        end = "\r" if is_terminal and done < total else "\n"
+        # Blanks cover the end of a longer line.
+        line = f"{done}/{total} {unit}{left}"
+        print(f"{line:<48}" if is_terminal else line, end=end, file=sys.stderr, flush=True)
 
     return show

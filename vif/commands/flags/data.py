@@ -82,13 +82,3 @@ def list_skipped(skipped: list[dict[str, str]]) -> None:
         print(f"skipped {entry['where']}: {entry['why']}", file=sys.stderr)
     if len(skipped) > _SHOWN:
         print(f"skipped {len(skipped) - _SHOWN} more, listed in the results", file=sys.stderr)
-
-
-def show_progress(done: int, total: int, seconds_left: float | None) -> None:
-    """Rewrites one line on stderr."""
-    left = ""
-    if seconds_left and done < total:
-        minutes = seconds_left / 60
-        left = f", {seconds_left:.0f} s left" if minutes < 2 else f", {minutes:.0f} min left"
-    end = "\n" if done == total else "\r"
-    print(f"{done}/{total} questions{left:<16}", end=end, file=sys.stderr, flush=True)

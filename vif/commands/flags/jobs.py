@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from vif import bundled, measure
-from vif.commands.flags.common import Flags, chosen_settings, load_session
-from vif.commands.flags.data import list_skipped, show_progress
+from vif.commands.flags.common import Flags, chosen_settings, load_session, progress_of
+from vif.commands.flags.data import list_skipped
 from vif.data import Data, Example
 from vif.errors import InputError
 from vif.measure import Job, Measure, Processes, Records
@@ -90,7 +90,8 @@ def ask_data(
     adapter = args.adapter or (f"bundled {bundled.ADAPTER}" if session.adapter else None)
     origin = measure.provenance(job, model, adapter, args.seed) | (what or {})
     records = Records(args.out, origin, processes, args.restart)
-    measure.ask_all(job, planned.record, records, show_progress if processes.is_main else None)
+    shown = progress_of("questions") if processes.is_main else None
+    measure.ask_all(job, planned.record, records, shown)
     processes.wait()
     if not processes.is_main:
         return None

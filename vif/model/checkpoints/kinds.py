@@ -77,7 +77,8 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
             f"{name!r} cannot be used: in models of type {model_type!r} no token stands for a "
             f"place on the image, because {_WITHOUT_PLACES[model_type]}."
         )
-    missing = [name for name in _LIBRARIES.get(model_type, ()) if find_spec(name) is None]
+    libraries = _LIBRARIES.get(model_type, ())
+    missing = [library for library in libraries if find_spec(library) is None]
     if missing:
         are = "is" if len(missing) == 1 else "are"
         raise InputError(
