@@ -196,16 +196,17 @@ def sheet() -> str:
     parts = [
         "# Lessons: where a model looks",
         "",
-        f"Eight steps, about {MINUTES} minutes. Start the page and add `?lesson=1` to its "
-        "address; `&projector=1` enlarges everything. Every step asks for a prediction before "
-        "it shows anything. Nothing is prerecorded: the model answers in class.",
+        f"Eight steps, about {MINUTES} minutes. Start the page (`make demo`) and open the address "
+        "of a step; add `&projector=1` to enlarge everything. If the page is served elsewhere, its "
+        "address takes the same `?lesson=` and number. Every step asks for a prediction before it "
+        "shows anything. Nothing is prerecorded: the model answers in class.",
     ]
     for step in STEPS:
         parts += [
             "",
             f"## {step.number}. {step.title}",
             "",
-            f"Open `?lesson={step.number}`. Example: *{step.example}*.",
+            f"Open <http://127.0.0.1:7860/?lesson={step.number}>. Example: *{step.example}*.",
             "",
             f"**Predict.** {step.predict}",
             "",
