@@ -142,7 +142,7 @@ def run(
         }
         if prompt.others:
             extra |= {"images": len(prompt.others) + 1, "image": prompt.place}
-            extra["other_image_tokens"] = len(prompt.beside)
+            extra["other_image_tokens"] = len(prompt.other_tokens)
         traces.append(
             replace(
                 trace,

@@ -1,4 +1,4 @@
-"""What registers itself by its name: methods and probes."""
+"""What is known by its name: methods, probes, and the maps and edits of methods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Kind = TypeVar("Kind", bound=type[Any])
 
 
 class Registry(dict[str, T]):
-    """One instance of each registered class, by the name that it gives itself.
+    """What is registered, by its name.
 
     Attributes:
         noun: What is registered, for errors.
@@ -19,13 +19,17 @@ class Registry(dict[str, T]):
         super().__init__()
         self.noun = noun
 
-    def register(self, kind: Kind) -> Kind:
-        """Class decorator that makes a class known by its ``name``.
+    def add(self, name: str, found: T) -> None:
+        """Makes something known by a name.
 
         Raises:
             ValueError: If the name is taken.
         """
-        if kind.name in self:
-            raise ValueError(f"A {self.noun} called {kind.name!r} is already registered.")
-        self[kind.name] = kind()
+        if name in self:
+            raise ValueError(f"A {self.noun} called {name!r} is already registered.")
+        self[name] = found
+
+    def register(self, kind: Kind) -> Kind:
+        """Class decorator that adds an instance of a class by its ``name``; errors as in `add`."""
+        self.add(kind.name, kind())
         return kind

@@ -20,7 +20,7 @@ def traces():
 
 @pytest.fixture(scope="module")
 def drawn(traces):
-    return figures.draw(PICTURE, traces, figures.Look(layer=6), [(0.1, 0.1, 0.3, 0.3)])
+    return figures.draw(PICTURE, traces, figures.Shown(layer=6), [(0.1, 0.1, 0.3, 0.3)])
 
 
 def test_every_figure_is_there_as_svg_and_as_png(drawn):
@@ -36,8 +36,8 @@ def test_every_figure_is_there_as_svg_and_as_png(drawn):
 def test_the_scale_is_that_of_all_answers_and_printed(traces, drawn):
     top = max(trace.rows[0, 6].mean(0).max() for trace in traces.values())
     shape = (48, 64)
-    look = figures.Look(layer=6)
-    fields = [look.field(name, trace, shape) for name, trace in traces.items()]
+    shown = figures.Shown(layer=6)
+    fields = [shown.field(name, trace, shape) for name, trace in traces.items()]
     assert figures.shared_top(fields) == pytest.approx(float(top))
     words = drawn["figures/heatmaps.svg"].decode()
     assert f">{top:.2g}<" in words
@@ -46,20 +46,20 @@ def test_the_scale_is_that_of_all_answers_and_printed(traces, drawn):
 
 def test_text_of_an_answer_is_text_and_no_markup():
     session = FakeSession(answers={"Why?": "<b>&$x^2$"})
-    found = figures.draw(PICTURE, session.ask(None, "Why?"), figures.Look())
+    found = figures.draw(PICTURE, session.ask(None, "Why?"), figures.Shown())
     text = "".join(ElementTree.fromstring(found["figures/heatmaps.svg"]).itertext())
     assert "<b>&$x^2$" in text
 
 
 def test_the_same_figure_is_the_same_bytes(traces, drawn):
-    again = figures.draw(PICTURE, traces, figures.Look(layer=6), [(0.1, 0.1, 0.3, 0.3)])
+    again = figures.draw(PICTURE, traces, figures.Shown(layer=6), [(0.1, 0.1, 0.3, 0.3)])
     assert again == drawn
 
 
 def test_sinks_that_are_left_out_are_left_out(traces):
     trace = traces["plain"]
     sinks = np.arange(len(trace.cells)) == trace.rows[0, 6].mean(0).argmax()
-    field = figures.Look(layer=6, sinks={"plain": sinks}).field("plain", trace, (48, 64))
+    field = figures.Shown(layer=6, without={"plain": sinks}).field("plain", trace, (48, 64))
     assert np.nanmax(field) < trace.rows[0, 6].mean(0).max()
 
 
@@ -68,4 +68,4 @@ def test_tiles_and_missing_layers_are_drawn():
     traces = session.ask(None, "What colour is the star?")
     for trace in traces.values():
         trace.rows[:, 2], trace.mass[:, 2] = np.nan, np.nan
-    assert figures.draw(PICTURE, traces, figures.Look(layer=6, scale="all"))
+    assert figures.draw(PICTURE, traces, figures.Shown(layer=6, scale="all"))

@@ -10,6 +10,7 @@ from vif.check import TINY, tiny_adapter, tiny_backbone
 from vif.check.parity import _REFERENCE, MixAll, Spied, _answer, _through
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
+from vif.methods.vif import rows_read
 from vif.model.batch import Batch
 from vif.model.families import FAMILIES
 from vif.probes.base import open_reading
@@ -60,7 +61,7 @@ def test_choosing_another_image_measures_the_same_pass_with_another_mask(session
         assert prompt.first_row == prompts[0].first_row
     every = torch.cat([prompt.image for prompt in prompts])
     assert torch.equal(every, every.sort().values)
-    assert len(every.unique()) == len(prompts[0].image) + len(prompts[0].beside)
+    assert len(every.unique()) == len(prompts[0].image) + len(prompts[0].other_tokens)
 
     tap = Spied(Batch.make(backbone, prompts[:1]))
     generated, _ = _answer(backbone, tap)
@@ -74,7 +75,7 @@ def test_choosing_another_image_measures_the_same_pass_with_another_mask(session
         want = whole[..., prompt.image.numpy()]
         assert np.allclose(trace.rows[0], want, atol=1e-6)
         assert np.allclose(trace.mass[0, ..., IMAGE], want.sum(-1), atol=1e-6)
-        beside = whole[..., prompt.beside.numpy()].sum(-1)
+        beside = whole[..., prompt.other_tokens.numpy()].sum(-1)
         assert np.allclose(trace.mass[0, ..., OTHERS], beside, atol=1e-6)
         assert trace.mass[0, ..., OTHERS].min() > 0
         assert np.allclose(trace.mass.sum(-1), 1, atol=1e-5)
@@ -120,7 +121,7 @@ def test_one_image_is_asked_as_before(session):
     assert all(torch.equal(prompt.inputs[name], made[name]) for name in made)
     ids = made["input_ids"][0]
     assert torch.equal(prompt.image, (ids == backbone.image_token_id).nonzero().squeeze(1))
-    assert len(prompt.beside) == 0
+    assert len(prompt.other_tokens) == 0
     batch = Batch.make(backbone, [prompt])
     assert batch.first_row.tolist() == (batch.columns.max(1).values + 1).tolist()
     assert not answered(session, Question(IMAGES[0], QUESTION)).mass[..., OTHERS].any()
@@ -167,3 +168,14 @@ def test_wrong_choices_are_refused_in_a_sentence():
     many = [IMAGES[0]] * MOST_IMAGES
     with pytest.raises(InputError, match=rf"^{MOST_IMAGES + 1} images were given, [^.]+\.$"):
         Question(IMAGES[0], QUESTION, others=many).opened()
+
+
+def test_an_adapter_that_reads_the_whole_prompt_reads_no_image(session):
+    adapter = tiny_adapter()
+    adapter.reads_whole_prompt = True
+    prompt = session.encode(asked(1).opened())
+    batch = Batch.make(session.backbone, [prompt, session.encode(asked(1).opened())])
+    read = rows_read(adapter, batch)
+    every = torch.cat([prompt.image, prompt.other_tokens])
+    assert not read[:, every].any()
+    assert read.sum(1).tolist() == [prompt.length - len(every)] * 2

@@ -26,6 +26,7 @@ from vif.beliefs.likeliest import likeliest_answers
 from vif.errors import InputError
 from vif.methods.evidence import log_likelihood
 from vif.methods.forced import Forced
+from vif.methods.vif import rows_read
 from vif.model.attention import Tap
 from vif.model.batch import Batch
 from vif.model.generation import open_stream
@@ -260,10 +261,7 @@ def _beliefs(
     states = states.to(batch.columns.device).float()
     index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
     memory = adapter.remember(states.gather(1, index), batch.centres)
-    text = batch.question
-    if adapter.reads_whole_prompt:
-        text = batch.inputs["attention_mask"].bool().scatter(1, batch.columns, False)
-    question = text & ~answer
+    question = rows_read(adapter, batch) & ~answer
     prior = adapter.latent(memory.tokens, states, question)
     posterior = adapter.latent(memory.tokens, states, question, answer)
     kl = kl_divergence(posterior, prior)

@@ -101,7 +101,7 @@ def token_colours(backbone: Backbone, prompt: Prompt, chosen: np.ndarray) -> np.
         probe = torch.randn(features.shape[-1], generator=torch.Generator().manual_seed(0))
         scores = (features @ probe.to(features)).unbind()
     colours = _colours(pixels.detach(), backbone.processor.image_processor)
-    before = int((prompt.beside < prompt.image[0]).sum())
+    before = int((prompt.other_tokens < prompt.image[0]).sum())
     found = np.full((len(chosen), 3), np.nan)
     for i, token in enumerate(chosen):
         (gradient,) = torch.autograd.grad(scores[before + token], pixels, retain_graph=True)

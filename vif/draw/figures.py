@@ -32,7 +32,7 @@ _STYLE: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "vif-lens", "f
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Shown:
     """Which map is drawn, and how.
 
     Attributes:
@@ -43,7 +43,7 @@ class Look:
         palette: A key of `render.PALETTES`.
         opacity: Of the map, in [0, 1].
         scale: One of `render.SCALES`.
-        sinks: By answer, which tokens are left out, (N,) bool.
+        without: By answer, image tokens to leave out, for example sinks, (N,) bool.
     """
 
     token: int = 0
@@ -53,14 +53,14 @@ class Look:
     palette: str = "viridis"
     opacity: float = 0.6
     scale: str = "whole"
-    sinks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    without: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def field(self, name: str, trace: Trace, shape: tuple[int, int]) -> np.ndarray:
         """The map of one answer on the pixels of a picture, (H, W); NaN where no token lies."""
         token = min(self.token, len(trace.tokens) - 1)
         values = render.pick_map(trace.rows, token, self.layer, self.head)
-        if name in self.sinks:
-            values = np.where(self.sinks[name], 0, values)
+        if name in self.without:
+            values = np.where(self.without[name], 0, values)
         if self.normalised:
             values = values / max(values.sum(), 1e-12)
         return render.paint_scale(values, trace.cells, trace.blocks, self.scale, shape)
@@ -81,14 +81,14 @@ def shared_top(fields: Sequence[np.ndarray]) -> float:
 
 
 def draw(
-    picture: Image.Image, traces: Mapping[str, Trace], look: Look, boxes: Sequence[Box] = ()
+    picture: Image.Image, traces: Mapping[str, Trace], shown: Shown, boxes: Sequence[Box] = ()
 ) -> dict[str, bytes]:
     """All figures of a question.
 
     Args:
         picture: The picture.
         traces: One trace per answer.
-        look: Which map.
+        shown: Which map.
         boxes: What was asked about, drawn dashed.
 
     Returns:
@@ -96,8 +96,8 @@ def draw(
     """
     with rc_context(_STYLE):
         figures = {
-            "heatmaps": heatmaps(render.shrink(picture, SIDE), traces, look, boxes),
-            "attenuation": attenuation(traces, look.token),
+            "heatmaps": heatmaps(render.shrink(picture, SIDE), traces, shown, boxes),
+            "attenuation": attenuation(traces, shown.token),
         }
         return {
             f"figures/{name}.{kind}": _bytes(figure, kind)
@@ -107,18 +107,18 @@ def draw(
 
 
 def heatmaps(
-    picture: np.ndarray, traces: Mapping[str, Trace], look: Look, boxes: Sequence[Box] = ()
+    picture: np.ndarray, traces: Mapping[str, Trace], shown: Shown, boxes: Sequence[Box] = ()
 ) -> Figure:
     """One map per answer over the picture, on one scale, with the injected components as rings."""
     height, width = picture.shape[:2]
-    fields = {name: look.field(name, trace, (height, width)) for name, trace in traces.items()}
+    fields = {name: shown.field(name, trace, (height, width)) for name, trace in traces.items()}
     top = shared_top(list(fields.values()))
     size = (_PANEL * max(len(traces), 1.6), _PANEL * height / width + 1.1)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.add_gridspec(2, len(traces), height_ratios=(1, 0.05))
     panels = [figure.add_subplot(grid[0, i]) for i in range(len(traces))]
     for axes, (name, trace) in zip(panels, traces.items(), strict=True):
-        drawn = render.overlay(picture, fields[name], top, look.palette, look.opacity)
+        drawn = render.overlay(picture, fields[name], top, shown.palette, shown.opacity)
         axes.imshow(drawn, extent=(0, 1, 1, 0), aspect=height / width, interpolation="nearest")
         axes.set_title(f"{method_label(name)}: {trace.answer[:40] or '(empty)'}", parse_math=False)
         axes.set_axis_off()
@@ -127,9 +127,9 @@ def heatmaps(
             axes.add_patch(Rectangle(**place, edgecolor="white", linewidth=1.6))
             axes.add_patch(Rectangle(**place, edgecolor="black", linewidth=0.9, linestyle="--"))
         for mixture in trace.mixtures:
-            if mixture.layer == look.layer:
+            if mixture.layer == shown.layer:
                 _rings(axes, mixture)
-    _scale(figure.add_subplot(grid[1, :]), picture, top, look)
+    _scale(figure.add_subplot(grid[1, :]), picture, top, shown)
     return figure
 
 
@@ -148,13 +148,13 @@ def _rings(axes: Axes, mixture: Mixture) -> None:
                 axes.add_patch(shape)
 
 
-def _scale(axes: Axes, picture: np.ndarray, top: float, look: Look) -> None:
+def _scale(axes: Axes, picture: np.ndarray, top: float, shown: Shown) -> None:
     """The colour bar with its range."""
-    colours = render.colour_bar(picture, look.palette, look.opacity)
+    colours = render.colour_bar(picture, shown.palette, shown.opacity)
     axes.imshow(colours, extent=(0, top, 0, 1), aspect="auto")
     axes.set_yticks([])
     axes.set_xticks([0, top], ["0", f"{top:.2g}"])
-    axes.set_xlabel(f"{look.words}; one scale for all answers")
+    axes.set_xlabel(f"{shown.words}; one scale for all answers")
 
 
 def attenuation(traces: Mapping[str, Trace], token: int) -> Figure:

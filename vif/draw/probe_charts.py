@@ -247,7 +247,7 @@ def lens(rank: np.ndarray, words: Sequence[Sequence[str]]) -> go.Figure:
     return figure
 
 
-def sinks(shares: Mapping[str, np.ndarray]) -> go.Figure:
+def sink_shares(shares: Mapping[str, np.ndarray]) -> go.Figure:
     """Draws how much of the attention on the image lies on sinks, a line per test.
 
     Args:

@@ -7,7 +7,7 @@ from typing_extensions import override
 from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Request
-from vif.methods.edits.base import EDITS, How
+from vif.methods.edits.base import EDITS, EditSpec
 from vif.methods.maps.base import MAPS, Map
 from vif.model.backbone import Backbone
 from vif.recording import Recorder
@@ -29,15 +29,15 @@ class Composite(Method):
 
     group = Group.COMPOSITE
 
-    def __init__(self, where: Map, how: How) -> None:
-        self.name = f"{where.name}{PLUS}{how.name}"
+    def __init__(self, where: Map, edit: EditSpec) -> None:
+        self.name = f"{where.name}{PLUS}{edit.name}"
         self.label = composite_label(self.name)
-        self.summary = f"{where.summary} {how.summary}"
+        self.summary = f"{where.summary} {edit.summary}"
         self.extra_passes = where.extra_passes
-        self.uses_ranges = where.uses_ranges or how.uses_ranges
-        self.options = where.options + how.options
-        self.identity, self.place = how.identity, where.place
-        self.where, self.how = where, how
+        self.uses_ranges = where.uses_ranges or edit.uses_ranges
+        self.options = where.options + edit.options
+        self.identity, self.place = edit.identity, where.place
+        self.where, self.edit = where, edit
 
     @override
     def obstacle(self, backbone: Backbone, adapter: VIFAdapter | None) -> str:
@@ -47,15 +47,15 @@ class Composite(Method):
     @override
     def tap(self, request: Request) -> Recorder:
         """Makes the map, then the edit."""
-        return self.how.make(request, self.where.make(request))
+        return self.edit.make(request, self.where.make(request))
 
 
 def parts(name: str) -> tuple[str, ...]:
     """Where a method has its settings from: its own name, or ``"map+"`` and ``"+edit"``."""
     if name in NAMED:
         return (NAMED[name],)
-    where, plus, how = name.partition(PLUS)
-    return (f"{where}{PLUS}", f"{PLUS}{how}") if plus else (name,)
+    where, plus, edit = name.partition(PLUS)
+    return (f"{where}{PLUS}", f"{PLUS}{edit}") if plus else (name,)
 
 
 def composite_label(name: str) -> str:
@@ -69,9 +69,9 @@ def compose(name: str) -> Method:
     Raises:
         InputError: If either part is unknown; the message lists what exists.
     """
-    where, _, how = name.partition(PLUS)
+    where, _, edit = name.partition(PLUS)
     if where not in MAPS:
         raise InputError(f"Unknown map {where!r} in {name!r}: expected one of {', '.join(MAPS)}.")
-    if how not in EDITS:
-        raise InputError(f"Unknown edit {how!r} in {name!r}: expected one of {', '.join(EDITS)}.")
-    return Composite(MAPS[where], EDITS[how])
+    if edit not in EDITS:
+        raise InputError(f"Unknown edit {edit!r} in {name!r}: expected one of {', '.join(EDITS)}.")
+    return Composite(MAPS[where], EDITS[edit])

@@ -13,6 +13,8 @@ from vif.adapter.mixture import MixtureParameters
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Request, register
 from vif.model.backbone import Backbone
+from vif.model.batch import Batch
+from vif.model.prompt import IMAGE_PART, OTHER_IMAGES_PART
 from vif.model.rows import Mix
 from vif.recording import Recorder
 from vif.trace import Mixture
@@ -110,7 +112,7 @@ class MixingTap(InjectingTap):
         states = states.to(batch.columns.device)
         index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
         memory = adapter.remember(states.gather(1, index), batch.centres)
-        latent = adapter.latent(memory.tokens, *_read(states, self._rows()))
+        latent = adapter.latent(memory.tokens, *_packed(states, rows_read(adapter, batch)))
         latents = [latent.mean]
         if settings.samples > 0:
             generator = torch.Generator().manual_seed(settings.seed)
@@ -123,20 +125,30 @@ class MixingTap(InjectingTap):
             draws.append(Draw(placed, out.map, out.gate, adapter.config.renderer))
         return draws
 
-    def _rows(self) -> torch.Tensor:
-        """What the adapter reads as the question, (B, S) bool."""
-        if not self.adapter.reads_whole_prompt:
-            return self.batch.question
-        text = self.batch.inputs["attention_mask"].bool()
-        return text.scatter(1, self.batch.columns, False)
+
+def rows_read(adapter: VIFAdapter, batch: Batch) -> torch.Tensor:
+    """Which rows of the prompt an adapter reads as the question, (B, S) bool."""
+    if not adapter.reads_whole_prompt:
+        return batch.question
+    is_image = (batch.parts == IMAGE_PART) | (batch.parts == OTHER_IMAGES_PART)
+    return batch.inputs["attention_mask"].bool() & ~is_image
 
 
-def _read(states: torch.Tensor, read: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Marked states alone, (B, T, hidden) float32, and which of them are no padding, (B, T)."""
-    most = int(read.sum(1).max())
-    index = read.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+def _packed(states: torch.Tensor, marked: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Moves marked states together, so that no work is done for the many rows of the image.
+
+    Args:
+        states: (B, S, hidden).
+        marked: (B, S) bool.
+
+    Returns:
+        Marked states in their order, (B, T, hidden) float32, T the most of a prompt; and which of
+        them are no padding, (B, T) bool.
+    """
+    most = int(marked.sum(1).max())
+    index = marked.int().argsort(dim=1, descending=True, stable=True)[:, :most]
     chosen = states.gather(1, index[..., None].expand(-1, -1, states.shape[-1]))
-    return chosen.float(), read.gather(1, index)
+    return chosen.float(), marked.gather(1, index)
 
 
 @register

@@ -32,7 +32,7 @@ class Prompt:
         context: The unrelated text before it.
         others: The other images.
         place: How many of them come before the image.
-        beside: Positions of their tokens, (M,).
+        other_tokens: Positions of their tokens, (M,).
     """
 
     inputs: dict[str, torch.Tensor]
@@ -43,12 +43,12 @@ class Prompt:
     context: str
     others: tuple[Image.Image, ...] = ()
     place: int = 0
-    beside: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
+    other_tokens: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.long))
 
     @property
     def first_row(self) -> int:
         """First position after all images."""
-        return int(torch.cat([self.image, self.beside]).max()) + 1
+        return int(torch.cat([self.image, self.other_tokens]).max()) + 1
 
     @property
     def length(self) -> int:
@@ -59,7 +59,7 @@ class Prompt:
         """What every position is, (S,), an index into `vif.trace.MASS_PARTS`."""
         parts = torch.full((self.length,), OTHER_PART)
         parts[self.image] = IMAGE_PART
-        parts[self.beside] = OTHER_IMAGES_PART
+        parts[self.other_tokens] = OTHER_IMAGES_PART
         parts[self.question.start : self.question.stop] = QUESTION_PART
         return parts
 

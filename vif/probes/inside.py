@@ -175,7 +175,7 @@ class InsideProbe(Probe[Inside]):
 
     @override
     def figure(self, found: Inside, call: Call) -> Any:
-        return charts().sinks(sink_shares(found))
+        return charts().sink_shares(sink_shares(found))
 
     def _recalled(self, found: Inside, call: Call) -> str:
         """What the entropy of tokens over layers says about the true place, if that is known."""

@@ -45,8 +45,8 @@ def test_the_zip_has_the_scale_of_the_page():
     view = View(layer=6)
     archive = zipfile.ZipFile(io.BytesIO(to_zip(result, view)))
     drawn = archive.read("figures/heatmaps.svg").decode()
-    look = figures.Look(layer=6)
-    fields = [look.field(n, t, result.picture.shape[:2]) for n, t in result.traces.items()]
+    shown = figures.Shown(layer=6)
+    fields = [shown.field(n, t, result.picture.shape[:2]) for n, t in result.traces.items()]
     top = f"{figures.shared_top(fields):.2g}"
     assert f">{top}<" in drawn
     shape = result.picture.shape[:2]

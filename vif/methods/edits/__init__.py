@@ -1,1 +1,1 @@
-"""How: what is done to attention with a map over image tokens, one registry."""
+"""Edits: what is done to attention with a map over image tokens, one registry."""

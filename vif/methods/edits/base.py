@@ -21,13 +21,14 @@ from vif.methods.controls import GivenTap
 from vif.methods.edits.tap import EditingTap
 from vif.model.edits import Edit, Rows
 from vif.recording import Recorder
+from vif.registry import Registry
 
 Make = Callable[[Request, torch.Tensor], Recorder]
 
 
 @dataclass(frozen=True)
-class How:
-    """One edit.
+class EditSpec:
+    """One way to use a map.
 
     Attributes:
         name: The part of a method's name after the plus sign.
@@ -46,7 +47,7 @@ class How:
     uses_ranges: bool = False
 
 
-EDITS: dict[str, How] = {}
+EDITS: Registry[EditSpec] = Registry("edit")
 
 
 def register_edit(
@@ -56,10 +57,10 @@ def register_edit(
     identity: Mapping[str, float] | None = None,
     uses_ranges: bool = False,
 ) -> Callable[[Make], Make]:
-    """Function decorator that enters an edit; see `How`."""
+    """Function decorator that registers an edit; see `EditSpec`."""
 
     def enter(make: Make) -> Make:
-        EDITS[name] = How(name, summary, make, options, identity, uses_ranges)
+        EDITS.add(name, EditSpec(name, summary, make, options, identity, uses_ranges))
         return make
 
     return enter

@@ -1,1 +1,1 @@
-"""Where: maps over image tokens, one registry."""
+"""Maps over image tokens, one registry."""

@@ -23,6 +23,7 @@ from vif.metrics import token_entropy
 from vif.model.attention import PassEnded
 from vif.model.backbone import Backbone
 from vif.model.generation import generate
+from vif.registry import Registry
 
 # Of the random control, in image widths: about a quarter of the image lies within two of them.
 RANDOM_SIGMA = 0.14
@@ -59,7 +60,7 @@ class Map:
     obstacle: Callable[[Backbone, VIFAdapter | None], str] = no_obstacle
 
 
-MAPS: dict[str, Map] = {}
+MAPS: Registry[Map] = Registry("map")
 
 
 def register_map(
@@ -71,10 +72,11 @@ def register_map(
     place: str = "",
     obstacle: Callable[[Backbone, VIFAdapter | None], str] = no_obstacle,
 ) -> Callable[[Callable[[Request], torch.Tensor]], Callable[[Request], torch.Tensor]]:
-    """Function decorator that enters a map; see `Map`."""
+    """Function decorator that registers a map; see `Map`."""
 
     def enter(make: Callable[[Request], torch.Tensor]) -> Callable[[Request], torch.Tensor]:
-        MAPS[name] = Map(name, summary, make, extra_passes, options, uses_ranges, place, obstacle)
+        made = Map(name, summary, make, extra_passes, options, uses_ranges, place, obstacle)
+        MAPS.add(name, made)
         return make
 
     return enter

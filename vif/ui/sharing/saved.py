@@ -77,10 +77,10 @@ def to_zip(result: Result, view: View) -> bytes:
     sinks = {}
     if view.show == "removed":
         sinks = {name: result.sinks(name, view.token) for name in result.traces}
-    shared = {f.name for f in fields(figures.Look)} & {f.name for f in fields(view)}
-    look = figures.Look(**{name: getattr(view, name) for name in shared}, sinks=sinks)
+    shared = {f.name for f in fields(figures.Shown)} & {f.name for f in fields(view)}
+    shown = figures.Shown(**{name: getattr(view, name) for name in shared}, without=sinks)
     stream = io.BytesIO()
-    drawn = figures.draw(saved.picture, result.traces, look, saved.boxes)
+    drawn = figures.draw(saved.picture, result.traces, shown, saved.boxes)
     bundle.write(stream, saved, drawn)
     return stream.getvalue()
 
