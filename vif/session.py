@@ -16,6 +16,7 @@ from typing_extensions import Unpack
 from vif import bundled
 from vif import methods as registry
 from vif.adapter import VIFAdapter
+from vif.adapter.fit import check_fit
 from vif.check.proof import load_proved
 from vif.draw.render import shrink
 from vif.errors import InputError
@@ -47,7 +48,7 @@ class Session:
         self.backbone, self.adapter = backbone, adapter
         self._fingerprint = adapter.fingerprint if adapter is not None else None
         if adapter is not None:
-            _check_adapter(backbone, adapter)
+            check_fit(adapter.config, backbone)
             adapter.to(backbone.device).eval().requires_grad_(False)
 
     @property
@@ -255,18 +256,6 @@ def _find_methods(chosen: Sequence[str | registry.Method]) -> list[registry.Meth
     return [
         registry.find(name) if isinstance(name, str) else name for name in dict.fromkeys(chosen)
     ]
-
-
-def _check_adapter(backbone: Backbone, adapter: VIFAdapter) -> None:
-    config, text = adapter.config, backbone.text_config
-    got = (config.hidden_size, config.num_layers, config.num_heads)
-    want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)
-    if got != want:
-        raise InputError(
-            f"The adapter was made for a model of width {got[0]} with {got[1]} layers of {got[2]} "
-            f"heads, but {backbone.name} has width {want[0]} and {want[1]} layers of {want[2]} "
-            "heads: load the adapter that was trained on this model."
-        )
 
 
 def load(

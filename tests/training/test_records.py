@@ -57,7 +57,7 @@ def test_records_of_an_image_come_together_in_either_format(folder, lines):
 
 @pytest.mark.parametrize("chunk", [1, 7, 64])
 def test_a_list_is_read_piece_by_piece(folder, monkeypatch, chunk):
-    monkeypatch.setattr("training.data.records.CHUNK", chunk)
+    monkeypatch.setattr("training.data.scan.CHUNK", chunk)
     many = [record(id="ä🙂"), {"id": "]"}, record(id="b", image="b.png"), record(id="c")]
     records, skipped = read(folder, many)
     assert [[part.name for part in records.read(i)] for i in range(len(records))] == [

@@ -18,7 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 from training.adapter.model import VIFModel
 from training.optim import PROJECTORS
 from vif.adapter import VIFAdapter, build
-from vif.adapter.config import VIFConfig
+from vif.adapter.fit import check_fit
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 
@@ -136,7 +136,12 @@ def read_adapter(adapter: VIFAdapter, folder: str | Path, backbone: Backbone) ->
         InputError: If it was made for another backbone or has another shape.
     """
     saved = VIFAdapter.from_pretrained(folder)
-    _check_adapter(saved.config, folder, backbone)
+    check_fit(saved.config, backbone, f"The adapter in {folder}")
+    if saved.config.backbone not in ("", backbone.name):
+        raise InputError(
+            f"The adapter in {folder} belongs to {saved.config.backbone}, not to {backbone.name}: "
+            "choose another folder."
+        )
     try:
         _load(adapter, saved.state_dict())
     except RuntimeError as error:
@@ -151,15 +156,3 @@ def _load(module: nn.Module, state: dict[str, Any]) -> None:
     """As `load_state_dict`, into parameters that FSDP may have spread over processes as well."""
     options = StateDictOptions(full_state_dict=True)
     set_model_state_dict(module, state, options=options)
-
-
-def _check_adapter(config: VIFConfig, folder: str | Path, backbone: Backbone) -> None:
-    got = (config.hidden_size, config.num_layers, config.num_heads)
-    text = backbone.text_config
-    want = (text.hidden_size, text.num_hidden_layers, text.num_attention_heads)
-    if got != want or config.backbone not in ("", backbone.name):
-        raise InputError(
-            f"The adapter in {folder} belongs to {config.backbone or 'a model'} of width {got[0]} "
-            f"with {got[1]} layers of {got[2]} heads, but {backbone.name} has width {want[0]} and "
-            f"{want[1]} layers of {want[2]} heads: choose another folder."
-        )

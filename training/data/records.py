@@ -7,21 +7,18 @@ reason.
 
 from __future__ import annotations
 
-import codecs
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training.data.scan import scan
 from vif.errors import InputError
 
 IMAGE_MARK = "<image>"
 ASKING, ANSWERING = ("human", "user"), ("gpt", "assistant")
-CHUNK = 1 << 22  # of a list that is read piece by piece, in bytes
-_BETWEEN = re.compile(r"[\s,]*")
 
 
 class BadRecord(Exception):
@@ -181,7 +178,7 @@ class Records:
         spans: list[tuple[int, int]] = []
         groups: dict[Any, list[int]] = {}
         known: dict[str, bool] = {}
-        for number, (start, end, raw) in enumerate(_scan(self.path), 1):
+        for number, (start, end, raw) in enumerate(scan(self.path), 1):
             try:
                 record = parse_record(raw)
                 if record.image is None and not text_only:
@@ -234,69 +231,3 @@ class Records:
                 file.seek(start)
                 found.append(parse_record(json.loads(file.read(end - start))))
         return found
-
-
-def _scan(path: Path) -> Any:
-    """Start, end (in bytes) and value of every record of a file."""
-    with path.open("rb") as file:
-        first = file.read(1)
-        while first.isspace():
-            first = file.read(1)
-    yield from (_scan_list if first == b"[" else _scan_lines)(path)
-
-
-def _scan_lines(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = 0
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield start, start + len(line), json.loads(line)
-                except ValueError as error:
-                    raise InputError(
-                        f"Line {number} of {path} is not JSON ({error}): correct or remove it."
-                    ) from error
-            start += len(line)
-
-
-def _scan_list(path: Path) -> Any:
-    decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
-    # What has been read of the file but not yet understood, and at which of its bytes that begins.
-    text, at = "", 0
-    with path.open("rb") as file:
-
-        def read_on(begin: int) -> bool:
-            """Forgets what lies before `begin` and reads a piece more; False at the end."""
-            nonlocal text, at
-            chunk = file.read(CHUNK)
-            at += len(text[:begin].encode())
-            text = text[begin:] + utf8.decode(chunk, final=not chunk)
-            return bool(chunk)
-
-        try:
-            read_on(0)
-            begin = text.index("[") + 1
-            while True:
-                between = _BETWEEN.match(text, begin)
-                begin = between.end() if between else begin
-                if text[begin : begin + 1] == "]":
-                    return
-                try:
-                    value, end = decoder.raw_decode(text, begin)
-                    is_whole = end < len(text)
-                except ValueError:
-                    is_whole, end = False, begin
-                if not is_whole:
-                    # Cut off, or broken: the rest of the file tells.
-                    if not read_on(begin):
-                        decoder.raw_decode(text, 0)
-                        raise ValueError("it does not end with ]")
-                    begin = 0
-                    continue
-                start = at + len(text[:begin].encode())
-                size = len(text[begin:end].encode())
-                yield start, start + size, value
-                begin = end
-        except ValueError as error:
-            message = f"{path} is not a JSON list ({error}): correct it or write it again."
-            raise InputError(message) from error

@@ -1,6 +1,7 @@
 """A vision-language model by name or folder, and an image with a question as its prompt.
 
-Knows nothing about interventions.
+Knows nothing about interventions. One class, longer than other files, so that everything that a
+model is asked for is in one place.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import families
 from vif.model.checkpoints.loading import load_checkpoint
-from vif.model.prompt import TEXT_INPUTS, Prompt, join
+from vif.model.prompt import TEXT_INPUTS, Prompt, join, question_span
 from vif.model.requirements import find_image_token, install, layers_that_report
 from vif.model.types import VisionLanguageModel
 from vif.progress import Progress
@@ -148,7 +149,12 @@ class Backbone:
         if others:
             start, number, visual = self._own_tokens(images, place, len(positions))
         picture = families.Picture(self.model.config, self.processor, image.size, visual, number)
-        asked = self._question_span(rendered, self.render(before, len(images)), ids.tolist())
+        without = self._ids(self.render(before, len(images)))
+        asked = question_span(self._ids(rendered), without, ids.tolist())
+        if asked is None:
+            raise InputError(
+                f"The question cannot be found in the prompt that {self.name} makes of it."
+            )
         end = start + number
         return Prompt(
             inputs,
@@ -304,28 +310,3 @@ class Backbone:
         content = [*([{"type": "image"}] * images), {"type": "text", "text": text}]
         message = [{"role": "user", "content": content}]
         return self.processor.apply_chat_template(message, add_generation_prompt=True)
-
-    def _question_span(self, rendered: str, without: str, prompt: list[int]) -> range:
-        """Positions of the question in the prompt.
-
-        Found by comparing with the same text without the question, so it needs no knowledge of
-        the template, and by looking from the end, as the processor expands what lies before it.
-        """
-        ids, rest = self._ids(rendered), self._ids(without)
-        head = _common(ids, rest)
-        tail = min(_common(ids[::-1], rest[::-1]), len(rest) - head)
-        asked = ids[head : len(ids) - tail]
-        # PaliGemma's processor adds a line break after the question.
-        for end in range(len(prompt) - tail, len(asked) - 1, -1):
-            if prompt[end - len(asked) : end] == asked:
-                return range(end - len(asked), end)
-        raise InputError(
-            f"The question cannot be found in the prompt that {self.name} makes of it."
-        )
-
-
-def _common(a: list[int], b: list[int]) -> int:
-    """Length of the common beginning."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )

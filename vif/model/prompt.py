@@ -72,3 +72,31 @@ def join(parts: list[torch.Tensor]) -> torch.Tensor:
         missing = [(0, most - size) for size, most in zip(part.shape[1:], shape, strict=True)]
         padded.append(nn.functional.pad(part, [n for side in reversed(missing) for n in side]))
     return torch.cat(padded)
+
+
+def question_span(rendered: list[int], without: list[int], prompt: list[int]) -> range | None:
+    """Positions of the question in a prompt; None if it is not there.
+
+    Needs no knowledge of the chat template. The search starts at the end, because the processor
+    expands what lies before the question.
+
+    Args:
+        rendered: Tokens of the chat template with the question.
+        without: Tokens of the chat template without it.
+        prompt: What the processor made of the first.
+    """
+    head = _common(rendered, without)
+    tail = min(_common(rendered[::-1], without[::-1]), len(without) - head)
+    asked = rendered[head : len(rendered) - tail]
+    # PaliGemma's processor adds a line break after the question.
+    for end in range(len(prompt) - tail, len(asked) - 1, -1):
+        if prompt[end - len(asked) : end] == asked:
+            return range(end - len(asked), end)
+    return None
+
+
+def _common(a: list[int], b: list[int]) -> int:
+    """Length of the common beginning."""
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
