@@ -62,8 +62,8 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     dtype = "float32" if vif.tune == "full" else None
     backbone = load_proved(
         vif.model_name_or_path,
-        str(args.device),
-        dtype,
+        device=str(args.device),
+        dtype=dtype,
         image_aspect_ratio=vif.image_aspect_ratio or None,
     )
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)

@@ -288,5 +288,12 @@ def load(
         name_or_folder = bundled.path(bundled.MODEL)
         adapter = bundled.path(bundled.ADAPTER) if adapter is None else adapter
     found = VIFAdapter.from_pretrained(adapter) if adapter is not None else None
-    given = (name_or_folder, device, dtype, quantization, image_aspect_ratio, progress)
-    return Session(load_proved(*given), found)
+    backbone = load_proved(
+        name_or_folder,
+        device=device,
+        dtype=dtype,
+        quantization=quantization,
+        image_aspect_ratio=image_aspect_ratio,
+        progress=progress,
+    )
+    return Session(backbone, found)

@@ -40,7 +40,7 @@ def test_dtype_is_what_was_asked_for(tmp_path):
     model, processor = build("llava")
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    assert Backbone.load(tmp_path, "cpu").model.dtype == torch.float32
+    assert Backbone.load(tmp_path, device="cpu").model.dtype == torch.float32
     session = load(tmp_path, device="cpu", dtype="bfloat16")
     assert session.backbone.model.dtype == torch.bfloat16
     trace = session.ask(ramp_image((9, 9)), "what is this ?", ["plain"], max_new_tokens=2)["plain"]

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import Unpack
+
 from vif.check.parity import rows_error
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
 from vif.model.backbone import Backbone
-from vif.progress import Progress
+from vif.model.checkpoints.loading import LoadOptions
 
 # Wide and tall, so that rows cannot be taken for columns; the second image differs from the first.
 SIZES = ((320, 192), (176, 304))
@@ -69,24 +71,14 @@ def prove(backbone: Backbone) -> list[Step]:
     return steps
 
 
-def load_proved(
-    name_or_folder: str | Path,
-    device: str | None = None,
-    dtype: str | None = None,
-    quantization: str | None = None,
-    image_aspect_ratio: str | None = None,
-    progress: Progress | None = None,
-) -> Backbone:
+def load_proved(name_or_folder: str | Path, **options: Unpack[LoadOptions]) -> Backbone:
     """Loads a model of any family; arguments as in `vif.model.checkpoints.loading.load_checkpoint`.
 
     Raises:
         InputError: If it cannot be loaded, or is of a family that is not listed and its image
             tokens do not lie where they were guessed to.
     """
-    given = (name_or_folder, device, dtype, quantization)
-    backbone = Backbone.load(
-        *given, allow_unlisted=True, image_aspect_ratio=image_aspect_ratio, progress=progress
-    )
+    backbone = Backbone.load(name_or_folder, allow_unlisted=True, **options)
     if not backbone.family.is_listed:
         refuse_unproved(backbone)
     return backbone

@@ -31,8 +31,13 @@ def run(args: argparse.Namespace) -> int:
     if args.all == (args.model is not None) or (args.all and not args.tiny):
         raise InputError("Name one model, or a family with --tiny, or give --all with --tiny.")
     if not args.tiny:
-        options = args.device, args.dtype, args.quantization
-        backbone = Backbone.load(args.model, *options, allow_unlisted=True)
+        backbone = Backbone.load(
+            args.model,
+            allow_unlisted=True,
+            device=args.device,
+            dtype=args.dtype,
+            quantization=args.quantization,
+        )
         steps = prove(backbone)
         print(proof_table(steps), "\n")
         if not all(step.holds for step in steps):

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import nn
+from typing_extensions import Unpack
 
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import families
-from vif.model.checkpoints.loading import load_checkpoint
+from vif.model.checkpoints.loading import LoadOptions, load_checkpoint
 from vif.model.prompt import TEXT_INPUTS, Prompt, join, question_span
 from vif.model.requirements import find_image_token, install, layers_that_report
 from vif.model.types import VisionLanguageModel
-from vif.progress import Progress
 
 
 class Backbone:
@@ -95,21 +95,15 @@ class Backbone:
     def load(
         cls,
         name_or_folder: str | Path,
-        device: str | None = None,
-        dtype: str | None = None,
-        quantization: str | None = None,
         allow_unlisted: bool = False,
-        image_aspect_ratio: str | None = None,
-        progress: Progress | None = None,
+        **options: Unpack[LoadOptions],
     ) -> Backbone:
         """Loads a checkpoint; arguments as in `vif.model.checkpoints.loading.load_checkpoint`.
 
         Raises:
             InputError: If it cannot be found or is not a supported image-text-to-text model.
         """
-        model, processor = load_checkpoint(
-            name_or_folder, device, dtype, quantization, image_aspect_ratio, progress
-        )
+        model, processor = load_checkpoint(name_or_folder, **options)
         # A visitor is shown the name; where the folder lies on the server is not theirs to know.
         folder = Path(name_or_folder)
         name = folder.resolve().name if folder.is_dir() else str(name_or_folder)

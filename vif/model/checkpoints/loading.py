@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 import torch
@@ -126,6 +126,16 @@ def readable_size(size: int) -> str:
         if size >= factor:
             return f"{size / factor:.1f} {unit}"
     return f"{size / 1e3:.0f} kB"
+
+
+class LoadOptions(TypedDict, total=False):
+    """Arguments of `load_checkpoint` besides the name, for callers that pass them on."""
+
+    device: str | None
+    dtype: str | None
+    quantization: str | None
+    image_aspect_ratio: str | None
+    progress: Progress | None
 
 
 def load_checkpoint(
