@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import HAS_MODEL, run
+from tests.browser.conftest import HAS_MODEL, drag, run
 
 pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the bundled model is not there")
 SLOWLY = 60_000
@@ -37,6 +37,20 @@ def test_the_ladder_follows_its_slider(open_page, url):
     page.keyboard.press("ArrowRight")
     expect(place.locator("output span:not([hidden])")).to_have_text("64 tokens of text")
     expect(place.locator(".vl-rung:visible")).to_have_count(1)
+
+
+def test_only_releasing_the_slider_of_text_asks_all_lengths(open_page, url):
+    page = open_page(url)
+    number = page.get_by_label("number input for Unrelated text, tokens", exact=True)
+    number.fill("64")
+    number.press("Tab")
+    run(page)
+    tab = page.get_by_role("tab", name="More text")
+    expect(tab).to_have_attribute("aria-selected", "false")
+    drag(page, '#text-length input[type="range"]', (0.2, 0.5), (0.6, 0.5))
+    expect(page.locator("#ladder-place .vl-chart")).not_to_have_count(0, timeout=SLOWLY)
+    expect(tab).to_have_attribute("aria-selected", "true")
+    expect(page.locator("#run")).to_be_enabled(timeout=SLOWLY)
 
 
 def test_prior_and_posterior_of_a_typed_answer_and_of_none(open_page, url):

@@ -28,6 +28,14 @@ from vif.ui.wiring import Data, Wiring
 from vif.ui.zero import run_model
 
 TAB = "ladder"
+# The slider's own `release` also comes when its number box loses the focus (Gradio 6.31): whoever
+# types a length and clicks Run would find Run locked by the ladder.
+_RELEASED = """
+document.addEventListener('pointerup', (event) => {
+  if (!event.target.matches('#text-length input[type="range"]')) return;
+  setTimeout(() => trigger('select'), 0);
+});
+"""
 _NOTE = (
     '<p class="vl-note">When you release the slider of unrelated text, the question on the '
     "left is asked at every length, with and without VIF.</p>"
@@ -72,8 +80,9 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         yield {c.message: "", place: asked_html(question.text) + figure}
 
     outputs = [c.run, c.stop, c.message, wiring.cancel, place, tabs]
+    released = html_block(js_on_load=_RELEASED)
     # Keys move the slider without releasing it; hence the button.
-    for trigger in (c.text_length.release, button.click):
+    for trigger in (released.select, button.click):
         climbed = trigger(climb, {*wiring.asked, c.text_length}, outputs, **SLOW)
         wiring.settle(climbed)
         climbed.success(None, **bring("ladder-place"))
