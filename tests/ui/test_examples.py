@@ -5,7 +5,6 @@ import json
 import pytest
 
 from tests.support.fake_page import (
-    PICTURE,
     QUESTION,
     ask,
     clicked,
@@ -20,23 +19,6 @@ from vif.ui.sharing.saved import to_zip
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
 from vif.ui.state.view import View
-
-
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
-    PICTURE.save(path)
-    return str(path)
-
-
-@pytest.fixture
-def result():
-    return ask()
-
-
-@pytest.fixture
-def wiring():
-    return wired()
 
 
 def test_examples_are_optional_and_a_broken_one_is_left_out(tmp_path, picture):

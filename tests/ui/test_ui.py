@@ -6,14 +6,12 @@ import gradio as gr
 import pytest
 
 from tests.support.fake_page import (
-    PICTURE,
     QUESTION,
     ask,
     clicked,
     form,
     run_of,
     sent,
-    wired,
 )
 from tests.support.fake_session import BREAKING, FakeSession
 from vif import bundle
@@ -28,23 +26,6 @@ from vif.ui.panels.form import Filling
 from vif.ui.panels.share import save
 from vif.ui.state.form import Truth
 from vif.ui.state.view import View
-
-
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
-    PICTURE.save(path)
-    return str(path)
-
-
-@pytest.fixture
-def result():
-    return ask()
-
-
-@pytest.fixture
-def wiring():
-    return wired()
 
 
 @pytest.mark.parametrize(("adapter", "steering"), [(True, "vif"), (False, "vif-free")])

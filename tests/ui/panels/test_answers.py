@@ -24,11 +24,6 @@ QUESTION = "What colour is the star?"
 
 
 @pytest.fixture
-def result():
-    return ask()
-
-
-@pytest.fixture
 def differing():
     return ask(context=LONG_TEXT)
 

@@ -3,17 +3,11 @@ import threading
 import numpy as np
 import pytest
 
-from tests.support.fake_page import ask
 from tests.support.fake_session import FakeSession
 from vif.errors import InputError
 from vif.ui.actions.change_mixture import ask_again
 from vif.ui.state.components import Changes
 from vif.ui.state.result import CHANGED
-
-
-@pytest.fixture
-def result():
-    return ask()
 
 
 @pytest.fixture

@@ -5,18 +5,10 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from tests.support.fake_page import (
-    PICTURE,
     QUESTION,
 )
 from tests.support.fake_session import LAYERS, FakeSession
 from vif.ui import build_demo, launch_options
-
-
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "picture.png"
-    PICTURE.save(path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
