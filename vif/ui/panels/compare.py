@@ -114,7 +114,7 @@ def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
     new = [c.files.change, c.bundled.input]
     gr.on(new, lambda data: show(data, True), inputs, outputs, **QUICK)
     # Opened for the first time the tab shows all methods, later those that were chosen.
-    c.tab.select(lambda data: show(data, not data[c.methods]), inputs, outputs, **QUICK)
+    c.tab.select(lambda data: show(data, data[opened] is None), inputs, outputs, **QUICK)
     chosen = [one.input for one in (c.metric, c.view, c.methods)]
     gr.on(chosen, lambda data: show(data, False), inputs, outputs, **QUICK)
 

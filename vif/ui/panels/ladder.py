@@ -12,13 +12,12 @@ import numpy as np
 
 from vif.beliefs.likeliest import likeliest_answers
 from vif.inputs.images import open_image
-from vif.model.generation import Cancelled
 from vif.probes import Ladder, attenuation_ladder
 from vif.probes.ladder import LENGTHS
 from vif.question import Question
 from vif.ui.actions.ask import Session, steering_method
 from vif.ui.actions.events import SLOW, bring
-from vif.ui.actions.problems import attempt
+from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import asked_html, picture
 from vif.ui.html.templates import notice
@@ -57,20 +56,17 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         cancel = threading.Event()
         waiting = notice("The question is being asked at all lengths.")
         yield {**wiring.busy(cancel), place: waiting, tabs: gr.Tabs(selected=TAB)}
-        try:
-            found, problem = attempt(
-                lambda: run_model(
-                    wiring.shelf.get(data[wiring.key]),
-                    ladder_of,
-                    wiring.read_form(data),
-                    data[wiring.truths] or [],
-                    cancel=cancel,
-                )
+        found, problem = attempt(
+            lambda: run_model(
+                wiring.shelf.get(data[wiring.key]),
+                ladder_of,
+                wiring.read_form(data),
+                data[wiring.truths] or [],
+                cancel=cancel,
             )
-        except Cancelled:
-            found, problem = None, notice("Stopped.")
+        )
         if found is None:
-            yield {c.message: "", place: problem}
+            yield {c.message: "", place: problem or STOPPED}
             return
         at = int(np.abs(found.lengths - int(data[c.text_length])).argmin())
         image = open_image(data[wiring.field("image")])

@@ -9,12 +9,11 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.model.generation import Cancelled
 from vif.probes import patch_lens
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import SLOW, bring
 from vif.ui.actions.probe_runs import call_of
-from vif.ui.actions.problems import attempt
+from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.lens import lens_html
 from vif.ui.html.templates import notice
 from vif.ui.state.result import Result
@@ -49,12 +48,9 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
             return
         tabs = {wiring.answers.tabs: gr.Tabs(selected=TAB)}
         yield {**wiring.busy(cancel), place: notice("The token is being read."), **tabs}
-        try:
-            session = wiring.session_of(data[wiring.key])
-            found, problem = attempt(lambda: lens_of(session, result, event._data, cancel))
-        except Cancelled:
-            found, problem = None, notice("Stopped.")
-        yield {c.message: "", place: found or problem}
+        session = wiring.session_of(data[wiring.key])
+        found, problem = attempt(lambda: lens_of(session, result, event._data, cancel))
+        yield {c.message: "", place: found or problem or STOPPED}
 
     inputs: set[Any] = {wiring.key, wiring.result}
     outputs = [c.run, c.stop, c.message, wiring.cancel, place, wiring.answers.tabs]

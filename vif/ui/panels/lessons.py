@@ -13,9 +13,8 @@ import gradio as gr
 
 from vif.bench import text_free
 from vif.inputs.boxes import Box
-from vif.model.generation import Cancelled
 from vif.ui.actions.events import LATEST, QUICK, SLOW, settle
-from vif.ui.actions.problems import FAILED, attempt
+from vif.ui.actions.problems import FAILED, STOPPED, attempt
 from vif.ui.html.templates import fill, notice
 from vif.ui.lessons import STEPS, Classroom, Reveal, Step, prepare, reveal
 from vif.ui.theme import html_block, script
@@ -96,14 +95,11 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
             lessons.message: notice("The model is answering."),
             cancel: stopping,
         }
-        try:
-            found, problem = attempt(
-                lambda: run_model(wiring.session, revealed, step, *known, drawn, cancel=stopping)
-            )
-        except Cancelled:
-            found, problem = None, notice("Stopped.")
+        found, problem = attempt(
+            lambda: run_model(wiring.session, revealed, step, *known, drawn, cancel=stopping)
+        )
         if found is None:
-            yield {lessons.message: problem}
+            yield {lessons.message: problem or STOPPED}
         else:
             after = after_html(step, found)
             yield {lessons.message: "", lessons.stage: found.html, lessons.after: after}

@@ -11,10 +11,9 @@ import gradio as gr
 
 from vif.beliefs.likeliest import likeliest_answers
 from vif.beliefs.posterior import beliefs
-from vif.model.generation import Cancelled
 from vif.ui.actions.ask import Session
 from vif.ui.actions.events import SLOW
-from vif.ui.actions.problems import attempt
+from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.beliefs import belief_figure
 from vif.ui.html.stage import asked_html
 from vif.ui.html.templates import notice
@@ -64,20 +63,17 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
     def show(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
         yield {**wiring.busy(cancel), panel.place: notice("The model is reading.")}
-        try:
-            found, problem = attempt(
-                lambda: run_model(
-                    wiring.shelf.get(data[wiring.key]),
-                    figure_of,
-                    wiring.read_form(data),
-                    data[wiring.truths] or [],
-                    data[panel.answer],
-                    cancel=cancel,
-                )
+        found, problem = attempt(
+            lambda: run_model(
+                wiring.shelf.get(data[wiring.key]),
+                figure_of,
+                wiring.read_form(data),
+                data[wiring.truths] or [],
+                data[panel.answer],
+                cancel=cancel,
             )
-        except Cancelled:
-            found, problem = None, notice("Stopped.")
-        yield {c.message: "", panel.place: found or problem}
+        )
+        yield {c.message: "", panel.place: found or problem or STOPPED}
 
     inputs = {*wiring.asked, panel.answer}
     outputs = [c.run, c.stop, c.message, wiring.cancel, panel.place]

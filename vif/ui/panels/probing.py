@@ -14,7 +14,6 @@ from typing import Any
 import gradio as gr
 
 from vif.draw.charts import method_label
-from vif.model.generation import Cancelled
 from vif.probes import PROBES
 from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
 from vif.ui.actions.probe_runs import Found, run_probe
@@ -205,7 +204,7 @@ def probe(
         finally:
             # The page was closed: nobody waits for the rest.
             cancel.set()
-    found, problem = attempt(lambda: _outcome(future))
+    found, problem = attempt(future.result)
     if found is None:
         yield {box.message: problem or notice("Stopped. Earlier results are still shown.")}
         return
@@ -213,11 +212,3 @@ def probe(
     source = f"“{result.form.question}”, {found[0]}"
     one = Kept(next(_numbers), title, source, found[1])
     yield {box.message: "", kept_state: [one, *kept]}
-
-
-def _outcome(future: Any) -> tuple[str, Found] | None:
-    """What the work gave; None if it was stopped."""
-    try:
-        return future.result()
-    except Cancelled:
-        return None

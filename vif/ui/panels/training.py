@@ -104,13 +104,14 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
         # A page for the public reads nothing but its own folder, whatever a browser sends.
         return opened(folder if any_folder else str(bundled))
 
+    shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
+    outputs, hidden = [run, s.body, s.question, *shown], "hidden"
+
     def unfold(known: TrainingRun | None, folder: str) -> list[Any]:
         # What ships is shown at once; a folder of one's own is opened by its button.
         is_new = known is None and folder == s.folder.value
-        return open_folder(folder) if is_new and folder else [gr.skip()] * 10
+        return open_folder(folder) if is_new and folder else [gr.skip()] * len(outputs)
 
-    shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
-    outputs, hidden = [run, s.body, s.question, *shown], "hidden"
     opening = [s.open.click, s.folder.submit]
     gr.on(opening, open_folder, [s.folder], outputs, api_visibility="private", show_progress=hidden)
     s.panel.expand(unfold, [run, s.folder], outputs, api_visibility="private", show_progress=hidden)
