@@ -82,7 +82,7 @@ def has_model_box(args: argparse.Namespace) -> bool:
 
 
 def load_session(args: argparse.Namespace) -> Session:
-    """Loads the page's model; on ZeroGPU it is laid ready for the GPU."""
+    """Loads the page's model; on ZeroGPU it is prepared for the GPU."""
     name = args.model_path
     is_own = args.adapter is None and name is not None and bundled.is_model(name)
     session = load_here(None if is_own else name, adapter=args.adapter)
@@ -91,7 +91,7 @@ def load_session(args: argparse.Namespace) -> Session:
 
 
 def check_address(host: str, port: int) -> None:
-    """Makes sure that the page can be served somewhere, before a model is loaded.
+    """Checks, before a model is loaded, that the page can be served at an address.
 
     Raises:
         InputError: If it cannot.

@@ -32,7 +32,7 @@ def mixed(colour: str, towards: str, share: float) -> str:
 
 
 def readable(colour: str, surface: str) -> str:
-    """The colour, moved towards black or white until words in it can be read on a surface."""
+    """The colour, moved towards black or white until text in it is readable on a surface."""
     towards = "black" if _luminance(surface) > 0.5 else "white"
     steps = (mixed(colour, towards, _STEP * i) for i in range(round(1 / _STEP) + 1))
     return next(tone for tone in steps if contrast(tone, surface) >= _READABLE)

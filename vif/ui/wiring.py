@@ -102,7 +102,7 @@ class Wiring:
 
     @property
     def form(self) -> set[Any]:
-        """Everything that is filled in on the left, as `read_form` takes it."""
+        """The inputs of the form, as `read_form` takes them."""
         return {self.drawing, *self.controls.fields.values(), *self.controls.own.sliders}
 
     def read_form(self, data: Data) -> Form:
@@ -134,7 +134,7 @@ class Wiring:
 
     @property
     def marked(self) -> list[Any]:
-        """What shows, keeps and tells what is marked on the picture."""
+        """The components of the marked place: its canvas, its state and its note."""
         look = self.controls.look
         return [look.canvas, self.drawing, look.note]
 
@@ -147,13 +147,13 @@ class Wiring:
     # -- connecting ---------------------------------------------------------------------------
 
     def connect(self, demo: gr.Blocks) -> None:
-        """Connects what runs and what shows; all else connects itself."""
+        """Connects what runs and what shows; the panels connect themselves."""
         self._connect_look()
         self._connect_run(demo)
         self._connect_view()
 
     def _connect_look(self) -> None:
-        """Marking a place, and guessing where the answer is."""
+        """Connects marking a place, and checking a guess."""
         box = self.controls.look
         image, others = self.field("image"), [self.field("image").upload, self.field("image").clear]
         gr.on(others, look.new_picture, [image], self.marked, **QUICK)
@@ -164,7 +164,7 @@ class Wiring:
         box.check.click(look.check_guess, guess, [box.note, box.canvas], **QUICK)
 
     def _connect_run(self, demo: gr.Blocks) -> None:
-        """Run, a marked place, a changed mixture, stop."""
+        """Connects Run, asking with a marked place or a changed mixture, and Stop."""
         c, a = self.controls, self.answers
         slow = {**SLOW, "show_progress_on": c.message}
         clicks = [c.run.click, self.field("question").submit]
@@ -191,24 +191,24 @@ class Wiring:
             self.note_form(click)
 
     def note_form(self, event: Any) -> None:
-        """Before a run: the answers that come belong to what is filled in now."""
+        """Notes in the browser that the next answers belong to the form as it is now."""
         js = "(...values) => { window.vifStore.ask(values); return []; }"
         event(None, self._watched, None, js=js, **QUICK)
 
     @property
     def _watched(self) -> list[Any]:
-        """What answers belong to, for the browser alone."""
+        """The inputs that answers belong to: if one changes, they are stale."""
         return [*self.controls.fields.values(), *self.controls.own.sliders]
 
     def _connect_view(self) -> None:
-        """What the browser asks for while it draws."""
+        """Connects what the browser requests while it draws."""
         a = self.answers
         a.answers.submit(
             self.fetch_slice, [self.result], [a.answers], trigger_mode="multiple", **QUICK
         )
 
     def settle(self, event: Dependency) -> None:
-        """The buttons when something that ran has ended."""
+        """Resets the buttons when a run ends."""
         c = self.controls
         settle(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
 
@@ -221,7 +221,7 @@ class Wiring:
         text: int = 0,
         drawing: Drawing | None = None,
     ) -> dict[Any, Any]:
-        """A picture with what is marked on it, a question and a text of some length before it."""
+        """Updates of the form for a picture with its marks, a question and a text before it."""
         c, questions = self.controls, fill.questions_of(filled.truths)
         return {
             **self.mark(filled.image, drawing),
@@ -238,7 +238,7 @@ class Wiring:
         }
 
     def mark(self, image: Any, drawing: Drawing | None = None) -> dict[Any, Any]:
-        """Another picture to mark places on, with what is marked on it."""
+        """Updates of the marked place for another picture."""
         return dict(zip(self.marked, look.new_picture(image, drawing), strict=True))
 
     def session_of(self, key: Key | None) -> Session:
@@ -251,7 +251,7 @@ class Wiring:
     # -- running ------------------------------------------------------------------------------
 
     def run(self, data: Data) -> Iterator[dict[Any, Any]]:
-        """Asks the model; a problem leaves the old answers and everything typed in place."""
+        """Asks the model; on an error the old answers and the form stay as they are."""
         cancel = threading.Event()
         yield self.busy(cancel)
         truths: list[Truth] = data[self.truths] or []
@@ -270,7 +270,7 @@ class Wiring:
             yield self.show(replace(result, remark=self._remark(result)))
 
     def run_example(self, data: Data) -> Iterator[dict[Any, Any]]:
-        """Shows the recorded answers to an example, or asks where they would be others."""
+        """Shows the recorded answers to an example, or asks if they would be different."""
         example = self.examples[data[self.example]]
         found, _ = attempt(
             lambda: recorded_for(self.session_of(data[self.key]), self.read_form(data), example)
@@ -323,7 +323,7 @@ class Wiring:
     # -- showing ------------------------------------------------------------------------------
 
     def show(self, result: Result | None, view: dict[str, Any] | None = None) -> dict[Any, Any]:
-        """Updates of everything that shows a result; None takes the answers away.
+        """Updates of everything that shows a result; None removes the answers.
 
         Args:
             result: The answers.
@@ -341,20 +341,13 @@ class Wiring:
         }
 
     def no_files(self) -> dict[Any, Any]:
-        """Updates that take away the files of an earlier result."""
+        """Updates that remove the files of an earlier result."""
         return {self.answers.files: gr.Files(None, visible=False)}
 
     def fetch_slice(self, result: Result | None, event: gr.EventData) -> Any:
         """More of a large model's numbers, for one token and head."""
         view = View.read(event._data)
-        if result is None:
-            return gr.skip()
-        longest = max(len(trace.tokens) for trace in result.traces.values())
-        head = view.head
-        is_head = (
-            head in ("mean", "max") if isinstance(head, str) else head < result.first.num_heads
-        )
-        if view.token >= longest or not is_head:
+        if result is None or not result.has_maps(view.token, view.head):
             return gr.skip()
         return gr.HTML(slices=slice_of(result, view.token, view.head))
 

@@ -150,7 +150,7 @@ class FileFlag:
 
 
 class FileNews:
-    """Progress that one process tells and another reads: the last two numbers, in a file."""
+    """Progress that one process writes and another reads: the last two numbers, in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -173,7 +173,7 @@ class FileNews:
 def _shared(
     cancel: threading.Event | None, progress: Callable[[int, int], None] | None
 ) -> Iterator[dict[str, Any]]:
-    """Stand-ins for those given, that reach another process for as long as the block lasts."""
+    """Replacements of the given objects that work across processes while the block runs."""
     if cancel is None and progress is None:
         yield {}
         return

@@ -313,6 +313,23 @@ def test_a_space_s_own_page_may_post_and_no_other(headers, status):
 
 
 @pytest.mark.parametrize(
+    ("error", "status", "words", "level"),
+    [
+        (KeyError("image"), 400, "malformed", "WARNING"),
+        (OSError(28, "No space left on device"), 500, "internal error", "ERROR"),
+    ],
+)
+def test_a_fault_of_the_server_is_not_blamed_on_the_request(error, status, words, level, caplog):
+    async def fail(scope, receive, send):
+        raise error
+
+    answer = TestClient(RequestGuard(fail, is_local=True), base_url="http://localhost").get("/")
+    assert answer.status_code == status
+    assert words in answer.text
+    assert [record.levelname for record in caplog.records if "guard" in record.name] == [level]
+
+
+@pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [
         ("10.16.3.80", "203.0.113.7", "203.0.113.7"),

@@ -8,8 +8,9 @@ import pytest
 from vif.__main__ import build_parser
 from vif.errors import InputError
 from vif.settings import Settings
-from vif.ui.sharing import permalink, recipe
+from vif.ui.sharing import permalink
 from vif.ui.sharing.permalink import Link
+from vif.ui.sharing.recipe import Recipe
 from vif.ui.state.view import View
 
 DEFAULTS = Settings()
@@ -112,7 +113,7 @@ def test_what_a_link_cannot_hold_is_said():
 
 
 def test_the_command_is_read_by_the_command_line():
-    words = shlex.split(recipe.command(FULL, "some text\nbefore"))
+    words = shlex.split(Recipe(FULL, "some text\nbefore").command())
     assert words[:3] == ["python", "-m", "vif"]
     args = build_parser().parse_args(words[3:])
     assert (args.scene, args.query, args.context) == (12, FULL.question, "some text\nbefore")
@@ -126,7 +127,7 @@ def test_the_command_is_read_by_the_command_line():
 
 def test_a_picture_of_ones_own_is_named_as_in_the_zip():
     link = Link("org/model", question="What?", methods=("oracle",))
-    words = shlex.split(recipe.command(link, boxes=[(0, 0, 1, 1)]))
+    words = shlex.split(Recipe(link, boxes=[(0, 0, 1, 1)]).command())
     args = build_parser().parse_args(words[3:])
     assert (args.image_file, args.model_path) == ("picture.png", "org/model")
     assert args.box == [[0, 0, 1, 1]]
@@ -141,7 +142,7 @@ def test_python_runs_and_asks_the_same(monkeypatch):
             return {}
 
     monkeypatch.setattr("vif.load", lambda *names, **more: Session())
-    code = recipe.python(FULL, "before")
+    code = Recipe(FULL, "before").python()
     ast.parse(code)
     exec(compile(code, "recipe", "exec"), {})
     assert asked["image"].size == (192, 192)

@@ -11,7 +11,7 @@ from tests.support.fake_session import FakeSession
 from vif.settings import Settings
 from vif.ui.actions import fill
 from vif.ui.panels.reopen import Reopen, build_reopen, connect_reopen
-from vif.ui.panels.share import connect_share
+from vif.ui.panels.share import connect_share, save
 from vif.ui.sharing import permalink
 from vif.ui.sharing.links import link_of, share
 from vif.ui.state.view import View
@@ -102,8 +102,12 @@ def test_a_wrong_link_is_one_sentence_and_changes_nothing(wiring, query, words):
 
 
 def test_everything_is_connected():
-    with gr.Blocks():
+    with gr.Blocks() as demo:
         wiring = wiring_of(FakeSession())
         connect_share(wiring)
         connect_reopen(build_reopen(), wiring)
-    assert wiring.answers.link.label == "Link"
+    handlers = [save, Reopen.fill_link, Reopen.run_link, Reopen.fill_zip, Reopen.show_zip]
+    names = [fn.name for fn in demo.fns.values()]
+    assert set(names) >= {handler.__name__ for handler in handlers}
+    # What is told follows the result, the opened tab, and the view.
+    assert names.count("describe") == 2

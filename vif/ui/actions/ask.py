@@ -1,4 +1,4 @@
-"""Asks the model the filled-in form, as plain functions. Does not know Gradio."""
+"""Asks the model the question of the form, as plain functions. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ONLY_SCENES = (
 
 
 def steering_method(session: Session) -> methods.Method:
-    """Returns the form of VIF that is compared at first: without an adapter, the one without."""
+    """Returns the form of VIF to compare first; without an adapter, the training-free one."""
     return methods.find("vif" if session.adapter is not None else "vif-free")
 
 

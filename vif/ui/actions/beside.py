@@ -1,4 +1,4 @@
-"""Other images beside the picture, or a video whose frames they are. Knows nothing about Gradio."""
+"""Other images beside the picture, or a video. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from vif.ui.state.form import FRAMES, MOST_BESIDE
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What was put beside the picture.
+class Images:
+    """All images of a question, of which one is the picture.
 
     Attributes:
-        most: How many images there are with the picture; 1 if nothing was put beside it.
+        count: How many there are; 1 if nothing was put beside the picture.
         number: Which of them is the picture, from 1.
-        seconds: When each frame of a video is shown; empty for images.
-        picture: The frame that is asked about; None for images.
+        seconds: Time of each frame of a video; empty for images.
+        picture: The frame that the question is about; None for images.
     """
 
-    most: int = 1
+    count: int = 1
     number: int = 1
     seconds: tuple[float, ...] = ()
     picture: Image.Image | None = None
 
 
-def taken(paths: Sequence[str] | None) -> Beside:
-    """Looks at files that were put beside the picture.
+def taken(paths: Sequence[str] | None) -> Images:
+    """Reads the files that were put beside the picture.
 
     Raises:
         InputError: If they are neither images nor one video, or too many.
     """
     paths = list(paths or ())
     if not paths:
-        return Beside()
+        return Images()
     videos = sum(is_video(path) for path in paths)
     if videos and len(paths) > 1:
         raise InputError("Give either other images or one video: take the rest away.")
@@ -50,10 +50,10 @@ def taken(paths: Sequence[str] | None) -> Beside:
         )
     for path in paths:
         open_image(path)
-    return Beside(len(paths) + 1)
+    return Images(len(paths) + 1)
 
 
-def frame_of(path: str, number: int | None) -> Beside:
+def frame_of(path: str, number: int | None) -> Images:
     """One frame of a video, from 1; the one in the middle by default.
 
     Raises:
@@ -62,4 +62,4 @@ def frame_of(path: str, number: int | None) -> Beside:
     frames = read_frames(path, FRAMES)
     number = len(frames) // 2 + 1 if number is None else min(max(number, 1), len(frames))
     seconds = tuple(frame.seconds for frame in frames)
-    return Beside(len(frames), number, seconds, frames[number - 1].image)
+    return Images(len(frames), number, seconds, frames[number - 1].image)

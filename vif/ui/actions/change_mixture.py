@@ -1,4 +1,4 @@
-"""Asks again with a mixture that was changed in the browser. Does not know Gradio."""
+"""Asks again with a mixture that was changed in the browser. Independent of Gradio."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def add_endpoint(session: Session) -> None:
 
 
 def _check(asked: PublicQuestion, session: Session) -> None:
-    """Refuses what the model could not be asked with, before a picture is decoded."""
+    """Refuses invalid requests before a picture is decoded."""
     replace(session.defaults, **asked.settings()).check(session.num_layers)
     check_boxes(asked.boxes)
     for name in asked.methods:

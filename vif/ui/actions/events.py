@@ -29,7 +29,7 @@ SLOW = {
 
 
 def _shown(*updates: Any) -> dict[str, Any]:
-    """Shows values in the browser alone, before anything else that the same click starts.
+    """Shows values in the browser before anything else that the same click starts.
 
     To be connected first: the page takes the listeners of a click one after the other, so that
     what the server says later stays (Gradio 6.31).
@@ -59,7 +59,7 @@ def settle(
     message: gr.HTML,
     failed: str,
 ) -> None:
-    """Puts buttons back when something that ran has ended, well or not.
+    """Resets buttons when a run ends, with or without an error.
 
     Args:
         event: What ran.

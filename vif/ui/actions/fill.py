@@ -1,4 +1,4 @@
-"""What fills in the form: scenes, examples, suggestions. No model runs here."""
+"""Contents of the form: scenes, examples, suggestions. Runs no model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are there without asking: those that were recorded with the examples."""
+"""Answers that need no model: those recorded with the examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def first_result(examples: Sequence[Example]) -> Result | None:
 
 
 def recorded_for(session: Session, form: Form, example: Example) -> Result | None:
-    """Returns an example's recorded answers, if this model would be asked just the same.
+    """Returns an example's recorded answers if the form asks the same question of the same model.
 
     Args:
         session: The model that would be asked.

@@ -1,4 +1,4 @@
-"""Endpoints for programs besides ``/ask``: what there is to ask by, and the attenuation ladder.
+"""Further endpoints for programs: the list of methods, and the attenuation ladder.
 
 Each is an endpoint of the page's API and a tool of its MCP server. What they are told about their
 parameters is in their docstrings, one line each.
@@ -86,7 +86,7 @@ def add_tools(session: Session) -> None:
 def _ladder(
     session: Any, image: str, question: str, answer: str, methods: tuple[str, ...]
 ) -> Ladder:
-    """The ladder of an answer, or of what the plain model says if it is empty."""
+    """The ladder of an answer; if it is empty, of the plain model's own answer."""
     picture = open_image(image)
     if not answer.strip():
         told = session.ask(picture, question, ["plain"], max_new_tokens=_ANSWER_TOKENS)

@@ -1,4 +1,4 @@
-"""Files that a request names: none but those in the upload cache.
+"""Checks the files that a request names: only those in the upload cache are accepted.
 
 Gradio 6.31 checks files that say that they are one (``meta``), and follows links and URLs.
 """
@@ -32,7 +32,7 @@ def check_files(fn: BlockFunction, inputs: list[Any], event: gr.EventData | None
 
 
 def is_uploaded(path: Any, folder: Path) -> bool:
-    """Whether a path is a file in a folder; where links lead counts, not where they lie.
+    """Whether a path is a file in a folder, after symbolic links are followed.
 
     Args:
         path: Anything that a request holds.
@@ -59,7 +59,7 @@ def _check(value: Any, folder: Path, takes_files: bool = False) -> None:
 
 
 def _names_file(value: dict[Any, Any], takes_files: bool) -> bool:
-    """Whether a dictionary stands for a file, to Gradio or to the component that it is for."""
+    """Whether a dictionary means a file, to Gradio or to its component."""
     meta = value.get("meta")
     is_marked = isinstance(meta, dict) and meta.get("_type") == "gradio.FileData"
     is_file = value.get("path") is not None or value.get("url") is not None
@@ -68,7 +68,7 @@ def _names_file(value: dict[Any, Any], takes_files: bool) -> bool:
 
 @cache
 def _takes_files(model: Any) -> bool:
-    """Whether what a component expects has a path somewhere."""
+    """Whether the values of a component contain paths."""
     return model is not None and '"path"' in str(model.model_json_schema()).replace("'", '"')
 
 

@@ -1,4 +1,4 @@
-"""What Gradio and the allocator keep of visitors, bounded (Gradio 6.31 keeps 10,000 sessions)."""
+"""Limits the memory that Gradio and the allocator keep (Gradio 6.31 keeps 10,000 sessions)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Nothing(dict):
 
 
 class Memory:
-    """Bounds what a page keeps.
+    """Limits what a page keeps.
 
     Attributes:
         page: The page.
@@ -52,7 +52,7 @@ class Memory:
         _from_glibc("mallopt", _ARENA_MAX, _MOST_ARENAS)
 
     def begin(self, state: Any) -> None:
-        """Keeps no copy of the page's configuration for a session; only deep links read it."""
+        """Drops a session's copy of the page's configuration, which only deep links read."""
         if state is not None and not isinstance(state.config_values, _Nothing):
             state.config_values = _Nothing()
 
@@ -68,7 +68,7 @@ class Memory:
             self._forget(session)
 
     def sweep(self, now: datetime) -> None:
-        """Lets sessions go that are idle."""
+        """Removes idle sessions."""
         holder, queue = self.page.state_holder, self.page._queue
         for session, used in list(holder.time_last_used.items()):
             if now - used > IDLE:
@@ -114,5 +114,6 @@ def bounded() -> dict[str, Any]:
 
 def _from_glibc(name: str, *arguments: int) -> None:
     """Calls a function of the allocator; does nothing where there is another one."""
+    # On Windows the program itself is no library to open: a TypeError.
     with contextlib.suppress(AttributeError, OSError, TypeError):
         getattr(ctypes.CDLL(None), name)(*arguments)

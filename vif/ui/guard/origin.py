@@ -17,6 +17,7 @@ _FOREIGN_HOST = (
     "its port, or start it with --host 0.0.0.0 to serve other machines.\n"
 )
 _FOREIGN_ORIGIN = "Requests from other sites are refused: open the page itself.\n"
+FAILED = "An internal error occurred; see the server log."
 _UNREAD = "This request is malformed: compare it with the description under Use via API.\n"
 _MOST_LOGGED = 300
 
@@ -66,9 +67,13 @@ class RequestGuard:
             if has_begun:
                 raise
             words = " ".join(str(error).split())[:_MOST_LOGGED]
-            _log.warning("%s refused: %s: %s", scope["path"][:80], type(error).__name__, words)
-            _log.debug("Its trace:", exc_info=True)
-            await PlainTextResponse(_UNREAD, 400)(scope, receive, send)
+            # A full disk, for example, is no fault of the request.
+            is_own = isinstance(error, OSError | MemoryError)
+            tell_log, verdict = (_log.error, "failed") if is_own else (_log.warning, "refused")
+            tell_log("%s %s: %s: %s", scope["path"][:80], verdict, type(error).__name__, words)
+            _log.debug("Traceback:", exc_info=True)
+            answer = PlainTextResponse(FAILED, 500) if is_own else PlainTextResponse(_UNREAD, 400)
+            await answer(scope, receive, send)
 
 
 def request_guard(host: str) -> Middleware:

@@ -15,12 +15,12 @@ from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui.guard.files import check_files
 from vif.ui.guard.memory import Memory
+from vif.ui.guard.origin import FAILED
 from vif.ui.guard.turns import REQUEST, Request, Turns
 
 # The `concurrency_id` of functions that run the model.
 MODEL = "model"
 STOPPED = "This was stopped before it finished."
-FAILED = "An internal error occurred; see the server log."
 # Events that have not begun; requests that wait for the model have.
 MOST_IN_QUEUE = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 
 
 class Page(gr.Blocks):
-    """Blocks that check what a request brings, share the model out, and put problems into words.
+    """Blocks that check requests, share the model among them, and turn errors into sentences.
 
     Args:
         turns: Shares the model out.
@@ -80,7 +80,7 @@ class Page(gr.Blocks):
         return output
 
     def _end(self, request: Request | None, fn: BlockFunction, options: dict[str, Any]) -> None:
-        """Lets go what was kept for a request."""
+        """Releases what was kept for a request."""
         if request is not None:
             self.turns.leave(request)
         about = (options.get(name) for name in ("state", "session_hash", "event_id"))
@@ -89,7 +89,7 @@ class Page(gr.Blocks):
     async def preprocess_data(
         self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **options: Any
     ) -> list[Any]:
-        """Hands what a request brings to the components, which turn it into what functions take.
+        """Converts the inputs of a request, each by its component.
 
         Raises:
             InputError: If one of them cannot read it.
@@ -102,7 +102,7 @@ class Page(gr.Blocks):
             raise InputError(_unread(block_fn, inputs)) from error
 
     def _request(self, options: dict[str, Any]) -> Request:
-        """Who asks, and whether they still wait for the answer."""
+        """The session and address of a request, and whether its client is still connected."""
         client = getattr(options.get("request"), "client", None)
         event = self._event(options.get("event_id"))
         return Request(
@@ -126,7 +126,7 @@ class Page(gr.Blocks):
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _keep(self, event_id: str, request: Request) -> None:
-        """Remembers who a generator runs for; those whose client left are never asked to go on."""
+        """Remembers the request of a running generator, and drops those whose client has left."""
         for other, gone in [(k, v) for k, v in self._running.items() if v.is_gone()]:
             self.turns.leave(gone)
             del self._running[other]
@@ -157,6 +157,8 @@ def _in_words(error: BaseException, fn: BlockFunction) -> BaseException:
         return gr.Error(STOPPED, print_exception=False)
     if isinstance(error, InputError):
         _log.warning("%s refused: %s", fn.name, _one_line(error))
+        # Its cause may be a fault of a component, see `preprocess_data`.
+        _log.debug("Traceback:", exc_info=error)
         return gr.Error(str(error), print_exception=False)
     place = traceback.extract_tb(error.__traceback__)[-1]
     where, kind = f"{place.filename}:{place.lineno}", type(error).__name__

@@ -1,6 +1,6 @@
-"""Who may run the model now: one forward pass at a time, those first who used it least.
+"""Scheduling of the model: one forward pass at a time, least use goes first.
 
-Knows nothing about Gradio.
+Independent of Gradio.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
 class Turns:
-    """Shares the model out among requests.
+    """Shares the model among requests.
 
     A request is first admitted, so that only a few answers are in progress, and then waits before
     every forward pass. In both places the request comes first whose address, and then whose
@@ -124,7 +124,7 @@ class Turns:
             self._inside.append(request)
 
     def admits(self, request: Request) -> bool:
-        """Whether the request may begin; once it may, it may go on."""
+        """Whether the request is admitted; once it is, it stays so."""
         with self._changed:
             self._drop_gone()
             if len(self._admitted) < self.most:
@@ -155,7 +155,7 @@ class Turns:
         return sum(self._rank(other) < self._rank(request) for other in self._outside())
 
     def _outside(self) -> list[Request]:
-        """Who is not admitted yet."""
+        """The requests that are not admitted yet."""
         return [other for other in self._inside if other not in self._admitted]
 
     def _has_room(self, request: Request) -> bool:
@@ -172,7 +172,7 @@ class Turns:
     # -- passes ---------------------------------------------------------------------------------
 
     def share(self, session: Any) -> Any:
-        """Lets every forward pass of a session's model wait for its turn; returns the session."""
+        """Makes every forward pass of a session's model wait for its turn; returns the session."""
         model = getattr(getattr(session, "backbone", None), "model", None)
         if model is not None:
             # Images are encoded by a part of the model, outside of its own forward pass.
@@ -209,7 +209,7 @@ class Turns:
             self._current = (request, self._clock())
 
     def give(self) -> None:
-        """Lets the next one run the model; does nothing for a thread that does not hold it."""
+        """Hands the model to the next request; does nothing for a thread that does not hold it."""
         if self._holder != threading.get_ident():
             return
         self._depth -= 1
@@ -240,7 +240,7 @@ class Turns:
     # -- the ladder -----------------------------------------------------------------------------
 
     def _rank(self, request: Request) -> tuple[int, int, int]:
-        """Who comes first, lowest first."""
+        """The rank of a request; the lowest runs first."""
         address, session = f"address {request.address}", f"session {request.session}"
         return self._step(address), self._step(session), request.number
 
@@ -253,7 +253,7 @@ class Turns:
         return seconds * 0.5 ** ((self._clock() - at) / _HALF_LIFE_SECONDS)
 
     def _forget(self) -> None:
-        """Drops those who stand at the foot of the ladder anyway."""
+        """Drops entries that no longer change the order."""
         if len(self._used) > 4 * MOST_IN_ALL:
             self._used = {name: found for name, found in self._used.items() if self._step(name)}
 

@@ -126,7 +126,7 @@ def _axis(index: np.ndarray, edges: np.ndarray) -> tuple[float, float]:
 def _canvas(
     picture: np.ndarray, unseen: Iterable[Box], padding: list[Box]
 ) -> tuple[Any, Any, bool]:
-    """The picture with room for the padding, a function to its pixels, and if all has room."""
+    """The picture with room for the padding, a function to its pixels, and whether all fits."""
     height, width = picture.shape[:2]
     box = np.array([[0.0, 0.0, 1.0, 1.0], *padding])
     low, high = box[:, :2].min(0), box[:, 2:].max(0)

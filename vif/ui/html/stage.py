@@ -49,7 +49,7 @@ def data_url(image: Image.Image) -> str:
 
 
 def asked_html(question: str) -> str:
-    """What was asked, above what came of it: the form may say something else by then."""
+    """The question, above its result: the form may have changed since."""
     return f'<p class="vl-asked-here">“{escape(question)}”</p>'
 
 

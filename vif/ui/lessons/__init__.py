@@ -1,4 +1,4 @@
-"""Lessons: eight steps through attenuation and VIF, each with one control. Knows no Gradio."""
+"""Lessons: eight steps through attenuation and VIF, one control each. Independent of Gradio."""
 
 from vif.ui.lessons.reveal import prepare, reveal
 from vif.ui.lessons.room import Classroom, Reveal

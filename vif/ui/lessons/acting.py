@@ -153,7 +153,7 @@ def _table(bench: dict[str, Any] | None) -> str:
 
 
 def not_attention(room: Classroom, example: Example) -> Reveal:
-    """Lesson 8: what is needed, beside what is attended to."""
+    """Lesson 8: what the answer needs, compared with what the model attends to."""
     truth = example.known
     trace = ask(room, example, ["plain"])["plain"]
     look, question = look_of(trace), asked(example)

@@ -1,4 +1,4 @@
-"""What a lesson shows before and after it is revealed, computed by the model that is loaded.
+"""The stage of a lesson before and after the reveal, computed by the loaded model.
 
 Nothing is recorded: another model shows what it does, and is said not to show what is expected.
 """

@@ -1,4 +1,4 @@
-"""What all lessons share: model and examples, what is shown, and how an example is asked."""
+"""Shared by all lessons: the model, the examples, the shown result, and asking an example."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def ask(room: Classroom, example: Example, names: Sequence[str]) -> dict[str, Tr
 
 
 def look_of(trace: Trace) -> np.ndarray:
-    """Where the answer looked, mean of layers and heads, (N,)."""
+    """Where the answer looked, mean over layers and heads, (N,)."""
     return trace.rows[0].mean((0, 1))
 
 

@@ -111,7 +111,7 @@ def answers_block(result: Result | None) -> dict[str, Any]:
 
 
 def _probe_box() -> ProbeBox:
-    """Which probe, of which answer's map, and where results go."""
+    """The controls of the probes, and the place of their results."""
     first = "knockout"
     with gr.Column(elem_classes="vl-probes"):
         kind = gr.Radio(
@@ -140,7 +140,7 @@ def _probe_box() -> ProbeBox:
 
 
 def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Textbox, gr.Textbox]:
-    """Everything to look at the result again, or to ask again."""
+    """The zip, the link, the command and the program of the result."""
     html_block(fill("share"))
     prepare = gr.Button("Prepare the zip", size="sm", scale=0, min_width=200, elem_id="prepare")
     files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")

@@ -60,12 +60,12 @@ class OwnSettings:
 
 
 def first_choice(session: Session) -> list[str]:
-    """Returns what is compared until a person chooses: the plain model and VIF."""
+    """Returns the methods that are compared by default: the plain model and VIF."""
     return ["plain", steering_method(session).name]
 
 
 def chosen_for(session: Session, chosen: Sequence[str]) -> list[str]:
-    """Returns what of a choice a model can answer by, in the form of VIF that it can."""
+    """Returns the chosen methods that a model supports, with VIF in the form that it supports."""
     steering = steering_method(session).name
     fitting = (steering if name in ("vif", "vif-free") else name for name in chosen)
     return [name for name in dict.fromkeys(fitting) if not _obstacle(session, methods.find(name))]
@@ -108,7 +108,7 @@ def menu_for(session: Session, chosen: Sequence[str]) -> gr.HTML:
 
 
 def build_own_settings() -> OwnSettings:
-    """One folded panel per method, map or edit with settings; those of what is chosen are shown."""
+    """One folded panel per method, map or edit with settings; those of chosen ones are shown."""
     panels, fields = {}, []
     titled = [
         (name, f"{method_label(name)} settings", methods.find(name)) for name in methods.names()
@@ -129,7 +129,7 @@ def build_own_settings() -> OwnSettings:
 
 
 def _slider(option: Option) -> gr.Slider:
-    """One setting; its reset button brings the default back."""
+    """One setting; its reset button restores the default."""
     return inputs.Slider(
         option.low,
         option.high,

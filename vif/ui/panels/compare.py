@@ -77,7 +77,7 @@ def build_compare(bundled: Path) -> Compare:
 
 
 def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
-    """Opening the tab, opening files, and choosing what is drawn.
+    """Connects opening the tab, opening files, and choosing what is drawn.
 
     Args:
         c: The components.

@@ -61,18 +61,10 @@ def build_controls(
         examples: The first is in place, or a drawn scene where there are none.
         opened: Answers whose picture and question are in place instead.
     """
-    filled = scene(FIRST_SCENE)
-    truths = examples[0].truths if examples else filled.truths
-    image_value: Any = examples[0].image if examples else filled.image
-    if opened is not None:
-        truths = [opened.truth] if opened.truth else []
-        image_value = opened.filled.picture
+    picture, truths, asked = _first(examples, opened)
     suggested = questions_of(truths)
-    question_value = examples[0].question if examples else suggested[0]
-    if opened is not None:
-        question_value = opened.filled.question
     image = inputs.Image(
-        image_value,
+        picture,
         type="filepath",
         label="Picture",
         alt_text="The picture of the question",
@@ -85,7 +77,7 @@ def build_controls(
     draw = gr.Button("Draw a new scene", size="sm", elem_id="draw")
     others = _beside()
     question = gr.Textbox(
-        question_value, label="Question", lines=1, max_lines=4, elem_id="question"
+        asked or suggested[0], label="Question", lines=1, max_lines=4, elem_id="question"
     )
     suggestions = html_block(
         suggestion_strip(suggested), js_on_load=script("pick.js"), elem_id="suggestions"
@@ -96,7 +88,7 @@ def build_controls(
             stop = gr.Button("Stop", interactive=False, scale=1, min_width=70, elem_id="stop")
         message = html_block(elem_id="message", elem_classes="vl-message")
     text_length, context_note, context = _text_box(examples)
-    look = build_look(image_value)
+    look = build_look(picture)
     with gr.Accordion("Methods, layers and strength", open=False, elem_id="research"):
         menu = build_menu(session)
         settings, plan, numbers = _settings(session)
@@ -112,8 +104,19 @@ def build_controls(
     )  # fmt: skip
 
 
+def _first(examples: Sequence[Example], opened: Result | None) -> tuple[Any, list[Truth], str]:
+    """Picture, known answers and question to begin with; no question leaves the choice open."""
+    if opened is not None:
+        filled = opened.filled
+        return filled.picture, [opened.truth] if opened.truth else [], filled.question
+    if examples:
+        return examples[0].image, examples[0].truths, examples[0].question
+    drawn = scene(FIRST_SCENE)
+    return drawn.image, drawn.truths, ""
+
+
 def _beside() -> dict[str, Any]:
-    """Other images that are shown with the picture, or a video; and which of them it is."""
+    """Inputs for other images or a video, and for the picture's place among them."""
     with gr.Accordion("Other images, or a video", open=False, elem_id="others-box"):
         files = inputs.File(
             label=f"Up to {MOST_BESIDE} images, or one video",
@@ -170,7 +173,7 @@ def _text_box(examples: Sequence[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textb
 def _settings(
     session: Session,
 ) -> tuple[gr.Accordion, gr.HTML, dict[str, Any]]:
-    """What methods that inject share: where they read and write, and how strongly."""
+    """Settings of all methods that inject: where they read and write, and how strongly."""
     defaults = session.defaults
     with gr.Accordion("Layers and strength", open=True, elem_id="settings") as settings:
         plan = html_block(
@@ -221,7 +224,7 @@ def _range(name: str, bounds: tuple[int, int]) -> dict[str, gr.Number]:
 
 
 def _for_all_methods(session: Session) -> dict[str, gr.Number]:
-    """Seed of whatever is drawn by chance, and the longest answer."""
+    """The random seed, and the maximum length of an answer."""
     defaults = session.defaults
     with gr.Row():
         longest = gr.Number(

@@ -1,4 +1,4 @@
-"""Finding a scene where VIF changes the answer, with what it took beside the benchmark's rate."""
+"""Searching for a scene where VIF changes the answer, and how often that happens."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
 
 
 def told_words(found: Search, rate: Rate | None) -> str:
-    """What was asked and what came of it, beside the benchmark."""
+    """How many questions were asked and how many answers changed, beside the benchmark."""
     counts = found.counts
     words = (
         f"Asked {counted(found.asked, 'relational question')} in random order: "

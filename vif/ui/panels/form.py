@@ -23,7 +23,7 @@ _PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "
 
 
 def connect_form(wiring: Wiring) -> None:
-    """Scenes, examples, suggestions, methods, text before the question, layer ranges."""
+    """Connects scenes, examples, suggestions, methods, text before the question, layer ranges."""
     c, filling = wiring.controls, Filling(wiring)
     filled = [*wiring.filled, c.text_length, c.message]
     c.draw.click(filling.draw_scene, None, filled, **QUICK)
@@ -56,7 +56,7 @@ def connect_form(wiring: Wiring) -> None:
 
 @dataclass(frozen=True)
 class Filling:
-    """What a click fills in; `Wiring` says where.
+    """What each click fills in; `Wiring` knows the fields.
 
     A class, as Gradio hands its event to methods, but not to partial functions.
     """
@@ -64,7 +64,7 @@ class Filling:
     wiring: Wiring
 
     def draw_scene(self) -> dict[Any, Any]:
-        """A new scene with its first question, without the text that an example brought."""
+        """A new scene with its first question, without the text of an earlier example."""
         return self.wiring.fill_in(fill.new_scene())
 
     def take_example(self, event: gr.EventData) -> dict[Any, Any]:
@@ -107,15 +107,15 @@ class Filling:
         except InputError as error:
             return {self.wiring.controls.message: notice(str(error), is_problem=True)}
 
-    def _numbered(self, found: beside.Beside) -> dict[Any, Any]:
+    def _numbered(self, found: beside.Images) -> dict[Any, Any]:
         """The picture and its number among all images."""
         at = found.seconds[found.number - 1] if found.seconds else None
         slider = gr.Slider(
-            maximum=max(found.most, 2),
+            maximum=max(found.count, 2),
             value=found.number,
-            visible=found.most > 1,
+            visible=found.count > 1,
             label=PLACE_LABEL if at is None else FRAME_LABEL,
-            info=f"of {found.most}" + ("" if at is None else f", at {at:.1f} s"),
+            info=f"of {found.count}" + ("" if at is None else f", at {at:.1f} s"),
         )
         updates: dict[Any, Any] = {
             self.wiring.field("number"): slider, self.wiring.controls.message: ""
@@ -132,7 +132,7 @@ class Filling:
         return html("note", words=f"{count} tokens before the question.")
 
     def take_range(self, data: Data, event: gr.EventData) -> dict[Any, Any]:
-        """The layers that were clicked or dragged over, as the range that their row stands for."""
+        """The clicked or dragged layers, as the learning or the injection range."""
         sent = event._data if isinstance(event._data, dict) else {}
         name, ends = sent.get("range"), (sent.get("start"), sent.get("end"))
         known = range(self.wiring.session_of(data[self.wiring.key]).num_layers)
@@ -142,7 +142,7 @@ class Filling:
         return dict(zip(fields, ends, strict=True))
 
     def draw_plan(self, data: Data) -> str:
-        """The row of layers for the numbers that stand in the fields."""
+        """The row of layers for the current numbers."""
         first, last, start, end, stride = (data[self.wiring.field(name)] for name in _PLAN)
         layers = self.wiring.session_of(data[self.wiring.key]).num_layers
         return plan_strip(layers, (first, last), (start, end), stride)

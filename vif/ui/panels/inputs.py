@@ -1,4 +1,4 @@
-"""Gradio's components that take whatever a browser sends, and never fail before a handler runs."""
+"""Gradio components that accept whatever a browser sends; their handlers refuse it in words."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Image(gr.Image, metaclass=_Stubless):
 
 
 class File(gr.File, metaclass=_Stubless):
-    """Files, handed over as the paths of whatever was uploaded.
+    """A file input that returns the paths of the uploads.
 
     `gr.File` fails on a file of another kind with a message of its own.
     """
@@ -53,7 +53,7 @@ class File(gr.File, metaclass=_Stubless):
 
 
 class JSON(gr.JSON, metaclass=_Stubless):
-    """JSON values that programs are told the form of; Gradio 6.31 tells them no valid schema."""
+    """JSON with a schema for programs; the one that Gradio 6.31 publishes is invalid."""
 
     def __init__(
         self, value: Any = None, *, form: dict[str, Any] | None = None, **options: Any
@@ -67,23 +67,23 @@ class JSON(gr.JSON, metaclass=_Stubless):
 
 
 class Number(gr.Number, metaclass=_Stubless):
-    """A number that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+    """A number that is passed on as it was sent; `vif.inputs.schema` checks it."""
 
     def preprocess(self, payload: Any) -> Any:
-        """Returns what was sent: `gr.Number` rounds it, and fails on what is none."""
+        """Returns what was sent: `gr.Number` would round it, and fail on anything else."""
         return payload
 
 
 class Textbox(gr.Textbox, metaclass=_Stubless):
-    """A text that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+    """A text that is passed on as it was sent; `vif.inputs.schema` checks it."""
 
     def preprocess(self, payload: Any) -> Any:
-        """Returns what was sent: `gr.Textbox` makes a text of everything."""
+        """Returns what was sent: `gr.Textbox` would convert everything to text."""
         return payload
 
 
 class Dropdown(gr.Dropdown, metaclass=_Stubless):
-    """A choice that is handed over as it came; `vif.inputs.schema` says what is wrong with it."""
+    """A choice that is passed on as it was sent; `vif.inputs.schema` checks it."""
 
     def preprocess(self, payload: Any) -> Any:
         """Returns what was sent."""

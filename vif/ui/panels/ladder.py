@@ -49,7 +49,7 @@ def build_ladder() -> tuple[gr.Button, gr.HTML]:
 
 
 def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
-    """Releasing the text slider, or the button, asks all lengths."""
+    """Connects the text slider, on release, and the button."""
     (button, place), c, tabs = ladder, wiring.controls, wiring.answers.tabs
 
     def climb(data: Data) -> Iterator[dict[Any, Any]]:
@@ -85,7 +85,7 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
 
 
 def question_of(form: Form, truths: list[Truth]) -> Question:
-    """What is filled in, with its answer and place if they are known."""
+    """The question in the form, with its answer and place if they are known."""
     form.check()
     truth = form.truth_in(truths)
     known: dict[str, Any] = {"answer": truth.answer, "boxes": truth.boxes or None} if truth else {}
@@ -93,7 +93,7 @@ def question_of(form: Form, truths: list[Truth]) -> Question:
 
 
 def ladder_of(session: Session, form: Form, truths: list[Truth], cancel: threading.Event) -> Ladder:
-    """The ladder of what is filled in; of the model's own answer where the right one is unknown.
+    """The ladder of the question in the form; without a known answer, of the model's own.
 
     Raises:
         InputError: What was given cannot be used.

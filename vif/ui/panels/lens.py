@@ -61,7 +61,7 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
 
 
 def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:
-    """The words of a place, and who reads it, as HTML.
+    """The words of a place, and the answers that read it, as HTML.
 
     Args:
         session: The model.
@@ -79,7 +79,7 @@ def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Eve
 
 
 def place_of(picked: Any) -> tuple[float, float]:
-    """A place that a browser sent, which may have sent anything.
+    """Reads a place that the browser sent.
 
     Raises:
         InputError: If it is no place on the picture.

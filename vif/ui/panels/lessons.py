@@ -1,4 +1,4 @@
-"""The lessons, opened by ``?lesson=1``: predict, reveal, question; they stand in for the page."""
+"""The lessons, opened by ``?lesson=1``: predict, reveal, question. They replace the page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Lessons:
 
 
 def build_lessons() -> Lessons:
-    """Builds the lessons; nothing of them is there until the address asks for one."""
+    """Builds the lessons, hidden until the address asks for one."""
     with gr.Column(visible=False, elem_id="lessons") as box:
         head = html_block(elem_id="lesson-head")
         with gr.Row(elem_classes="vl-run vl-lesson-run"):
@@ -63,7 +63,7 @@ def build_lessons() -> Lessons:
 
 
 def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wiring) -> None:
-    """Opening by address, back and next, a box drawn by hand, revealing, stopping."""
+    """Connects opening by address, back and next, drawing a box, revealing and stopping."""
     number, mark, cancel = (gr.State(None, time_to_live=wiring.seconds) for _ in range(3))
     entry = text_free(assets / "results" / "bench.json")
     known = wiring.examples, entry

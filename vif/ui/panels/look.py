@@ -17,7 +17,7 @@ from vif.inputs.schema import MOST_METHODS
 from vif.ui.html.templates import fill, notice
 from vif.ui.html.words import counted, percent
 from vif.ui.state.drawing import Drawing, score
-from vif.ui.state.form import Truth
+from vif.ui.state.form import Truth, truth_of
 from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
 
@@ -71,7 +71,7 @@ def canvas_html(image: Any) -> str:
 
 
 def new_picture(image: Any, drawing: Drawing | None = None) -> tuple[gr.HTML, Drawing, str]:
-    """Another picture to draw on: what was marked on the old one goes.
+    """A new picture to draw on; the marks on the old one are removed.
 
     Args:
         image: As for `canvas_html`.
@@ -83,7 +83,7 @@ def new_picture(image: Any, drawing: Drawing | None = None) -> tuple[gr.HTML, Dr
 
 
 def take_drawing(event: gr.EventData) -> tuple[Any, str, Any]:
-    """What was drawn, a note on it; a truth that was shown goes."""
+    """The drawing and a note on it; the true place is hidden again."""
     try:
         drawing = Drawing.read(event._data)
     except InputError as error:
@@ -119,8 +119,8 @@ def with_place(drawing: Drawing | None, chosen: Sequence[str]) -> list[str]:
 def check_guess(
     drawing: Drawing, question: str, truths: Sequence[Truth], result: Result | None
 ) -> tuple[str, Any]:
-    """How well the marked place meets the true one, and the true one on the picture."""
-    truth = next((t for t in truths if t.question == (question or "").strip()), None)
+    """How well the marked place matches the true one, and the true one on the picture."""
+    truth = truth_of(question, truths)
     if truth is None or not truth.boxes:
         words = (
             "The place of the answer to this question is unknown: draw a new scene and use one "
@@ -139,7 +139,7 @@ def check_guess(
 
 
 def _pointed(result: Result, name: str) -> str:
-    """Whether the model's own look points at the truth: mean over layers, first token."""
+    """Whether the model's attention points at the true place: mean over layers, first token."""
     weights, asked = metrics.mean_weights(result.traces[name]), result.asked(name)
     assert asked is not None  # the guess was compared with it
     hits = metrics.points_into(weights, asked)

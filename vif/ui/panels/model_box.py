@@ -86,7 +86,7 @@ def build_model_box(models: Sequence[Key] = (), takes_any: bool = True) -> Model
 
 
 def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
-    """Looking up, and loading: all that depends on the model follows it."""
+    """Connects looking up and loading, and updates everything that depends on the model."""
     c = wiring.controls
     looked = gr.on(
         [box.look_up.click, box.name.input],
@@ -135,7 +135,7 @@ def described(name: str) -> str:
 
 
 def arriving(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
-    """How far the download of a model is, and how long it may take yet."""
+    """The progress of a model's download, and the estimated time left."""
     bytes_here = shelf.arrived(name, adapter)
     if bytes_here is None:
         return f"Loading for {seconds:.0f} s."
@@ -148,12 +148,12 @@ def arriving(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
 
 
 def readable_time(seconds: float) -> str:
-    """A duration as a person reads it."""
+    """A duration in seconds, or in minutes if it is long."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def look_up(wiring: Wiring, name: str | None) -> str:
-    """What loading would download, or why it cannot be."""
+    """What loading a model would download, or why it cannot be loaded."""
     try:
         return notice(wiring.shelf.look_up(name or ""))
     except InputError as error:
@@ -166,7 +166,7 @@ def load(
     title: gr.HTML,
     data: dict[Any, Any],
 ) -> Iterator[dict[Any, Any]]:
-    """Loads a model with news every second; a problem leaves the old one in place."""
+    """Loads a model and reports progress every second; on an error the old one stays in use."""
     name, cancel = data[box.name], data[wiring.cancel]
     chosen: list[str] = data[wiring.field("chosen")]
     try:
@@ -207,7 +207,7 @@ def load(
 
 
 def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
-    """The components that follow the model."""
+    """The components that depend on the model."""
     c = wiring.controls
     return [title, c.plan, c.message, *map(wiring.field, _SETTINGS), *wiring.shown]
 
@@ -220,7 +220,7 @@ _SETTINGS = (
 
 
 def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]) -> dict[Any, Any]:
-    """Everything that follows the model; answers of another one go."""
+    """Updates of everything that depends on the model; answers of another one are removed."""
     defaults, has_adapter = session.defaults, session.adapter is not None
     values = (
         menu_for(session, chosen), *defaults.learning, *defaults.injection, defaults.stride,

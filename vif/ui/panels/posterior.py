@@ -57,7 +57,7 @@ def build_posterior() -> Posterior:
 
 
 def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
-    """A click, or an answer that was typed."""
+    """Connects the button and the typed answer."""
     c = wiring.controls
 
     def show(data: Data) -> Iterator[dict[Any, Any]]:
@@ -84,7 +84,7 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
 def figure_of(
     session: Session, form: Form, truths: list[Truth], typed: str | None, cancel: threading.Event
 ) -> str:
-    """Prior and posteriors of what is filled in, as HTML.
+    """Prior and posteriors of the question in the form, as HTML.
 
     Args:
         session: The model that is asked.

@@ -50,7 +50,7 @@ class Kept:
 
 
 def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
-    """Choosing, running, stopping and removing."""
+    """Connects choosing, running, stopping and removing."""
     kept, cancel = (gr.State(value, time_to_live=wiring.seconds) for value in ([], None))
     told = [box.note, box.whose, box.tracked]
     box.kind.input(describe, [box.kind, wiring.result, box.tracked], told, **QUICK)
@@ -164,7 +164,7 @@ def probe(
     kept_state: gr.State,
     data: dict[Any, Any],
 ) -> Iterator[dict[Any, Any]]:
-    """Runs a probe with news; a problem or a stop leaves all results in place."""
+    """Runs a probe and reports progress; an error or a stop changes no earlier result."""
     key: Key | None = data[wiring.key]
     result: Result | None = data[wiring.result]
     kind, of, kept = data[box.kind], data[box.whose], data[kept_state]

@@ -1,4 +1,4 @@
-"""Showing again what somebody shared: a link in the address bar, or a saved zip."""
+"""Opening what somebody shared: a link in the address bar, or a saved zip."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ Opened = tuple[Result, View]
 
 
 def build_reopen() -> gr.UploadButton:
-    """Builds the button that takes a zip; what is wrong with one is said in the page's words."""
+    """Builds the button that opens a zip."""
     return gr.UploadButton("Open a saved zip", size="sm", elem_id="open-zip")
 
 
 def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
-    """A link that the page was opened with, and a zip that is handed to it."""
+    """Connects the link in the address bar, and zips that are uploaded."""
     reopen, c = Reopen(wiring), wiring.controls
     opener = html_block(js_on_load=_OPEN)
     taken = opener.select(reopen.fill_link, None, [*reopen.filled, reopen.linked], **QUICK)
@@ -61,7 +61,7 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
 
 
 class Reopen:
-    """Fills in the form with what was shared, and shows its answers.
+    """Restores a shared question in the form, and shows its answers.
 
     Attributes:
         linked: How the link that was opened shows its answers, as values of `View`; None if it
@@ -78,7 +78,7 @@ class Reopen:
         self.filled += [wiring.example, wiring.view, c.text_length, c.message]
 
     def fill_link(self, event: gr.EventData) -> dict[Any, Any]:
-        """What a link asks, in the form; a problem is one sentence and changes nothing."""
+        """Fills in the form from a link; an error is one sentence and changes nothing."""
         query = event._data.get("query") if isinstance(event._data, dict) else None
         found, problem = attempt(lambda: self._follow(str(query or "")))
         return found or {self.wiring.controls.message: problem, self.linked: None}
@@ -127,7 +127,7 @@ class Reopen:
         return {**{wiring.field(name): value for name, value in values.items()}, **sliders}
 
     def run_link(self, data: Data) -> Iterator[dict[Any, Any]]:
-        """The answers that a link is about, shown as it shows them."""
+        """Answers the question of a link, in the view of the link."""
         wiring = self.wiring
         if data[self.linked] is None:
             yield {wiring.cancel: gr.skip()}
@@ -138,7 +138,7 @@ class Reopen:
             yield {**step, **wiring.show(found, data[self.linked])} if found else step
 
     def fill_zip(self, path: str, key: Key | None) -> dict[Any, Any]:
-        """What a zip is about, in the form; a problem is one sentence and changes nothing."""
+        """Fills in the form from a zip; an error is one sentence and changes nothing."""
         found, problem = attempt(lambda: self._read(path, key))
         return found or {self.wiring.controls.message: problem, self.zipped: None}
 
@@ -163,7 +163,7 @@ class Reopen:
         }
 
     def show_zip(self, opened: Opened | None) -> dict[Any, Any]:
-        """The answers of the zip that was just read."""
+        """Shows the answers of the zip that was just read."""
         if opened is None:
             return {self.wiring.view: gr.skip()}  # Gradio takes no empty dictionary (6.31)
         result, view = opened

@@ -1,4 +1,4 @@
-"""A shown result for others: one zip, a link, a command and a program."""
+"""Sharing a result: one zip, a link, a command and a program."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FINISH = """(link) => {
 
 
 def connect_share(wiring: Wiring) -> None:
-    """The zip, and the description of the shown result."""
+    """Connects the zip, and the description of the shown result."""
     a = wiring.answers
 
     def describe(key: Key | None, result: Result | None, view: View) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The scrubber: slide over the steps of a training and see where the mixture goes."""
+"""The scrubber: a slider over the steps of a training run that shows how its mixture moves."""
 
 from __future__ import annotations
 
@@ -91,13 +91,13 @@ def build_scrubber(bundled: Path, any_folder: bool) -> Scrubber | None:
 
 
 def _near(folder: Path) -> str:
-    """A folder as one would type it here; where this program lies is not for visitors to read."""
+    """A folder relative to the current one: visitors need not know where the program is."""
     here = Path.cwd()
     return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int) -> None:
-    """Opening a folder, choosing a question, sliding."""
+    """Connects opening a folder, choosing a question, and the sliders."""
     run, frames = (gr.State(None, time_to_live=seconds) for _ in range(2))
 
     def open_folder(folder: str) -> list[Any]:
@@ -125,7 +125,7 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
 
 
 def opened(folder: str) -> list[Any]:
-    """A folder's questions and the first one's steps; a problem leaves everything in place."""
+    """A folder's questions and the first one's steps; on an error everything stays as it is."""
     try:
         run = TrainingRun.read(folder)
         rest = _first_view(run, 0, len(run.steps) - 1)
@@ -189,7 +189,7 @@ def step_strip(frames: Frames, chosen: int) -> str:
 
 
 def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any] | None]:
-    """What was answered at a step, and its mixture and map on a scale shared by all steps."""
+    """The answers at a step, and its mixture and map on a scale shared by all steps."""
     number, frame = frames[step]
     answers = [
         {

@@ -1,1 +1,1 @@
-"""What is shown, for others: a link, a command, a program, a saved file. Knows no Gradio."""
+"""A shown result as a link, a command, a program or a saved file. Independent of Gradio."""

@@ -1,4 +1,4 @@
-"""A shown result as a link, a command and a program. Does not know Gradio."""
+"""A shown result as a link, a command and a program. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from vif.errors import InputError
 from vif.scenes import unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
-from vif.ui.sharing import permalink, recipe
+from vif.ui.sharing import permalink
+from vif.ui.sharing.recipe import Beside, Recipe
 from vif.ui.sharing.saved import settings_of
 from vif.ui.state.examples import Example
 from vif.ui.state.result import Result
@@ -19,7 +20,7 @@ from vif.ui.state.view import View
 
 @dataclass(frozen=True)
 class Shared:
-    """What others are given.
+    """A shown result in forms that can be shared.
 
     Attributes:
         link: The query of a link with its question mark, or why there is none.
@@ -49,17 +50,17 @@ def share(result: Result, view: View, defaults: Settings, examples: Sequence[Exa
         query = f"?{link.query()}"
     except InputError as error:
         query = str(error)
-    given = link, context, example, boxes, _beside(result)
-    return Shared(query, recipe.command(*given), recipe.python(*given))
+    recipe = Recipe(link, context, example, boxes, _beside(result))
+    return Shared(query, recipe.command(), recipe.python())
 
 
-def _beside(result: Result) -> recipe.Beside | None:
+def _beside(result: Result) -> Beside | None:
     """What was put beside the picture of a result."""
     form, meta = result.form, result.first.meta
     if form is None or not form.beside or "images" not in meta:
         return None
     files = tuple(Path(path).name for path in form.beside)
-    return recipe.Beside(files, meta["image"], meta["images"] if form.has_video else 0)
+    return Beside(files, meta["image"], meta["images"] if form.has_video else 0)
 
 
 def link_of(

@@ -1,4 +1,4 @@
-"""What is asked and how it is shown, as the query of a URL and back. Does not know Gradio.
+"""A question and its view as the query of a URL, and back. Independent of Gradio.
 
 A link carries no picture: it names an example or the seed of a drawn scene. Whoever has a picture
 of their own saves the zip instead.
@@ -27,7 +27,7 @@ _RANGES, _WHOLE = ("learning", "injection"), ("stride", "samples", "seed", "max_
 
 @dataclass(frozen=True)
 class Link:
-    """Everything that a link tells.
+    """The contents of a link.
 
     Attributes:
         model: Name of the model that answered.

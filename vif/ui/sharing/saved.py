@@ -1,4 +1,4 @@
-"""Converts between the state of a tab and a bundle. Does not know Gradio or models."""
+"""Converts between the state of a tab and a bundle. Independent of Gradio and models."""
 
 from __future__ import annotations
 

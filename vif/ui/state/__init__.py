@@ -1,1 +1,1 @@
-"""The state of one browser tab. Does not know Gradio or HTML."""
+"""The state of one browser tab. Independent of Gradio and HTML."""

@@ -1,4 +1,4 @@
-"""A mixture whose components a person mutes, singles out, moves or resizes."""
+"""Changes to a mixture: components muted, heard alone, moved or resized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Marks on the picture: boxes and brush strokes. Does not know Gradio."""
+"""Marks on the picture: boxes and brush strokes. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Score:
-    """How well a guess meets the truth.
+    """How well a guess matches the true place.
 
     Attributes:
         overlap: Intersection over union of the two regions, in [0, 1].
@@ -147,7 +147,7 @@ def _stroke(data: Any) -> Stroke:
 
 
 def _share(value: Any) -> float:
-    """A number in [0, 1]; what leaves the picture ends at its border."""
+    """A number, clipped to [0, 1]."""
     number = float(value)
     if not math.isfinite(number):
         raise ValueError("A coordinate is not finite.")

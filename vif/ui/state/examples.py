@@ -1,4 +1,4 @@
-"""The examples that ship with the page. Does not know Gradio or models."""
+"""The examples that ship with the page. Independent of Gradio and models."""
 
 from __future__ import annotations
 

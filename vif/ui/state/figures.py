@@ -1,6 +1,6 @@
 """Maps and mixtures over a picture as the browser draws them, for panels of any kind.
 
-Knows nothing about Gradio or HTML; `vif.ui.theme.figure_block` makes the component.
+Independent of Gradio and HTML; `vif.ui.theme.figure_block` makes the component.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The filled-in form, and the question that it stands for. Does not know Gradio."""
+"""The filled-in form and its question. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -54,8 +54,13 @@ class Truth:
         return self.question == other.question and self.boxes == other.boxes
 
 
+def truth_of(question: str | None, truths: Sequence[Truth]) -> Truth | None:
+    """Returns the known answer to a question, if it is among those of the picture."""
+    return next((t for t in truths if t.question == (question or "").strip()), None)
+
+
 class HasTruth:
-    """What may know the right answer.
+    """Base of classes that may know the right answer.
 
     Attributes:
         truth: The known answer, if there is one.
@@ -65,7 +70,7 @@ class HasTruth:
 
     @property
     def known(self) -> Truth:
-        """The right answer, where it must be known.
+        """The right answer.
 
         Raises:
             ValueError: If it is not.
@@ -77,7 +82,7 @@ class HasTruth:
 
 @dataclass(frozen=True)
 class Form:
-    """What a person filled in.
+    """The fields of the form, as they were filled in.
 
     Numbers are None where a person emptied the field.
 
@@ -177,7 +182,7 @@ class Form:
 
     def truth_in(self, truths: Sequence[Truth]) -> Truth | None:
         """Returns the known answer to the question, if it is among those of the picture."""
-        return next((t for t in truths if t.question == (self.question or "").strip()), None)
+        return truth_of(self.question, truths)
 
     def settings(self) -> dict[str, Any]:
         """Returns what all methods share, as keyword arguments of a session's ``ask``.

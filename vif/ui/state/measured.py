@@ -1,4 +1,4 @@
-"""Results of ``vif attenuation`` that people open: read once, and kept within a bound."""
+"""Opened results of ``vif attenuation``: read once, and kept within a memory limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_BYTES = 64_000_000
 
 @dataclass(eq=False)
 class Opened:
-    """The results that one tab shows; they go when its session does.
+    """The results that one tab shows; they are freed with its session.
 
     Attributes:
         files: Where they were uploaded.
@@ -31,7 +31,7 @@ class Opened:
 
 
 class Readings:
-    """Reads files, one tab's at a time, and bounds what all tabs together keep of them.
+    """Reads result files, for one tab at a time, and limits what all tabs together keep.
 
     Attributes:
         most: Bytes of the files whose contents are kept.
@@ -44,7 +44,7 @@ class Readings:
         self._kept: WeakKeyDictionary[Opened, int] = WeakKeyDictionary()
 
     def open(self, files: Sequence[str], before: Opened | None = None) -> Opened:
-        """What is in the files of a tab; read only if they are not those that it showed before.
+        """Returns the results in a tab's files; reads them only if the files have changed.
 
         Raises:
             InputError: If one of them is no result, or there is too much to read.
@@ -61,7 +61,7 @@ class Readings:
             return before
 
     def _bound(self, latest: Opened) -> None:
-        """Lets tabs go that were used longest ago; they read their files again."""
+        """Drops the results of the least recently used tabs, which will read their files again."""
         for opened in list(self._kept):
             if opened is not latest and sum(self._kept.values()) > self.most:
                 opened.results = None

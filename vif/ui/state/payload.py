@@ -1,6 +1,6 @@
-"""What the browser is sent once per result: it draws every layer, head and token from it.
+"""The data that the browser gets once per result, to draw every layer, head and token.
 
-Knows nothing about Gradio or HTML. Numbers travel as base64 of little-endian float16 or float32.
+Independent of Gradio and HTML. Numbers travel as base64 of little-endian float16 or float32.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str,
 
 
 def _economy(trace: Trace) -> dict[str, list[list[float | None]] | None]:
-    """How text and image share attention out, per token; None in a recording without counts."""
+    """How attention is divided between text and image, per token; None without counts."""
     names = ("dominance", "economy_text", "economy_image")
     if trace.meta.get("prompt_tokens", 0) <= trace.rows.shape[-1]:
         return dict.fromkeys(names)

@@ -1,4 +1,4 @@
-"""The state of one browser tab. Does not know Gradio or HTML."""
+"""The answers of one run, with their picture and form. Independent of Gradio and HTML."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Result(HasTruth):
         return cls(render.shrink(image, MAP_SIDE), traces, *rest, **more)
 
     def beside(self, name: str, trace: Trace) -> Result:
-        """Returns the result with one answer more; it replaces an earlier one of that name."""
+        """Returns the result with one more answer; it replaces an earlier one of that name."""
         return replace(self, traces={**self.traces, name: replace(trace, method=name)})
 
     @property
     def filled(self) -> Form:
-        """What was filled in, where it must be known.
+        """The form that was asked.
 
         Raises:
             ValueError: If it is not.
@@ -97,7 +97,7 @@ class Result(HasTruth):
             )
 
     def renderer_of(self, name: str) -> str:
-        """How an answer's mixture was turned into a map: without an adapter always one way."""
+        """How an answer's mixture was rendered as a map; without an adapter always by density."""
         return "density" if name == "vif-free" else self.renderer
 
     def asked(self, name: str) -> np.ndarray | None:
@@ -118,8 +118,14 @@ class Result(HasTruth):
         return sink_tokens(trace, min(token, len(trace.tokens) - 1))
 
     def reads_part(self, name: str) -> bool:
-        """Whether an answer comes from a look at a part of the picture, see `vif.methods.crops`."""
+        """Whether an answer comes from a part of the picture, see `vif.methods.crops`."""
         return tuple(self.traces[name].meta.get("notes", {}).get("box", WHOLE)) != WHOLE
+
+    def has_maps(self, token: int, head: int | str) -> bool:
+        """Whether any answer has that token, and the model that head: a number, mean or max."""
+        longest = max(len(trace.tokens) for trace in self.traces.values())
+        is_head = head in ("mean", "max") if isinstance(head, str) else head < self.first.num_heads
+        return token < longest and is_head
 
     @property
     def has_tiles(self) -> bool:

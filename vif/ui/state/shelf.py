@@ -1,4 +1,4 @@
-"""Models that visitors loaded besides the page's own. Does not know Gradio."""
+"""Models that visitors loaded besides the page's own. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_MODELS = 2
 
 
 class Shelf:
-    """The page's own session, and the few that were used last; none is changed after loading.
+    """The page's own session, and the few used most recently; none is changed after loading.
 
     A tab holds a key. One model is loaded at a time, and it replaces the one that was not used
     for longest only when it has arrived.
@@ -93,11 +93,11 @@ class Shelf:
         return self._loader.submit(self._put, key)
 
     def arrived(self, name: str, adapter: str) -> tuple[int, int] | None:
-        """How many bytes of a model that is being loaded are here, and in all; None if unknown."""
+        """Bytes downloaded and in all of a model that is being loaded; None if unknown."""
         return self._arriving.get(self._admitted(name, adapter))
 
     def _admitted(self, name: str, adapter: str) -> Key:
-        """The key of a model that may be loaded here; the adapter that belongs to it by default.
+        """The key of a model that may be loaded here, by default with its own adapter.
 
         Raises:
             InputError: If it may not, or there is no name.

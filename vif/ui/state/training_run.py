@@ -1,6 +1,6 @@
-"""A training as it was recorded step by step: what `training` writes with ``--trace_steps``.
+"""A training run, recorded step by step: what `training` writes with ``--trace_steps``.
 
-Knows nothing about Gradio, models or training itself; reads ``index.json`` and traces.
+Independent of Gradio, models and training itself; reads ``index.json`` and traces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TRACED = ("plain", "vif")
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What the index of a folder says.
+    """The index of a traces folder.
 
     Attributes:
         folder: The folder.

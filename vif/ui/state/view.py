@@ -1,4 +1,4 @@
-"""How a result is shown; changing it never runs the model. Does not know Gradio."""
+"""How a result is shown; changing it never runs the model. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class View:
 
     @classmethod
     def read(cls, data: Any) -> View:
-        """Returns the view that a browser or a link describes; what makes no sense is left out."""
+        """Returns the view that a browser or a link describes; invalid values are ignored."""
         data, view = data if isinstance(data, dict) else {}, cls()
         head, layer = data.get("head"), data.get("layer")
         opacity = data.get("opacity")
