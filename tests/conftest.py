@@ -18,7 +18,7 @@ def image():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With ``-n``, a file's tests share a process and its fixtures; all browser tests share one."""
+    """With ``-n``, tests of one file share a process and its fixtures, as do all browser tests."""
     for item in items:
         is_browser = item.get_closest_marker("browser") is not None
         group = "browser" if is_browser else item.nodeid.split("::")[0]

@@ -1,4 +1,4 @@
-"""Ordinary photographs of all shapes, cut out of those that installed packages ship.
+"""Ordinary photographs of all shapes, cropped from those in installed packages.
 
 python -m tests.photographs folder                      # gradio's and matplotlib's
 python -m tests.photographs folder --more PATH/skimage  # scikit-image's as well
@@ -31,7 +31,7 @@ def shipped(more=()):
 
 
 def write(folder, number, seed=0, more=(), sides=(100, 500)):
-    """Writes so many parts of photographs: other shapes, modes, formats, some turned by EXIF."""
+    """Writes crops of photographs in various shapes, modes and formats, some turned by EXIF."""
     rng = np.random.default_rng(seed)
     sources = [Image.open(path).convert("RGB") for path in shipped(more)]
     folder.mkdir(parents=True, exist_ok=True)

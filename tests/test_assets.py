@@ -1,4 +1,4 @@
-"""What ships: the bundled model and adapter load, answer, and do what the page's notes say."""
+"""The bundled model and adapter load, answer, and do what the page says about them."""
 
 import json
 from pathlib import Path

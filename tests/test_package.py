@@ -1,4 +1,4 @@
-"""What `pip install` gives: declared imports, a version, and a command that works anywhere."""
+"""The installed package: declared imports, a version, and a command that works anywhere."""
 
 import ast
 import importlib.metadata
@@ -44,7 +44,7 @@ def name_of(requirement):
 
 
 def imports(path):
-    """Top-level names that a file imports when it is imported, and the functions' own."""
+    """Top-level packages that a file imports on import, and those that its functions import."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".")[0] for alias in node.names)
@@ -118,7 +118,7 @@ def test_a_session_without_a_name_is_the_bundled_one():
 
 @pytest.mark.slow
 def test_a_wheel_answers_in_an_empty_environment_from_any_folder(tmp_path):
-    """The environment is empty but for the dependencies, which are lent by this one."""
+    """The environment is empty except for the dependencies, which come from this one."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
     subprocess.run([*pip, *build], check=True)
@@ -154,7 +154,7 @@ def test_a_wheel_answers_in_an_empty_environment_from_any_folder(tmp_path):
 
 
 def assert_page_opens(command, folder):
-    """The command that was installed serves the page, with its examples, until it is stopped."""
+    """The installed command serves the page, with its examples, until it is stopped."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     server = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One question answered: recording is exact, steering is exact, and nothing is left behind."""
+"""Answering one question: recording and steering are exact, and the model is left unchanged."""
 
 import threading
 
@@ -23,7 +23,7 @@ QUESTION = "What colour is the star?"
 
 
 def stock_answer(image, question, steps):
-    """Tokens and log-probabilities of a model that this project has never touched."""
+    """Tokens and log-probabilities of an unmodified model."""
     model, processor = tiny_model().eval(), build_processor()
     content = [{"type": "image"}, {"type": "text", "text": question}]
     text = processor.apply_chat_template(

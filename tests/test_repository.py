@@ -1,4 +1,4 @@
-"""What holds for the repository as a whole: sizes, direction of imports, tools."""
+"""Rules for the whole repository: sizes, direction of imports, tools."""
 
 import ast
 import graphlib
@@ -142,7 +142,7 @@ def test_every_make_target_is_explained_by_help():
 
 
 def test_no_comparison_asks_for_more_digits_than_float32_has():
-    """NumPy's own default of 1e-7 holds on one machine and with one number of threads."""
+    """NumPy's default of 1e-7 holds only on one machine with one number of threads."""
     bare = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources("tests")

@@ -1,4 +1,4 @@
-"""Settings and what a person can get wrong about them."""
+"""Settings and their errors."""
 
 import pytest
 

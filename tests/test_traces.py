@@ -1,4 +1,4 @@
-"""Traces where researchers work: tables, named arrays, figures, HTML."""
+"""Exports of traces: tables, named arrays, figures, HTML."""
 
 import re
 from dataclasses import replace

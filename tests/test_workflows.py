@@ -1,4 +1,4 @@
-"""The workflows: actions that nobody can change later, no right to write, existing targets."""
+"""The workflows: pinned actions, no write permission, existing make targets."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Weighted EM: finds what it was made from, and survives what a real map can be."""
+"""Weighted EM: recovers known mixtures, and copes with extreme maps."""
 
 import numpy as np
 import pytest

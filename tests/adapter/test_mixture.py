@@ -85,7 +85,7 @@ def test_bfloat16_input_still_sums_to_one():
 
 
 def test_the_uniform_renderer_ignores_the_mixture_and_what_is_not_on_the_image() -> None:
-    """The control has nothing to point with."""
+    """The control has no components to point with."""
     centres = grid_centres(2, 2).clone()
     centres[3] = float("nan")
     mixture = MixtureParameters(torch.rand(1, 2, 2), torch.full((1, 2), 0.1), torch.ones(1, 2) / 2)

@@ -42,7 +42,7 @@ def test_the_published_outputs(tmp_path):
 
 
 def test_a_bias_row_is_the_map_on_the_image_and_nothing_elsewhere(tmp_path):
-    """The fixture's row is one that is not steered: it holds nothing at all."""
+    """The fixture's row is not steered: it is empty."""
     tensors, weights, config = read_fixture()
     adapter = convert_checkpoint(write(tmp_path / "in", weights, config), tmp_path / "out")
     image, question = tensors["in.vision_mask"], tensors["in.question_mask"]

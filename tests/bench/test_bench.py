@@ -1,4 +1,4 @@
-"""The benchmark: what it counts, what it costs, and its controls at matched visual mass."""
+"""The benchmark: its counts, its cost, and its controls at matched visual mass."""
 
 import json
 
@@ -27,7 +27,7 @@ def without_cost(run):
 
 
 def rig(monkeypatch, session, change):
-    """Lets a function (method's place, question's number, trace) change every trace."""
+    """Changes every trace by a function of (method's place, question's number, trace)."""
     real, asked_before = session.ask_batch, [0]
 
     def rigged(asked, methods, settings):
@@ -112,7 +112,7 @@ def test_a_method_that_gives_no_more_image_in_all_has_no_controls():
 
 @pytest.mark.parametrize("control", ["uniform", "random"])
 def test_a_control_in_the_last_layer_reaches_the_share_exactly(session, control):
-    """No layer below it is changed, so what it lifts is what was measured."""
+    """No earlier layer is changed, so the increase is the one that was measured."""
     items = bench.items("test", 4, 0, 0)
     base = bench.run(session, items, ["plain"])["plain"]["share"]
     wanted = [*base[:-1], 0.97]

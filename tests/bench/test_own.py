@@ -1,4 +1,4 @@
-"""Accuracy on a person's own questions: paired, with intervals, by the rule that fits."""
+"""Accuracy on a user's own questions: paired, with intervals, by the right scoring rule."""
 
 import json
 import os
@@ -109,7 +109,7 @@ def test_answers_of_the_wrong_kind_are_one_sentence(files, run, tmp_path, record
 
 
 def written(answer, size=(90, 60)):
-    """A trace that says something, on a LLaVA that crops."""
+    """A trace with a given answer, on a LLaVA that crops."""
     empty = np.zeros((1, 1, 1, 1), np.float32)
     cells = np.zeros((1, 4), np.float32)
     meta = {"seconds": 0.1, "layout": {"grids": [{"rows": 1, "columns": 1}]}}

@@ -1,4 +1,4 @@
-"""Scores of the field, on answers whose marks are known."""
+"""Standard scores, on answers with known marks."""
 
 import pytest
 

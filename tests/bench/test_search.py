@@ -1,4 +1,4 @@
-"""Finding a question whose answer a method changes: nothing is hidden, nothing is picked."""
+"""Searching for a changed answer: every question that was asked is counted."""
 
 import json
 import threading

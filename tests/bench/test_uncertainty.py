@@ -1,4 +1,4 @@
-"""Prior against posterior: the numbers are those of the maps, and a perfect one scores fully."""
+"""Prior against posterior: the numbers are those of the maps, and a perfect map scores 1."""
 
 import json
 from dataclasses import replace

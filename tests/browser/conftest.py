@@ -31,7 +31,7 @@ def find_chromium():
 
 @pytest.fixture(scope="session")
 def session():
-    """The bundled model where it is installed, else one that costs nothing."""
+    """The bundled model where it is installed, else a fake one."""
     if HAS_MODEL:
         return vif.load(ASSETS / "demo-vlm", adapter=ASSETS / "demo-vif")
     return FakeSession(delay=0.2)
@@ -52,7 +52,7 @@ def examples(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def traces(tmp_path_factory):
-    """What a short training would have recorded."""
+    """The traces of a short training run."""
     folder = tmp_path_factory.mktemp("traces")
     draw_scene(5).image.save(folder / "image-0.png")
     steps = []
@@ -91,7 +91,7 @@ def shipped_url(session):
 
 @pytest.fixture(scope="session")
 def slow_url(tmp_path_factory):
-    """A model without an adapter that takes so long that it has to be stopped."""
+    """A model without an adapter that is so slow that it has to be stopped."""
     demo, url = serve(FakeSession(adapter=False, delay=30), tmp_path_factory.mktemp("none"))
     yield url
     demo.close()
@@ -115,7 +115,7 @@ def browser():
 
 @contextmanager
 def watched(context):
-    """Gives a function that opens pages; at the end they must have been silent and local."""
+    """Yields a function that opens pages; they must log no error and request nothing remote."""
     opened, problems, hosts = [], [], set()
 
     def report(message):
@@ -148,7 +148,7 @@ def open_page(browser):
 
 
 def ready(page):
-    """Waits until the answers that are there as the page loads are drawn."""
+    """Waits until the answers that the page opens with are drawn."""
     page.wait_for_function("document.querySelector('.vl-where')?.textContent")
     return page
 

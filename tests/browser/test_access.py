@@ -1,4 +1,4 @@
-"""The page for everyone: axe finds nothing, the keyboard reaches all, 200 % zoom and a phone do."""
+"""Accessibility: axe, the keyboard, 200 % zoom, and a phone."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the recordings are of the
 
 
 def violations(page, within=None):
-    """What axe finds in the page, or in one part of it: rule, and the first element at fault."""
+    """The violations that axe finds in the page or a part of it: rule and first element."""
     found = Axe().run(page, context=within).response["violations"]
     return [(one["id"], one["nodes"][0]["html"]) for one in found]
 

@@ -1,4 +1,4 @@
-"""Every lesson as a class sees it, in the browser, on the shipped model."""
+"""Every lesson as a class sees it, in the browser, on the bundled model."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page as a person uses it: asking, changing what is shown, problems, other models."""
+"""The page in use: asking, changing the view, errors, other models."""
 
 import json
 
@@ -18,12 +18,12 @@ def card(page, method="plain"):
 
 
 def pixels(page, method="plain"):
-    """The picture of a map, to tell whether it was drawn anew."""
+    """The pixels of a map, to tell whether it was drawn again."""
     return card(page, method).locator("canvas").evaluate("canvas => canvas.toDataURL()")
 
 
 def changes(page, act, method="plain"):
-    """Whether a map looks different after something was done."""
+    """Whether an action changes the pixels of a map."""
     before = pixels(page, method)
     act()
     page.wait_for_function(

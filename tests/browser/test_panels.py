@@ -1,4 +1,4 @@
-"""The search for a changed answer, the ladder, prior and posterior, on the shipped model."""
+"""The search for a changed answer, the ladder, prior and posterior, on the bundled model."""
 
 import re
 

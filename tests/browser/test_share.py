@@ -1,4 +1,4 @@
-"""What is handed on: a zip and a link, opened elsewhere; and those that cannot be opened."""
+"""Sharing: a zip and a link opened in another browser, and those that cannot be opened."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def choose_zip(page, path):
 
 
 def changed(path, **parts):
-    """A copy of a recorded zip whose index says something else."""
+    """A copy of a recorded zip with changes in its index."""
     with zipfile.ZipFile(RECORDED) as old, zipfile.ZipFile(path, "w") as new:
         for name in old.namelist():
             data = old.read(name)
@@ -29,13 +29,21 @@ def changed(path, **parts):
     return path
 
 
+def show_example(page, label, words, layer):
+    """Clicks an example, waits for its answers, and chooses a layer."""
+    page.get_by_role("button", name=label).click()
+    expect(page.locator(".vl-asked")).to_contain_text(words)
+    expect(page.locator("#run")).to_be_enabled()
+    page.locator(f'.vl-strip [data-layer="{layer}"]').click()
+
+
 def answers(page):
     return page.locator("#answers .vl-card .vl-answer").all_inner_texts()
 
 
 @pytest.fixture
 def asked(session, monkeypatch):
-    """What the model was asked."""
+    """The questions that the model was asked."""
     found, ask = [], session.ask
 
     def count(question, **options):
@@ -48,10 +56,7 @@ def asked(session, monkeypatch):
 
 def test_a_saved_zip_is_shown_again_without_asking(open_page, shipped_url, asked):
     page = ready(open_page(shipped_url))
-    page.get_by_role("button", name="Lost in text").click()
-    expect(page.locator(".vl-asked")).to_contain_text("192 tokens")
-    expect(page.locator("#run")).to_be_enabled()
-    page.locator('.vl-strip [data-layer="3"]').click()
+    show_example(page, "Lost in text", "192 tokens", layer=3)
     page.get_by_role("tab", name="Share", exact=True).click()
     expect(page.locator("#link textarea")).to_have_value(re.compile("view.layer=3"))
     page.locator("#prepare").click()
@@ -94,10 +99,7 @@ def test_a_zip_that_cannot_be_shown_is_one_sentence(open_page, shipped_url, tmp_
 
 def test_a_link_opens_the_same_view_in_another_browser(browser, open_page, shipped_url):
     page = ready(open_page(shipped_url))
-    page.get_by_role("button", name="Still wrong").click()
-    expect(page.locator(".vl-asked")).to_contain_text("triangles")
-    expect(page.locator("#run")).to_be_enabled()
-    page.locator('.vl-strip [data-layer="2"]').click()
+    show_example(page, "Still wrong", "triangles", layer=2)
     page.wait_for_url("**view.layer=2**")
     other = browser.browser.new_context()
     with watched(other) as opener:

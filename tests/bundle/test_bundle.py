@@ -1,4 +1,4 @@
-"""One zip that shows a question and its answers again, and what is refused."""
+"""One zip that restores a question and its answers, and which zips are refused."""
 
 import io
 import json

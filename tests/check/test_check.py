@@ -1,4 +1,4 @@
-"""The families do what they must, and a model that cannot is refused at load."""
+"""The families pass their checks, and a model that fails is refused at load."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A family that is not listed is proved at load, or refused in one sentence."""
+"""A family that is not listed is checked at load, or refused in one sentence."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ OTHERS = ("llava_next", "llava_onevision", "smolvlm", "internvl")
 
 @pytest.fixture
 def unlist(monkeypatch):
-    """Takes a family from the list; gives its tiny model as one of a type that nobody knows."""
+    """Removes a family from the list; returns its tiny model under an unknown type."""
 
     def make(name):
         known = tuple(family for family in families.FAMILIES if family.model_type != name)

@@ -70,7 +70,7 @@ def test_a_mistake_in_a_benchmark_is_one_sentence_before_it_begins(run, flags, w
 
 
 def test_a_scene_takes_the_question_that_the_page_copies(run):
-    """A question of the scene's own brings its boxes, any other has none."""
+    """A question about the scene brings its boxes; any other has none."""
     known = next(one for one in ask_scene(draw_scene(3), 3) if one.boxes)
     flags = ["--scene", "3", "--query", known.text, "--methods", "plain", "oracle", "--json"]
     status, shown = run("ask", *flags, "--max-new-tokens", "1")

@@ -1,4 +1,4 @@
-"""Own questions: every format read into the same examples, broken entries listed, none guessed."""
+"""A user's own questions: all formats give the same examples; broken entries are listed."""
 
 import json
 

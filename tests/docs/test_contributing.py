@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is followed to the letter in a copy of the repository."""
+"""The steps of CONTRIBUTING.md work as printed in a copy of the repository."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def blocks(text, language):
 
 
 def write(copy, block):
-    """Writes a block where its first line says: a new file, or an entry of a table."""
+    """Writes a code block to the file in its first line: a new file, or a new table entry."""
     place, code = block.split("\n", 1)
     path, _, table = place.removeprefix("# ").partition(", in ")
     path = copy / path

@@ -53,7 +53,7 @@ def commands(markdown):
 
 
 def told(lines):
-    """The commands of these lines, as words, but those that are not whole: ``...`` at the end."""
+    """The commands of these lines, as words, without those that end in ``...``."""
     for line in lines:
         words = shlex.split(line.replace("\n", " "), comments=True)
         words = [word for word in words if word != "--help"]
@@ -86,7 +86,7 @@ def all_commands():
 
 
 class Parsed(Exception):
-    """Raised in place of the work that would follow."""
+    """Raised instead of the work after parsing."""
 
 
 def parse_module(name, arguments, monkeypatch):
@@ -123,7 +123,7 @@ def check_python(words, monkeypatch):
 
 
 def check_vif(arguments):
-    """Whole commands are parsed; a name alone, as in running text, is looked up."""
+    """Whole commands are parsed; a mere name in running text is looked up."""
     if len(arguments) > 1:
         build_parser().parse_args(arguments)
     elif arguments:

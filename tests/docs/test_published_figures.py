@@ -1,4 +1,4 @@
-"""What README and docs show of the benchmark."""
+"""The benchmark's numbers in README and docs."""
 
 import json
 

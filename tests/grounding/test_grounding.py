@@ -1,4 +1,4 @@
-"""Boxes as answers: found where the object is on the original, whatever the processor did."""
+"""Boxes as answers: found at the object on the original, whatever the processor did."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def marked(size, box=BOX):
 
 
 def as_image(backbone, inputs):
-    """Brightness of the processed look at the whole image, (H, W), from what the model gets."""
+    """Brightness of the whole image as the model gets it, (H, W)."""
     pixels = inputs["pixel_values"].float()
     vision = backbone.model.config.vision_config
     if "image_grid_thw" in inputs:  # Qwen: flat patches, grouped by what is merged

@@ -1,4 +1,4 @@
-"""Uploads, against a stand-in of the Hub on this machine."""
+"""Uploads to a local stand-in of the Hub."""
 
 import json
 from pathlib import Path

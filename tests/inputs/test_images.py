@@ -1,4 +1,4 @@
-"""Whatever a person hands over becomes upright 8-bit RGB, or one sentence that says why not."""
+"""Every image source becomes upright 8-bit RGB, or is refused in one sentence."""
 
 import io
 import os
@@ -30,7 +30,7 @@ def _no_warning_escapes():
 
 @pytest.fixture
 def picture():
-    """A noisy 40 x 30 image, so that a file of it is long enough to be cut."""
+    """A noisy 40 x 30 image, so that its file is long enough to be truncated."""
     noise = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     return Image.fromarray(noise)
 
@@ -42,7 +42,7 @@ def encode(image, file_format, **options):
 
 
 def refusal(source):
-    """The sentence `source` is refused with, checked to be one and to name a cure."""
+    """The message that `source` is refused with: one sentence that names a cure."""
     with pytest.raises(InputError) as caught:
         open_image(source)
     sentence = str(caught.value)
@@ -340,14 +340,14 @@ def test_closed_image_is_refused(picture, tmp_path):
 
 
 def bitmap_header(width, height):
-    """A BMP that claims a size and ends there: cheap, however large the claim."""
+    """A BMP with only a header, which claims a size."""
     data = bytearray(encode(Image.new("L", (1, 1)), "BMP"))
     data[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
     return bytes(data)
 
 
 def png_header(width, height):
-    """Likewise a PNG, the checksum of its size right."""
+    """A PNG with only a header, whose checksum is right."""
     data = bytearray(encode(Image.new("L", (1, 1)), "PNG"))
     data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")

@@ -1,4 +1,4 @@
-"""What comes from outside is read as it was meant, or refused in one sentence."""
+"""Requests are read correctly, or refused in one sentence."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Frames come from where they should, and a file that is no video is refused in a sentence."""
+"""Frames are the middles of equal parts; anything but a video is refused in one sentence."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ RATE, LENGTH = 10, 20
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two seconds that grow redder frame by frame."""
+    """A video of two seconds whose frames become redder."""
     return film(tmp_path_factory.mktemp("clip") / "clip.avi")
 
 

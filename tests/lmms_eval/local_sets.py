@@ -1,4 +1,4 @@
-"""Four generated pictures in the place of every published data set, where lmms-eval finds them.
+"""Four generated pictures in place of every published data set, where lmms-eval looks for it.
 
 lmms-eval names its data sets as the Hub does, OWNER/NAME; a folder of that name in the working
 directory is read instead. So its own tasks run as they are, offline.

@@ -197,7 +197,7 @@ def test_likelihoods_of_texts_alone_sum_to_one_step(session):
 
 
 class StandIn:
-    """What `lmms_eval.api.model.lmms` of 0.7.3 is to a subclass that generates."""
+    """The part of `lmms_eval.api.model.lmms` 0.7.3 that a generating subclass uses."""
 
     is_simple = True
 

@@ -24,7 +24,7 @@ SCORES = "8 6"
 
 
 class Judge(BaseHTTPRequestHandler):
-    """Answers as OpenAI's interface does."""
+    """Answers like OpenAI's API."""
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
@@ -40,7 +40,7 @@ class Judge(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Nothing is logged."""
+        """Logs nothing."""
 
 
 @pytest.fixture

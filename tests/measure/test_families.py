@@ -54,7 +54,7 @@ def test_pictures_of_all_shapes_are_measured_as_one_by_one(family, tmp_path):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """Photographs that gradio and matplotlib ship: in several modes and formats, one broken."""
+    """Photographs from gradio and matplotlib, in several modes and formats, one of them broken."""
     folder = tmp_path_factory.mktemp("photographs")
     shipped = Path(gradio.__file__).parent / "media_assets" / "images"
     hopper = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"

@@ -1,4 +1,4 @@
-"""What every method must keep, checked on tiny models of three families; driven by the registry."""
+"""Invariants of every registered method, on tiny models of three families."""
 
 import threading
 from functools import cache
@@ -57,7 +57,7 @@ def request_for(family, name, questions=(QUESTION,), options=None, phase="both",
 
 @cache
 def known(family, name, questions=(QUESTION,), is_identity=False):
-    """An answer that several tests look at."""
+    """An answer that several tests use."""
     options = methods.find(name).identity if is_identity else EAGER.get(name)
     return answer(family, name, questions, options)
 

@@ -1,4 +1,4 @@
-"""Maps that are no attention, pruning, and masks among image tokens."""
+"""Maps that are not attention, pruning, and masks among image tokens."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ class States(Tap):
 
 
 class Shifted(Tap):
-    """Adds something to the states of one layer."""
+    """Adds an offset to the states of one layer."""
 
     def __init__(self, columns, by, layer=0):
         self.columns, self.by, self.layer = columns, by, layer

@@ -1,4 +1,4 @@
-"""Guided decoding: every branch is what it says, and their combination is the formula."""
+"""Guided decoding: every branch has the right input, and they are combined by the formula."""
 
 from dataclasses import replace
 

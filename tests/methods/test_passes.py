@@ -94,7 +94,7 @@ def test_runs_repeat_and_leave_nothing_behind(name):
 
 
 class After(threading.Event):
-    """Is set after a number of looks at it."""
+    """An event that is set after a number of checks."""
 
     def __init__(self, looks):
         super().__init__()
@@ -136,7 +136,7 @@ def test_an_encoded_image_is_shared_by_the_generic_question():
 
 
 def test_methods_side_by_side_do_not_meet():
-    """Their taps are all made before the first answer; each must equal its own run."""
+    """All taps are made before the first answer; each answer must equal its own run."""
     session, names = session_of("qwen2_5_vl"), ["plain", "pai", "aif", "look+crop", "vcd"]
     place = [(0.5, 0.4, 0.9, 0.8)]
     together = session.ask(noise(), "where is it ?", names, look=place, max_new_tokens=3)

@@ -1,4 +1,4 @@
-"""What methods read off a model: sinks, salient patches, heads without the image, layers."""
+"""What methods read from a model: sinks, salient patches, heads without the image, layers."""
 
 from functools import partial
 from types import SimpleNamespace

@@ -13,7 +13,7 @@ AGAIN = ("carve", "vicrop", "look+crop", "look+mask")
 
 
 def ramp(size=(80, 64)):
-    """Every pixel's colour says where it lies."""
+    """An image in which each pixel's colour encodes its place."""
     x, y = ((np.arange(n) + 0.5) / n * 255 for n in size)
     plane = np.stack(np.broadcast_arrays(x[None, :, None], y[:, None, None]), -1)[:, :, 0]
     pixels = np.concatenate([plane, np.zeros_like(plane[..., :1])], -1)
@@ -67,7 +67,7 @@ def test_sliding_sums_equal_plain_ones():
 
 
 def published_window(values, size, base):
-    """The rule of ViCrop, written as slowly as it reads."""
+    """The rule of ViCrop as a plain loop."""
     rows, columns = values.shape
     cell = size[0] / columns, size[1] / rows
     found = []
@@ -124,7 +124,7 @@ def test_carve_weighs_later_steps_more_and_compares_common_ones():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tokens_of_a_view_lie_where_their_colours_come_from(family):
-    """On a ramp, every pixel's colour says where it lies on the original."""
+    """On a ramp, each pixel's colour encodes its place on the original."""
     picture, backbone = ramp(), session_of(family).backbone
     view = crops.cut_out(picture, (0.25, 0.25, 0.75, 0.875), (80, 64))
     assert np.allclose(view.box, (20 / 80, 16 / 64, 60 / 80, 56 / 64))

@@ -1,4 +1,4 @@
-"""Metrics on maps whose values are known."""
+"""Metrics on maps with known values."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def trace_of(rows, mass, **meta):
 
 
 def looking(*maps, share=0.5, text=NUMBER):
-    """A trace whose layers look at an 8 x 8 image by these maps, two heads alike."""
+    """A trace whose layers attend to an 8 x 8 image by these maps, with two equal heads."""
     rows = share * np.stack(maps)[None, :, None].repeat(2, 2)
     mass = np.zeros((1, len(maps), 2, 4))
     mass[..., 0], mass[..., 1], mass[..., 3] = share, (1 - share) / 4, 3 * (1 - share) / 4

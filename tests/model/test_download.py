@@ -1,4 +1,4 @@
-"""A download tells how far it is, through the progress bars of the Hub's own client."""
+"""A download reports its progress through the progress bars of the Hub's own client."""
 
 from vif.model.checkpoints import download
 

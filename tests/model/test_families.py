@@ -1,4 +1,4 @@
-"""Every image token lies where the model really looks, whatever family and image."""
+"""Every image token lies where the model really looks, for every family and shape of image."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What is no model for this project is refused in one sentence, before anything is downloaded."""
+"""Anything but a usable model is refused in one sentence, before anything is downloaded."""
 
 import json
 

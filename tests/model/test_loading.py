@@ -190,7 +190,7 @@ def test_no_code_of_a_model_is_run(saved, model_type, monkeypatch):
 
 
 class Trap:
-    """What a pickle does when it is opened."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path

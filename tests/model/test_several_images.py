@@ -1,4 +1,4 @@
-"""Several images in one prompt: one is asked about, the others are only shown."""
+"""Several images in one prompt: the question is about one, the others are context."""
 
 import numpy as np
 import pytest
@@ -113,7 +113,7 @@ def test_a_padded_batch_equals_single_prompts(session):
 
 
 def test_one_image_is_asked_as_before(session):
-    """No other images, no other numbers: the prompt is what the processor makes of one image."""
+    """Without other images nothing changes: the prompt is what the processor makes of one image."""
     backbone = session.backbone
     prompt = session.encode(Question(IMAGES[0], QUESTION).opened())
     rendered = backbone.render(QUESTION)

@@ -118,7 +118,7 @@ def dense_logprobs(backbone, batch, cut):
 
 
 def sets(reading, boxes=(BOX,)):
-    """What flows are between, found in another way than the probe does."""
+    """The ends of flows, found in another way than by the probe."""
     prompt, length = reading.prompt, reading.length
     marked = {name: torch.zeros(length, dtype=torch.bool) for name in ("last", "question", "image")}
     marked["last"][length - 1] = True

@@ -1,4 +1,4 @@
-"""What the page shows first must not contradict what it is about: more text, less of the answer.
+"""The ladders shown first must agree with the page: more text, less of the answer.
 
 The criteria are those that `training.reproduce.make_examples` chooses examples by.
 """

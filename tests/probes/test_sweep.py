@@ -83,7 +83,7 @@ def test_cells_are_single_runs_in_other_families(family):
 
 
 class Fixed(Recorder):
-    """Injects what it is given."""
+    """Injects a given map."""
 
     def __init__(self, batch, mixes):
         super().__init__(batch)
@@ -132,7 +132,7 @@ def test_by_default_the_model_s_own_answer_is_tracked(session, image):
 
 
 def test_a_sweep_reads_less_than_ten_prompts(session, image):
-    """Counted in rows of a layer; a single answer reads its prompt once and a few tokens."""
+    """Costs in rows of a layer; a single answer reads its prompt once and a few tokens."""
     read = []
     block = session.backbone.model.get_decoder().layers[0]
     handle = block.register_forward_hook(

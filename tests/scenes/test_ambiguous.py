@@ -1,4 +1,4 @@
-"""Questions that two places answer: both are there, alike in words and different in the answer."""
+"""Questions that fit two places: both exist, described alike, with different answers."""
 
 import pytest
 

@@ -75,7 +75,7 @@ def test_seeds_of_different_splits_differ():
 
 
 def described(scene, text):
-    """Objects that the words of a question can mean, by colour, shape and size words alone."""
+    """The objects that fit a question, by its words for colour, shape and size."""
     words = text.lower().replace("?", "").replace(".", "").replace(":", "").split()
     colour = [c for c in COLOURS if c in words]
     shape = [s for s in SHAPES if s in words]

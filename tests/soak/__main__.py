@@ -1,4 +1,4 @@
-"""Prints how a page's memory grows: ``make soak``, or ``python -m tests.soak --calls 1000``.
+"""Prints the growth of a page's memory: ``make soak``, or ``python -m tests.soak --calls 1000``.
 
 Calls come from many browser sessions, one after the other: questions on the page and through the
 endpoint, and refused ones. Exits with 1 if memory grows by more than allowed after the first calls.
@@ -77,7 +77,7 @@ class Visitors:
 
 @contextmanager
 def served(folder: str, *arguments: str) -> Iterator[tuple[dict, int]]:
-    """How Run is clicked on a page in a process of its own, and the process."""
+    """Starts a page in its own process; returns how to click Run, and the process."""
     command = [sys.executable, "-m", "tests.soak.server", folder, *arguments]
     uploads = os.environ | {"GRADIO_TEMP_DIR": f"{folder}/uploads"}
     with subprocess.Popen(

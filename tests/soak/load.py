@@ -1,4 +1,4 @@
-"""How long people wait who ask at once: ``make load``, or ``python -m tests.soak.load --users 16``.
+"""Waiting times under load: ``make load``, or ``python -m tests.soak.load --users 16``.
 
 Every user asks the bundled model one question after the other, as a program, by plain and VIF. The
 same questions are asked by one user first. Exits with 1 if an answer is missing, or another one.
@@ -54,7 +54,7 @@ class User:
 
 
 def untimed(found: Any) -> Any:
-    """An answer without how long it took."""
+    """An answer without its timings."""
     if isinstance(found, dict):
         return {name: untimed(value) for name, value in found.items() if name not in TIMES}
     return [untimed(value) for value in found] if isinstance(found, list) else found

@@ -1,4 +1,4 @@
-"""A page for `tests.soak`: prints how Run is clicked, and serves until its input ends."""
+"""A page for `tests.soak`: prints how to click Run, and serves until its input ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person fills in and clicks, for tests of the page."""
+"""The form, clicks and events of the page, for its tests."""
 
 import threading
 from types import SimpleNamespace

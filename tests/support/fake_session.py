@@ -64,7 +64,7 @@ def tiled_layout() -> Layout:
 
 
 class FakeSession:
-    """The public surface of a session, made of NumPy only."""
+    """The public interface of a session, in NumPy only."""
 
     name = "fake-vlm"
     num_layers = LAYERS

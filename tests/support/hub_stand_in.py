@@ -1,4 +1,4 @@
-"""What of the Hub's API an upload uses, on this machine: repositories are dictionaries of bytes."""
+"""The part of the Hub's API that uploads use, served locally from dictionaries of bytes."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ TOKEN = "hf_standin"
 
 
 class Hub:
-    """Repositories by (kind, name), each its files by path, and how each was made."""
+    """Repositories by (kind, name), each with its files by path, and how each was created."""
 
     def __init__(self):
         self.made, self.files, self.objects = {}, {}, {}
@@ -19,7 +19,7 @@ class Hub:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers requests about `hub`, which a subclass brings."""
+    """Answers requests about `hub`, which a subclass provides."""
 
     hub: Hub
 

@@ -1,4 +1,4 @@
-"""The published generator for tests: its fixture, its checkpoints, and what it computes.
+"""The published generator for tests: its fixture, its checkpoints, and a reference.
 
 `Reference` shares no code with the package.
 """
@@ -31,7 +31,7 @@ def read_fixture():
 
 
 def write(folder, weights, config, kind="model.safetensors", prefix=PREFIX):
-    """A checkpoint folder as the published project leaves it."""
+    """A checkpoint folder as the published project writes it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config))
     weights = {name.replace(PREFIX, prefix): tensor for name, tensor in weights.items()}

@@ -1,4 +1,4 @@
-"""The fake that stands in for a session in tests of the page is asked as a session is."""
+"""The fake session has the signatures of a real one."""
 
 import inspect
 

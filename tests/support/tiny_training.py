@@ -35,7 +35,7 @@ TRAINING = {
 
 
 def save_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """A model as a person would have it."""
+    """A model in a folder."""
     tiny_model(seed).save_pretrained(folder)
     build_processor().save_pretrained(folder)
     return folder
@@ -59,7 +59,7 @@ def arguments(
 
 
 def command(vif: VIFArguments, training: VIFTrainingArguments) -> list[str]:
-    """What a person would type for them, behind the name of the program."""
+    """The command line for them, without the program's name."""
     words = []
     for name in FLAGS | {"model_name_or_path": 0, "data_path": 0}:
         words += [f"--{name}", str(getattr(vif, name))]

@@ -1,4 +1,4 @@
-"""What trainings of seconds start from."""
+"""Inputs of training runs that take seconds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What answers say about places, and the loss that learns from it."""
+"""The evidence that answers give about places, and the loss that learns from it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""For every family, training computes what inference computes, in either way of reading."""
+"""For every family, training computes what inference computes, in both forms of reading."""
 
 from dataclasses import replace
 
@@ -98,7 +98,7 @@ def test_questions_and_answers_are_found(name):
 
 
 def test_every_turn_of_a_conversation_has_a_map_of_its_own():
-    """The second turn's map is made of its own question, and steers its own rows only."""
+    """The second turn's map comes from its own question, and steers its own rows only."""
     backbone, adapter = tiny_backbone("llava"), tiny_adapter()
     encoder = Encoder(backbone)
     item = encoder.encode(0, picture(0), [Record("both", "x.png", list(TURNS))], refuse)

@@ -1,4 +1,4 @@
-"""Gradients, losses and what a batch may hold."""
+"""Gradients, losses and the contents of a batch."""
 
 from dataclasses import replace
 
@@ -29,7 +29,7 @@ def made(family="llava", tune="adapter"):
 
 
 def batch_of(model, boxes=((10.0, 10.0, 60.0, 50.0),), apart=True):
-    """Two images, whose questions are records of their own or turns of one."""
+    """Two images, with their questions as separate records or as turns of one."""
     turns = [replace(turn, boxes=[list(box) for box in boxes]) for turn in TURNS]
     records = [Record(str(k), "x.png", [turn]) for k, turn in enumerate(turns)]
     records = records if apart else [Record("all", "x.png", turns)]
@@ -72,7 +72,7 @@ def test_every_adapter_parameter_learns_with_and_without_checkpointing(family, t
 
 
 def test_checkpointing_runs_layers_again():
-    """So that the test above compares two different things."""
+    """Without this, the test above would compare equal things."""
     model = made()
     batch, count = batch_of(model), [0]
     handle = (

@@ -1,4 +1,4 @@
-"""LLaVA-format data: what is read, what is skipped, what is refused."""
+"""LLaVA-format data: what is read, skipped or refused."""
 
 import json
 import pickle

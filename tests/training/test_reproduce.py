@@ -1,4 +1,4 @@
-"""The whole chain at toy size, from nothing to a README, in processes of its own."""
+"""The whole pipeline at toy size, from nothing to a README, in separate processes."""
 
 import hashlib
 import json

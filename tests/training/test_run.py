@@ -1,4 +1,4 @@
-"""Whole trainings: logged, resumed, spread over processes, refused in a sentence."""
+"""Whole training runs: logged, resumed, distributed over processes, refused in one sentence."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from vif.trace import Trace
 
 @pytest.fixture(scope="module")
 def finished(model, data, tmp_path_factory):
-    """A training to its end, with everything switched on."""
+    """A complete training run with every option on."""
     output = tmp_path_factory.mktemp("run")
     changes = {"eval_data_path": str(data), "eval_strategy": "steps", "eval_steps": 2}
     changes |= {"trace_steps": 2, "trace_questions": 2, "report_to": "tensorboard"}
@@ -149,7 +149,7 @@ def test_processes_and_accumulation_do_not_change_the_losses(model, data, tmp_pa
 
 @pytest.mark.slow
 def test_a_process_without_anything_to_learn_from_stops_nobody(model, data, tmp_path):
-    """Three of six pictures are broken, so that batches of one are often empty."""
+    """Three of six pictures are broken, so that batches of size one are often empty."""
     folder = tmp_path / "scenes"
     shutil.copytree(data.parent, folder)
     for path in sorted(folder.rglob("*.png"))[::2]:

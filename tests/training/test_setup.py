@@ -1,4 +1,4 @@
-"""What a training starts from, what it saves, and what it refuses, each in a sentence."""
+"""What a training run starts from, saves, and refuses in one sentence."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from vif.settings import Settings
 
 @pytest.fixture(scope="module")
 def saved(model, data, tmp_path_factory):
-    """A saved adapter that is no longer as it began."""
+    """A saved adapter that differs from its initial state."""
     folder = tmp_path_factory.mktemp("adapter")
     vif, _ = arguments(model, data, folder)
     adapter = make_adapter(vif, Backbone.load(model))
@@ -124,7 +124,7 @@ def test_training_begins_from_named_weights(saved, model, data, tmp_path):
 
 
 def test_the_adapters_own_beginning_survives_saving(model, data, tmp_path):
-    """The published code draws its generator anew when a base checkpoint is loaded."""
+    """The published code initialises its generator again when a base checkpoint is loaded."""
     vif, _ = arguments(model, data, tmp_path)
     adapter = make_adapter(vif, Backbone.load(model))
     assert (adapter.gate_head[-1].weight == 0).all()

@@ -1,4 +1,4 @@
-"""The store of evidence: written, resumed, shared, refused; what teaches nothing is counted."""
+"""The store of evidence: written, resumed, shared, refused; useless records are counted."""
 
 import numpy as np
 import pytest

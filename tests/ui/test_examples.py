@@ -4,13 +4,7 @@ import json
 
 import pytest
 
-from tests.support.fake_page import (
-    QUESTION,
-    ask,
-    clicked,
-    filled_in,
-    wired,
-)
+from tests.support.fake_page import QUESTION, ask, clicked, filled_in, wired
 from tests.support.fake_session import FakeSession
 from vif.ui import build_demo
 from vif.ui.html.strips import example_strip

@@ -5,14 +5,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from tests.support.fake_page import (
-    QUESTION,
-    ask,
-    clicked,
-    form,
-    run_of,
-    sent,
-)
+from tests.support.fake_page import QUESTION, ask, clicked, form, run_of, sent
 from tests.support.fake_session import BREAKING, FakeSession
 from vif import bundle
 from vif.errors import InputError
@@ -177,7 +170,7 @@ def test_a_scene_offers_questions_with_known_places():
 
 
 def test_half_of_the_suggestions_are_relational():
-    """As far as scenes hold some: with four objects hardly any relation is clear."""
+    """Or as many as the scene has: among four objects few relations are clear."""
     relational = asked = 0
     for seed in range(40):
         families = {q.text: q.family for q in ask_scene(draw_scene(seed), seed)}

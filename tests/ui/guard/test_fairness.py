@@ -1,4 +1,4 @@
-"""Fifteen polite users and one abuser at a real server, counted in passes of the model.
+"""Fifteen polite users and one abuser on a real server, counted in passes of the model.
 
 A pass lasts until everybody who may wait for the next one does, so that the order is that of
 `Turns` and does not depend on the machine.
@@ -22,7 +22,7 @@ ABUSER = "10.0.1.1"
 
 
 class Clock:
-    """Stands still but for the passes of the model."""
+    """A clock that only passes of the model advance."""
 
     now = 0.0
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 class Model(torch.nn.Module):
-    """Writes down from which address every pass was asked for; computes nothing."""
+    """Records the address that requested each pass; computes nothing."""
 
     def __init__(self, turns, clock, expected):
         super().__init__()
@@ -51,7 +51,7 @@ class Model(torch.nn.Module):
         return x
 
     def others_wait(self, mine):
-        """Whether everybody has come, and everybody who may run the model wants to."""
+        """Whether all requests have arrived, and all admitted ones wait for the model."""
         inside = set(self.turns._inside)
         self.come |= {request.address for request in inside}
         if len(self.come) < self.expected:
@@ -61,7 +61,7 @@ class Model(torch.nn.Module):
 
 
 class Session(FakeSession):
-    """Runs the model once for every token that is asked for."""
+    """Runs the model once for every requested token."""
 
     def __init__(self, model):
         super().__init__()

@@ -1,4 +1,4 @@
-"""No file of the server leaves it, whoever asks, and no other site asks in a visitor's name."""
+"""No request reads a file of the server, and no other site sends requests for a visitor."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def secret(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def demo(cache, tmp_path_factory):
-    """The page with everything that it can have."""
+    """The page with all optional parts."""
     demo = build_demo(FakeSession(), assets=Path(__file__).parents[3] / "assets", model_box=True)
     STATES[demo] = SessionState(demo)
     return demo
@@ -67,7 +67,7 @@ def url(demo):
 
 @pytest.fixture(scope="module")
 def foreign(cache, secret):
-    """Everything that names a file which was not uploaded, by what is tried."""
+    """Values that name a file which was not uploaded, by what they try."""
     (cache / "link.png").symlink_to(secret)
     (cache / "folder").symlink_to(secret.parent)
     inside = cache / "inside.png"
@@ -100,7 +100,7 @@ def foreign(cache, secret):
 
 
 async def ask(demo, fn, inputs, event=None):
-    """What a request gets: the words of its error, else what the function gave."""
+    """The response to a request: the message of its error, or the function's output."""
     try:
         return await demo.process_api(fn, inputs, state=STATES[demo], event_data=event)
     except gr.Error as error:
@@ -108,7 +108,7 @@ async def ask(demo, fn, inputs, event=None):
 
 
 def answers_of(demo, requests):
-    """What each request gets, by what is tried.
+    """The response to each request, by what it tries.
 
     In a thread of its own: after a browser test Playwright keeps an event loop in this one.
     """
@@ -207,7 +207,7 @@ def test_the_page_s_own_run_gives_no_picture_away(demo, url, secret):
 
 
 def test_what_was_uploaded_is_answered_about(url, cache, secret):
-    """Uploading is the one way in, and a file that was uploaded needs no mark."""
+    """Uploads are the only way in, and an uploaded file needs no mark."""
     found = Client(url, verbose=False).predict(
         handle_file(str(secret)), "What colour is the star?", methods=["plain"], api_name="/ask"
     )
@@ -338,7 +338,7 @@ def test_a_fault_of_the_server_is_not_blamed_on_the_request(error, status, words
     ],
 )
 def test_a_visitor_of_a_space_has_the_address_that_its_proxies_saw(peer, forwarded, address):
-    """The Space's own proxies are believed, and nothing that a visitor wrote before them."""
+    """The Space's own proxies are trusted; addresses that a visitor adds are not."""
 
     async def tell(scope, receive, send):
         await PlainTextResponse(scope["client"][0])(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What the page keeps of its visitors has an end."""
+"""The memory that the page keeps for its visitors is bounded."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,7 @@ def demo(tmp_path, monkeypatch):
 
 
 def call(demo, fn, values, session, event_id=None):
-    """A request to its end, as Gradio runs it."""
+    """Runs a request to its end, as Gradio does."""
     state = demo.state_holder[session]
 
     async def go_on():

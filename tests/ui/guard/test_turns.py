@@ -1,4 +1,4 @@
-"""Who runs the model when many ask: counted in passes of the model, never in seconds."""
+"""Scheduling of the model under many requests, counted in passes of the model, not in seconds."""
 
 import re
 import threading
@@ -30,7 +30,7 @@ PASS_SECONDS = 0.1
 
 
 class Clock:
-    """A clock that stands still but for the passes of the model."""
+    """A clock that only passes of the model advance."""
 
     def __init__(self):
         self.now = 0.0
@@ -92,12 +92,12 @@ class Server:
             assert not thread.is_alive()
 
     def end_of(self, session):
-        """After how many passes of all the last one of a session came."""
+        """The number of passes, of all sessions, up to the last one of a session."""
         return len(self.passes) - self.passes[::-1].index(session)
 
 
 def wait_of_polite(turns, clock, abuser):
-    """The longest wait of fifteen who ask for two passes each, in passes."""
+    """The longest wait, in passes, of fifteen sessions that ask for two passes each."""
     server = Server(turns, clock)
     threads = [server.answer("abuser", 100) for _ in range(abuser)]
     threads += [server.answer(f"polite {i}", 2) for i in range(15)]
@@ -123,7 +123,7 @@ def test_among_equals_the_first_who_came_is_answered_first(turns, clock):
 
 
 def test_one_address_with_many_sessions_counts_as_one(turns, clock):
-    """Whoever opens a session for every question takes from their own address."""
+    """A new session for every question does not help: the address is counted as well."""
     server = Server(turns, clock)
     threads = [server.answer(f"abuser {i}", 60, "1.1.1.1") for i in range(5)]
     threads += [server.answer("polite", 4, "2.2.2.2")]
@@ -285,7 +285,7 @@ def test_many_at_once_get_what_each_would_alone(page, picture):
 
 
 def test_what_is_not_the_model_needs_no_turn(page, picture, monkeypatch):
-    """Decoding, the processor's work and JSON go on while somebody else holds the model."""
+    """Decoding, preprocessing and JSON go on while another request holds the model."""
     demo, url = page
     done, holders = [], []
 
@@ -315,7 +315,7 @@ def test_what_is_not_the_model_needs_no_turn(page, picture, monkeypatch):
 
 
 def test_what_runs_the_model_cannot_be_called_past_the_queue(page, picture):
-    """Of a direct call nobody learns that its client has left."""
+    """For a call outside the queue, Gradio does not report that the client has left."""
     demo, url = page
     run = next(fn for fn in demo.fns.values() if fn.name == "run")
     asked = body(picture, "what ?")

@@ -1,4 +1,4 @@
-"""Whatever a program sends to `/ask` gets an answer or one sentence, and one line in the log."""
+"""Every request to `/ask` gets an answer or one sentence, and one line in the log."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ask(cache, tmp_path_factory):
-    """Calls the endpoint as a request does; gives its answer or its one sentence."""
+    """Calls the endpoint as a request does; returns its answer or its one sentence."""
     demo = build_demo(FakeSession(), assets=tmp_path_factory.mktemp("none"))
     fn = next(fn for fn in demo.fns.values() if fn.api_name == "ask")
     state = SessionState(demo)
@@ -96,7 +96,7 @@ def test_every_wrong_input_gets_its_sentence(ask, caplog):
 
 @pytest.mark.parametrize(("side", "is_read"), [(9_900, True), (10_001, False)])
 def test_a_picture_of_a_hundred_megapixels_is_drafted_or_refused(ask, cache, side, is_read):
-    """Where it is read, the decoder leaves out detail: never are all of its pixels in memory."""
+    """The decoder skips detail as it reads: the pixels are never all in memory."""
     path = cache / f"{side}.jpg"
     Image.new("L", (side, side)).save(path, quality=30)
     found = ask(image={"path": str(path)})

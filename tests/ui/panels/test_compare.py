@@ -1,4 +1,4 @@
-"""The tab that compares result files: curves of models and methods, and one sentence for others."""
+"""The tab that compares result files: curves of models and methods; other files are refused."""
 
 import asyncio
 import gc
@@ -28,7 +28,7 @@ def shipped():
 
 @pytest.fixture
 def other(shipped, tmp_path):
-    """The result of another model, half as deep, whose name is a stranger's."""
+    """The result of another model, half as deep, with markup in its name."""
     found = json.loads(json.dumps(shipped))
     found["provenance"]["model"] = "<b>other</b>"
     found["num_layers"] = 4
@@ -185,7 +185,7 @@ def reads(monkeypatch):
 
 
 def test_what_a_tab_has_open_is_read_once(other, reads):
-    """On the page itself: one session opens a file, then changes what is drawn of it."""
+    """On the page itself: one session opens a file, then changes the metric twice."""
     with gr.Blocks() as demo, gr.Tabs():
         c = compare.build_compare(SHIPPED)
         compare.connect_compare(c, SHIPPED, 60)

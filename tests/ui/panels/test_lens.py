@@ -1,4 +1,4 @@
-"""A click on a map: what that token stands for, and which answer tokens read it."""
+"""A click on a map: the words of that token, and the answer tokens that read it."""
 
 import threading
 from dataclasses import replace

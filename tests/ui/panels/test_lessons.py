@@ -1,4 +1,4 @@
-"""The lessons: what is said is what the shipped model shows."""
+"""The lessons: their text agrees with what the bundled model shows."""
 
 import html
 import json
@@ -39,7 +39,7 @@ def shown(room):
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.title)
 def test_the_shipped_model_shows_what_the_lesson_is_about(shown, step):
-    """A new model must not break a lesson silently: choose its examples anew, or the lesson."""
+    """A new model must not break a lesson silently: choose new examples, or change the lesson."""
     assert shown[step.number].holds, shown[step.number].saw
 
 

@@ -133,7 +133,7 @@ def test_a_public_page_opens_only_its_own_folder(
 
 
 def test_the_bundled_training_makes_a_wrong_answer_right():
-    """What is shipped must show what training is for; record it again with ``--trace_steps``."""
+    """The bundled traces must show a gain; record them again with ``--trace_steps``."""
     recorded = TrainingRun.read(Path(__file__).parents[3] / "assets" / "training-traces")
     learned = []
     for index, question in enumerate(recorded.questions):

@@ -4,9 +4,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from tests.support.fake_page import (
-    QUESTION,
-)
+from tests.support.fake_page import QUESTION
 from tests.support.fake_session import LAYERS, FakeSession
 from vif.ui import build_demo, launch_options
 

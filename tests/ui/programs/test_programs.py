@@ -1,4 +1,4 @@
-"""What docs/programs.md says is run as it stands there, against the endpoints alone."""
+"""The programs in docs/programs.md run as printed, against the endpoints alone."""
 
 import importlib.util
 import re
@@ -34,7 +34,7 @@ def url():
 
 @pytest.fixture
 def run(url, tmp_path):
-    """Runs a program in a folder with a picture, and gives what it prints."""
+    """Runs a program in a folder with a picture, and returns its output."""
     draw_scene(0).image.save(tmp_path / "picture.png")
 
     def started(*command, program):

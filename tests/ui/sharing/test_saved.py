@@ -1,4 +1,4 @@
-"""What a tab shows as a bundle, and a bundle as what a tab shows."""
+"""The state of a tab as a bundle, and a bundle as the state of a tab."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A shown result as a link, a command and a program; and a link that somebody opens."""
+"""A shown result as a link, a command and a program; and opening a link."""
 
 from dataclasses import replace
 from html import unescape

@@ -1,4 +1,4 @@
-"""What a Space starts with: its environment, its model, its front matter."""
+"""The start of a Space: its environment, its model, its front matter."""
 
 import contextlib
 from pathlib import Path

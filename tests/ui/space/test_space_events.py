@@ -1,4 +1,4 @@
-"""On a ZeroGPU Space a model runs in decorated functions alone: every event is tried."""
+"""On a ZeroGPU Space models run in decorated functions only: every event is tried."""
 
 import importlib
 import inspect
@@ -78,14 +78,14 @@ def wiring_of(demo):
 
 
 def opened_of(wiring):
-    """The answers that the page opens with, as if they had been asked just now."""
+    """The answers that the page opens with, as if they had just been computed."""
     result = wiring.result.value
     assert isinstance(result, Result)
     return result
 
 
 def clicked(result):
-    """What any element of the page may send: an index, and a mixture that was changed."""
+    """Event data that fits every element: an index, and a changed mixture."""
     name, mixtures = next(iter(result.injecting.items()))
     mixture = mixtures[0]
     return {
@@ -121,7 +121,7 @@ def values_of(fn, wiring, number):
 
 
 def carry_out(fn, wiring, number=None):
-    """Runs an event to its end; refusals and stops are ends too."""
+    """Runs an event to its end; a refusal or a stop is an end too."""
     values = values_of(fn, wiring, number)
     given = [values] if fn.inputs_as_dict else list(values.values())
     data = gr.EventData(None, clicked(opened_of(wiring)))
@@ -136,7 +136,7 @@ def carry_out(fn, wiring, number=None):
 
 
 def events_of(demo):
-    """What the page calls; what draws a part of it anew comes with events of its own."""
+    """The functions of the page, except those that draw a part of it again."""
     found = (fn for fn in demo.fns.values() if fn.fn is not None)
     return [fn for fn in found if not isinstance(getattr(fn.fn, "__self__", None), Renderable)]
 

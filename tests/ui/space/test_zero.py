@@ -1,4 +1,4 @@
-"""A Space with ZeroGPU, with a stand-in for `spaces` that runs what it decorates in a fork."""
+"""A ZeroGPU Space, with a stand-in for `spaces` that runs decorated functions in a fork."""
 
 import importlib
 import multiprocessing
@@ -17,7 +17,7 @@ from vif.ui.guard import Turns
 
 
 def run_in_a_fork(task, args, kwargs):
-    """As `spaces` does: a forked process, everything pickled but the function."""
+    """Like `spaces`: a forked process, everything pickled but the function."""
     context = multiprocessing.get_context("fork")
     sent, found = context.SimpleQueue(), context.SimpleQueue()
     sent.put((args, kwargs))
