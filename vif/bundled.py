@@ -17,7 +17,7 @@ def _places(name: str) -> tuple[Path, Path]:
 
 
 def path(name: str) -> Path:
-    """Where a folder of the bundled assets is.
+    """Path of a folder of the bundled assets.
 
     Args:
         name: ``"demo-vlm"``, ``"demo-vif"`` or ``"examples"``.
@@ -36,5 +36,5 @@ def path(name: str) -> Path:
 
 
 def is_model(name_or_folder: str | Path) -> bool:
-    """Whether a name or folder is that of the bundled model."""
+    """Whether a name or folder denotes the bundled model."""
     return Path(name_or_folder).resolve() in {place.resolve() for place in _places(MODEL)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class InputError(ValueError):
-    """What a person gave cannot be used.
+    """Input from a user that cannot be used.
 
     The message is one sentence, fit to be shown as it is: what was given, what was expected, and
     what to do about it.
@@ -12,7 +12,7 @@ class InputError(ValueError):
 
 
 def in_words(error: InputError | OSError) -> str:
-    """One line for a person: the sentence of an `InputError`, or the file of an `OSError`."""
+    """One line for the user: the sentence of an `InputError`, or the file of an `OSError`."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return (
             f"{str(error.filename)!r} cannot be used ({error.strerror}): check that it exists "

@@ -1,4 +1,4 @@
-"""Libraries that only some uses need: imported when they are, with the cure if they are missing."""
+"""Optional libraries, imported when needed; if one is missing, the error says how to install it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vif.errors import InputError
 
 
 def need(module: str, extra: str) -> Any:
-    """A module that is, or needs, an optional library.
+    """Imports a module that is, or needs, an optional library.
 
     Args:
         module: Its name.

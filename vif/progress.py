@@ -1,4 +1,4 @@
-"""How work that takes many steps tells how far it is."""
+"""Callbacks by which long work reports its progress."""
 
 from __future__ import annotations
 

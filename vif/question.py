@@ -1,4 +1,4 @@
-"""A question about an image: the noun that page, commands, probes and benchmarks share."""
+"""A question about an image, as the page, commands, probes and benchmarks use it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Question:
         image: Path, bytes, PIL image or array.
         text: What to ask, at most 2,000 characters.
         context: Unrelated text to put before the question.
-        boxes: Where the answer is, (x0, y0, x1, y1) in [0, 1] image coordinates; None if that is
-            not known, empty if it is nowhere. Only ``"oracle"`` and metrics read it.
+        boxes: Where the answer is, (x0, y0, x1, y1) in [0, 1] image coordinates; None if
+            unknown, empty if there is no such place. Only ``"oracle"`` and metrics read it.
         look: Where a person wants the model to look, for ``"look"``: boxes as above, a painted
             mask (H, W) over the image, or one weight per image token (N,).
         answer: The right answer; empty if it is not known. No method reads it.
@@ -55,14 +55,14 @@ class Question:
         context: str = "",
         **known: Any,
     ) -> Question:
-        """A question about one of several images, in their order.
+        """Asks about one of several images, which keep their order.
 
         Args:
             images: All of them.
-            chosen: Number of the one that is asked about, from 0.
+            chosen: Index of the image that is asked about, from 0.
             text: What to ask.
             context: Unrelated text to put before the question.
-            **known: Its other fields.
+            **known: Other fields of the question.
 
         Raises:
             InputError: If there is no such image.

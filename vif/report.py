@@ -1,4 +1,4 @@
-"""Traces as JSON: what the command line prints and the page's endpoint returns."""
+"""Traces as JSON, as the command line prints them and the endpoint of the page returns them."""
 
 from __future__ import annotations
 

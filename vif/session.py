@@ -1,4 +1,4 @@
-"""A loaded model that answers questions: pay once at load, ask many times."""
+"""A loaded model that answers questions: load once, ask many times."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Session:
 
     @property
     def defaults(self) -> Settings:
-        """Settings the adapter was trained with, or fractions of the depth without one."""
+        """The settings that the adapter was trained with; without one, fractions of the depth."""
         if self.adapter is not None:
             config = self.adapter.config
             return Settings(
@@ -80,7 +80,7 @@ class Session:
         return Settings(learning=learning, injection=(max(learning[1] + 1, first), depth - 1))
 
     def checked(self, settings: Settings) -> Settings:
-        """Settings with the model's layers filled in.
+        """Checks settings and fills in the layers of the model.
 
         Raises:
             InputError: If they make no sense for this model.
@@ -110,7 +110,7 @@ class Session:
         """Answers a question by several methods on the same weights.
 
         Args:
-            question: A `Question`, or its image; then its other parts follow.
+            question: A `Question`, or only its image, with `text` and other parts given separately.
             text: What to ask; see `Question`, like `context`, `boxes` and `look`.
             methods: Names out of `vif.methods.names()`, or a map and an edit: ``"relative+cut"``.
             context: Unrelated text to put before the question.
@@ -119,7 +119,7 @@ class Session:
             others: Other images, shown to the model after the image.
             settings: `defaults` if None.
             cancel: Set it to stop between two tokens.
-            **changes: Single settings by name, e.g. ``alpha=0.5``; None leaves one as it is.
+            **changes: Settings to change, e.g. ``alpha=0.5``; None leaves a setting unchanged.
 
         Returns:
             One trace per method, in the order asked for: a dictionary that a notebook shows.
@@ -152,8 +152,8 @@ class Session:
         """Answers several questions at once.
 
         Args:
-            questions: About images of as many tokens each.
-            methods: Names of methods, or methods that are no entry of the registry.
+            questions: About images with the same number of tokens.
+            methods: Names of methods, or method objects that are not registered.
             settings: For all of them; `defaults` if None.
             cancel: Set it to stop between two tokens.
 
@@ -190,10 +190,10 @@ class Session:
         return found
 
     def encode(self, question: Question) -> Prompt:
-        """An opened question as the model reads it.
+        """Encodes an opened question for the model.
 
         Raises:
-            InputError: If the model cannot be asked it.
+            InputError: If the model cannot answer this question.
         """
         given = question.picture, question.text, question.context
         return self.backbone.encode(*given, question.beside, question.place)
@@ -204,7 +204,7 @@ class Session:
         settings: Settings,
         cancel: threading.Event | None = None,
     ) -> registry.Request:
-        """What methods are given to work on, but for their options; see `ask_batch`.
+        """Builds the request that methods receive, without their options; see `ask_batch`.
 
         Raises:
             InputError: If the settings make no sense or a question cannot be asked.
@@ -224,7 +224,7 @@ class Session:
         )
 
     def check(self, methods: Sequence[str | registry.Method], settings: Settings) -> None:
-        """Checks settings before any work is done with them.
+        """Checks methods and settings before any work is done.
 
         Raises:
             InputError: If a method is unknown, a setting makes no sense for this model, or one is
@@ -278,8 +278,8 @@ def load(
         quantization: None, ``"8bit"`` or ``"4bit"``, which need bitsandbytes.
         image_aspect_ratio: ``"pad"`` or ``"crop"`` for models that look at one square (LLaVA-1.5);
             the processor's own way by default.
-        progress: Told (bytes here, bytes in all) of a download; by default bars at the terminal
-            tell it.
+        progress: Called during a download with (bytes received, total bytes); by default the
+            terminal shows progress bars.
 
     Raises:
         InputError: If either cannot be loaded or they do not fit together.

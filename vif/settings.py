@@ -1,4 +1,4 @@
-"""What a person may set for one question, checked once. Every default lives here."""
+"""The settings of one question, checked once, with their defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NEW_TOKENS, MOST_SEED = 4096, 2**63 - 1
 
 
 class Changes(TypedDict, total=False):
-    """Single settings by name; see `Settings`. None leaves a setting unchanged."""
+    """Changes to settings, by name; see `Settings`. None leaves a setting unchanged."""
 
     learning: Range | None
     injection: Range | None
@@ -44,7 +44,7 @@ class Settings:
         max_new_tokens: Longest answer in tokens.
         phase: ``"both"`` steers the prompt and what is generated, ``"prefill"`` the prompt only, as
             published.
-        options: Settings of single methods, e.g. ``{"pai": {"alpha": 0.3}}``; see
+        options: Settings of individual methods, e.g. ``{"pai": {"alpha": 0.3}}``; see
             `vif.methods.Method.options`. They are checked when the method is used.
         attention_layers: Layers of the model that have attention, if not all have; the session
             fills them in. Only these can be steered.
@@ -63,14 +63,14 @@ class Settings:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """What a person may choose, by name; see `Changes`."""
+        """The settings that a user may choose, by name; see `Changes`."""
         return {name: getattr(self, name) for name in Changes.__annotations__}
 
     def changed(self, **changes: Unpack[Changes]) -> Settings:
-        """The settings with some of them changed; None leaves a setting unchanged.
+        """Returns a copy with some settings changed; None leaves a setting unchanged.
 
         Raises:
-            InputError: If there is no setting of a name.
+            InputError: If no setting has the given name.
         """
         known = Changes.__annotations__
         for name in changes:
@@ -119,9 +119,9 @@ class Settings:
         return [n for n in layers if self.attention_layers is None or n in self.attention_layers]
 
     def sources(self) -> dict[int, int]:
-        """The learning layer that each injection layer reads from.
+        """Learning layer whose map each injection layer injects, by injection layer.
 
-        Both lists are walked in order, as published; where their lengths differ the shorter one
+        The two lists are paired in order, as published. If their lengths differ, the shorter one
         is stretched (the published code moves the injection range instead).
         """
         learning, injection = self.learning_layers, self.injection_layers

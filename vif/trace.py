@@ -1,4 +1,4 @@
-"""The record of one answer, as plain arrays: it can be saved, sent and compared.
+"""The record of one answer as plain arrays, which can be saved, sent and compared.
 
 Knows nothing about models or attention functions.
 """
@@ -71,7 +71,7 @@ class Trace:
         mixtures: One entry per injection layer; empty for methods that inject nothing.
         alternatives: For each generated token the most likely candidates, best first:
             ``[(text, probability), ...]``, length T.
-        meta: Everything needed to say where the numbers come from: ``model``, ``dtype``,
+        meta: The origin of the numbers: ``model``, ``dtype``,
             ``question``, ``context``, ``learning``, ``injection``, ``alpha``, ``seed``,
             ``seconds``, ``prompt_tokens``. JSON values only.
         picture: The image, (H, W, 3) uint8, for notebooks; it is not saved.
@@ -149,7 +149,7 @@ class Trace:
 
     @classmethod
     def from_arrays(cls, data: Mapping[str, np.ndarray], name: str) -> Trace:
-        """Makes a trace of what `save` wrote.
+        """Builds a trace from the arrays that `save` wrote.
 
         Args:
             data: The arrays of the file by name.
@@ -181,7 +181,7 @@ class Trace:
         )
 
     def to_frame(self) -> Any:
-        """How every row shares out its attention, a line per token, layer and head.
+        """Tabulates how each row distributes its attention: a line per token, layer and head.
 
         Returns:
             A pandas table with columns ``method``, ``token``, ``text``, ``logprob``, ``layer``,
@@ -231,7 +231,7 @@ class Trace:
         )
 
     def plot(self, token: int = 0) -> Any:
-        """How the row that predicts a token shares out its attention, layer by layer."""
+        """Plots how the row that predicts a token distributes its attention, layer by layer."""
         title = f"{self.method}: {self.answer}"
         parts_chart = need("vif.draw.parts", "app").parts_chart
         shown = slice(len(MASS_PARTS) - ("images" not in self.meta))

@@ -17,7 +17,7 @@ class Traces(dict[str, Trace]):
     """One trace per method, in the order asked for."""
 
     def to_frame(self) -> Any:
-        """`Trace.to_frame` of all methods, one below the other."""
+        """Tables of all methods, one below another; see `Trace.to_frame`."""
         frames = [trace.to_frame() for trace in self.values()]
         return need("pandas", "app").concat(frames, ignore_index=True)
 
@@ -47,7 +47,7 @@ class Traces(dict[str, Trace]):
 
     @classmethod
     def of(cls, found: Mapping[str, list[Trace]], picture: np.ndarray) -> Traces:
-        """The only question's traces out of what `Session.ask_batch` returns.
+        """Takes the traces of a single question out of what `Session.ask_batch` returns.
 
         Args:
             found: One trace per method.

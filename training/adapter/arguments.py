@@ -1,4 +1,4 @@
-"""The command line of the adapter's training; published names keep their published meaning."""
+"""Command line of adapter training; flags with published names keep their published meaning."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _flag(default: Any, text: str) -> Any:
 
 @dataclass
 class VIFArguments:
-    """Model, data and VIF; names that start with latent_ are the published ones."""
+    """Flags for model, data and VIF; those that start with latent_ are named as published."""
 
     model_name_or_path: str = _flag("assets/demo-vlm", "Backbone.")
     image_aspect_ratio: str = _flag(
@@ -87,7 +87,7 @@ class VIFArguments:
         "Share of steps with random ranges, because visitors of the page can change the ranges.",
     )
     sample_learning_layer: bool = _flag(
-        True, "One random learning layer per step instead of all layers: half the cost."
+        True, "Use one random learning layer per step instead of all of them, which is cheaper."
     )
     box_weight: float = _flag(
         0.0, "Weight of the loss on true boxes (not part of the published loss)."

@@ -1,4 +1,4 @@
-"""Where would looking have made a known answer likelier? Evidence about maps that needs no boxes.
+"""Evidence about maps without boxes: where would looking have made a known answer likelier?
 
 The rows that predict an answer are read once more with their attention turned to a uniform map.
 The gradient of the answer's log-probability with respect to that map says which places would have

@@ -1,4 +1,4 @@
-"""What one step does, and everything random in it."""
+"""The plan of one training step, with everything that is random in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The teacher of maps: evidence from answers, asked once per question and kept on disk.
+"""The teacher of maps: evidence from answers, computed once per question and stored on disk.
 
 `Store` is a folder of append-only files, one per process, so that a training that was stopped, a
 second epoch, another seed or another adapter finds what was asked before.

@@ -1,4 +1,4 @@
-"""What of the backbone is trained beside the adapter, and how all of it is saved and read back."""
+"""Which parts of the backbone are trained with the adapter, and how they are saved and loaded."""
 
 from __future__ import annotations
 

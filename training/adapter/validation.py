@@ -1,4 +1,4 @@
-"""How good maps and answers are on validation data, teacher-forced."""
+"""Quality of maps and answers on validation data, teacher-forced."""
 
 from __future__ import annotations
 

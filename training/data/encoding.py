@@ -1,4 +1,4 @@
-"""Conversations as the model reads them: token ids, whose turn a position is, what is answered."""
+"""Encodes conversations: token ids, the turn of each position, and the answers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """LLaVA-format data, streamed from disk: all records of an image together.
 
 A data file is a JSON list or JSON lines of ``{id, image, conversations}``. Only where each record
-lies in the file is kept in memory. What cannot be used is skipped, counted and listed with its
-reason.
+lies in the file is kept in memory. Records that cannot be used are skipped, counted and
+listed with the reason.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Training of the bundled model from nothing."""
+"""Training of the bundled model from scratch."""

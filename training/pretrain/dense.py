@@ -1,4 +1,4 @@
-"""Dense labels: what is at every image token, for teaching the vision tower before it is asked."""
+"""Dense labels: what lies at every image token, to pre-train the vision tower."""
 
 from __future__ import annotations
 

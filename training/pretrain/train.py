@@ -1,4 +1,4 @@
-"""Trains the bundled model from nothing: the tower on dense labels, then all on questions.
+"""Trains the bundled model from scratch: the tower on dense labels, then all of it on questions.
 
 Resumable: run the same command again.
 

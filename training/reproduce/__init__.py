@@ -1,1 +1,1 @@
-"""From nothing to the tables of README and docs."""
+"""Reproduces the tables of README and docs from scratch."""

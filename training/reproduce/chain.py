@@ -1,4 +1,4 @@
-"""From nothing to the tables of README and docs. Resumable: run the same command again.
+"""Reproduces the tables of README and docs from scratch. To resume, run the same command again.
 
     python -m training.reproduce            # scenes, bundled model, adapter, benchmark, tables
     python -m training.reproduce --all      # then seeds, controls and ablations
@@ -31,7 +31,7 @@ TEXTS = (64, 128, 256, 384)
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything.
+    """The size of every stage.
 
     Attributes:
         pretraining: Flags of `training.pretrain`.

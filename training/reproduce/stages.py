@@ -1,4 +1,4 @@
-"""Commands that are run once each, one after another, and found done when started again."""
+"""Runs commands one after another; a command that has finished is not run again."""
 
 from __future__ import annotations
 

@@ -30,10 +30,10 @@ from vif.hub import card, upload
 class VIFAdapter(nn.Module):
     """The learned part of VIF. One instance serves every learning layer, as published.
 
-    Departures from the published code, with reasons, are in the README: the mean of a component is
-    where its latent points (not a linear head), the map is a density (not a softmax of heights),
-    and the strength depends on the question, per injection layer and head (not one alpha). The
-    published form itself is `vif.adapter.published.PublishedVIF`.
+    docs/vif.md lists the departures from the published code: the mean of a component is where its
+    latent points (not a linear head), the map is a density (not a softmax of heights), and the
+    strength depends on the question, per injection layer and head (not one alpha). The published
+    form itself is `vif.adapter.published.PublishedVIF`.
 
     Attributes:
         encoder: Name of the form in a configuration.

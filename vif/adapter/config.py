@@ -37,14 +37,14 @@ class VIFConfig:
         alpha: Strength it was trained with; a gate of 1 means just this.
         backbone: Name of the backbone it was trained on, for messages.
         encoder: ``"slots"``, or ``"published"`` for `vif.adapter.published`.
-        means: ``"pointing"``: a component is where its latent points; ``"head"`` (published): a
-            linear function of the latent.
+        means: ``"pointing"``: the mean of a component is where its latent points; ``"head"``
+            (published): it is a linear function of the latent.
         grid: ``"centres"`` of tokens, or ``"endpoint"`` (published): the first and the last
             column lie on the border, half a cell outside their centres.
         phase: ``"both"``, or ``"prefill"`` (published): generated rows are not steered.
         entropy_weight: Of the map's entropy within the sparsity loss.
         volume_weight: Of the mean squared sigma within the sparsity loss.
-        trained_on: What it was trained on and from what, for people; "" where nobody knows.
+        trained_on: Training data and supervision, in words; "" if not known.
     """
 
     hidden_size: int

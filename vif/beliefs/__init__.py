@@ -1,1 +1,1 @@
-"""Where the answers that a model thinks likeliest depend on the image: prior and posterior."""
+"""Prior and posterior maps, and the answers that a model considers most likely."""

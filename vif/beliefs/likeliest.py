@@ -1,4 +1,4 @@
-"""The answers that a model itself thinks likeliest."""
+"""The answers that a model considers most likely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prior and posterior: where VIF looks from the question alone, and where an answer sends it.
+"""Prior and posterior: where VIF looks given the question alone, and given an answer as well.
 
 The conditional VAE's prior p(z | I, Q) is what is injected; the posterior q(z | I, Q, A) has read
 an answer as well, and exists only while an adapter is trained, or here. Both are read from one pass

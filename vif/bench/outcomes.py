@@ -1,4 +1,4 @@
-"""What became of the answers of one method: accuracy, differences, attention, with intervals."""
+"""Results of one method: accuracy, differences and attention, with intervals."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def outcome(trace: Trace, item: Item) -> Outcome:
-    """What became of one question."""
+    """The result of one question."""
     covered = metrics.box_coverage(trace.cells, item.boxes)
     pointing = None
     if item.boxes and trace.mixtures:

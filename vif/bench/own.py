@@ -1,4 +1,4 @@
-"""Accuracy on a person's own questions: paired differences with intervals, fixed, broken, cost."""
+"""Accuracy on your own questions: paired differences with intervals, fixed, broken, cost."""
 
 from __future__ import annotations
 

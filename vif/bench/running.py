@@ -1,4 +1,4 @@
-"""Asks the benchmark's questions by every method, in turns, and by the controls after them."""
+"""Asks the benchmark's questions with every method in turn, then with the controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BASELINE = "plain"
 def supported(
     session: Session, questions: Sequence[Item], methods: Sequence[str], settings: Settings
 ) -> tuple[list[str], dict[str, str]]:
-    """Which methods can answer, found out by asking each of them two questions.
+    """Tests which methods can answer, by asking two questions with each.
 
     Args:
         session: Model and adapter.
@@ -58,7 +58,7 @@ def run(
     progress: Progress | None = None,
     processes: Processes | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Asks every question by every method.
+    """Asks every question with every method.
 
     The methods take turns, batch by batch, so that whatever else the machine does slows all alike.
 

@@ -1,4 +1,4 @@
-"""Looks for a question whose answer a method changes, and says how many it had to ask for it."""
+"""Searches for a question whose answer a method changes, and counts the questions asked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Search:
-    """What came of a search.
+    """The result of a search.
 
     Attributes:
         asked: How many questions were asked.

@@ -1,4 +1,4 @@
-"""What recording, steering, comparing and sweeping cost, as ratios measured in one run.
+"""The cost of recording, steering, comparing and sweeping, as ratios measured in one run.
 
 Seconds depend on the machine and on what else it does; ratios of cases that take turns do not.
 """

@@ -1,4 +1,4 @@
-"""What the variational part knows: prior against posterior, and what the spread of samples says.
+"""Evaluates the variational part: prior against posterior, and the spread of samples.
 
 Three questions, asked about scenes whose truth is known. Does reading the answer help the posterior
 to point? Do samples of the latent differ, and do they differ more where the answer is wrong? And

@@ -1,4 +1,4 @@
-"""Does everything here hold for a model? ``python -m vif check`` prints the answer.
+"""Verifies recording, steering and token layout on a model, for ``python -m vif check``.
 
 Loading a model already probes it: every layer must record its attention and report its output. The
 checks go on from there: are the recorded rows right, is the edit right, is everything else

@@ -1,4 +1,4 @@
-"""Accuracy on a person's own questions: what ``bench --data`` does."""
+"""Accuracy on your own questions: what ``bench --data`` does."""
 
 from __future__ import annotations
 

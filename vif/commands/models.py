@@ -1,4 +1,4 @@
-"""Lists models to begin with."""
+"""Lists models to start with."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Questions of a person's own: read from files of several formats into one list of examples.
+"""Your own questions, read from files of several formats into one list of examples.
 
-Knows nothing about models. Broken entries are left out and listed, never guessed.
+Knows nothing about models. Entries that cannot be used are skipped and listed; nothing is guessed.
 """
 
 from vif.data.example import Data, Example, Skipped

@@ -22,7 +22,7 @@ def read_hub(
     Args:
         name: Name on the Hub, or ``name:configuration``.
         split: Which, for example ``"test"``.
-        columns: A person's own names of columns.
+        columns: Other names for the columns.
         question: Asked if the data set has no questions.
 
     Raises:

@@ -20,7 +20,7 @@ def read_jsonl(
     Args:
         path: The file.
         folder: Relative image paths are of this folder.
-        columns: A person's own names of fields.
+        columns: Other names for the fields.
         question: Asked where a line has none.
     """
     examples, skipped = [], []

@@ -1,4 +1,4 @@
-"""Finds out what a person named, and reads it."""
+"""Recognises the kind of a data source and reads it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(
         number: How many scenes' questions; other sources are read whole, see `sample`.
         seed: Of the scenes.
         image_folder: Where relative image paths begin, the file's own folder by default.
-        columns: A person's own names of fields, e.g. ``{"question": "query"}``.
+        columns: Other names for the fields, e.g. ``{"question": "query"}``.
         question: Asked where the data have none.
         split: Of scenes and of data sets from the Hub.
 

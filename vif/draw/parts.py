@@ -1,4 +1,4 @@
-"""How a row shares out its attention over the parts of the prompt, layer by layer."""
+"""How a row distributes its attention over the parts of the prompt, layer by layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers that are boxes: how each family writes them, and where they lie on the original image."""
+"""Answers that are boxes: the format of each family, and their place on the original image."""
 
 from vif.grounding.boxes import iou, smallest_box
 from vif.grounding.formats import FORMATS, BoxFormat, find_format

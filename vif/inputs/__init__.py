@@ -1,1 +1,1 @@
-"""What a person may give: pictures, text and boxes, checked and made safe."""
+"""Input from users: pictures, text and boxes, checked and made safe."""

@@ -1,4 +1,4 @@
-"""An image from wherever a person has it, as upright 8-bit RGB.
+"""Opens an image from any source as upright 8-bit RGB.
 
 Knows nothing about models: resizing to what a vision tower wants is the processor's work.
 """

@@ -1,4 +1,4 @@
-"""Typed text, made safe for a prompt. Does not know tokenizers or chat templates."""
+"""Makes typed text safe for a prompt. Knows no tokenizers or chat templates."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Attention over many images and questions: asked once, measured by layer, with intervals.
+"""Attention by layer over many images and questions, with intervals.
 
-Streams and resumes: what is measured is on disk after every batch. Runs on several processes.
+Results are written after every batch, so a run can resume. Several processes can share the work.
 """
 
 from vif.measure.asking import Job, Measure, Ready, ask_all

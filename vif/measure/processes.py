@@ -1,4 +1,4 @@
-"""Which of several processes this one is, if ``accelerate launch`` or ``torchrun`` began it."""
+"""The place of this process among those that ``accelerate launch`` or ``torchrun`` started."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Processes:
         return self.index == 0
 
     def wait(self) -> None:
-        """Returns when all have come here."""
+        """Waits until all processes have reached this point."""
         if self.state is not None:
             self.state.wait_for_everyone()
 
     def mine(self, number: int) -> bool:
-        """Whether this one does the so-manieth piece of work: all take turns."""
+        """Whether this process does piece `index` of the work: the processes take turns."""
         return number % self.number == self.index
 
     def gather(self, found: dict[Any, Any]) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""Where figures come from: everything that is needed to measure the same again."""
+"""Provenance of figures: everything needed to repeat a measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGES = ("vif-lens", "torch", "transformers", "accelerate", "numpy")
 
 
 def provenance(job: Job, model_path: str, adapter: str | None, seed: int) -> dict[str, Any]:
-    """Everything that is needed to measure the same again, as JSON values.
+    """Everything needed to repeat a measurement, as JSON values.
 
     Args:
         job: What is asked.

@@ -1,4 +1,4 @@
-"""Many questions in few numbers: mean with interval, median and quartiles, by layer."""
+"""Summary statistics over questions: mean with interval, median and quartiles, by layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method is; every method enters itself into `METHODS`."""
+"""The interface of a method; every method registers itself in `METHODS`."""
 
 from __future__ import annotations
 
@@ -26,18 +26,19 @@ from vif.settings import Settings
 
 @dataclass(frozen=True)
 class Request:
-    """What a method works on.
+    """The input of a method.
 
     Attributes:
         batch: The prompts.
-        settings: The person's settings.
+        settings: The settings that the user chose.
         backbone: The model, for methods that ask it something else first.
         adapter: The learned part of VIF, if there is one.
         truth: Where the answer is known to be, (B, N), rows sum to 1 or are 0 where nothing is
             known; None if nothing was given.
         look: Where a person wants the model to look, like `truth`; None if nothing was given.
         images: The image of every prompt, for methods that look at it again.
-        options: The method's own settings, complete: `Method.options` with what a person changed.
+        options: The method's own settings: the defaults of `Method.options` with the user's
+            changes.
         cancel: Stops a method's extra passes between two tokens, like the answer's own.
     """
 
@@ -86,15 +87,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of a method's own; every default is the published one where there is one.
+    """One setting of a method; its default is the published value if there is one.
 
     Attributes:
         name: On the command line ``--set method.name=value``.
-        default: Used unless a person changes it.
+        default: Used unless the user changes it.
         low: Least sensible value.
         high: Largest sensible value.
         step: Of the page's slider; 1 makes it a whole number.
-        text: One line for a person, with the source of the default.
+        text: One line for the user, with the source of the default.
     """
 
     name: str
@@ -106,7 +107,7 @@ class Option:
 
 
 class Group(StrEnum):
-    """Where menus list a method; in the order of the menu."""
+    """The groups of methods in menus, in their order there."""
 
     MODEL = "The model, and VIF"
     PLACE = "A place that is given"
@@ -120,14 +121,14 @@ class Method(ABC):
     """One way to answer.
 
     Attributes:
-        name: How it is called on the command line and in results.
-        label: Its name for people: in menus, on cards, in figures.
+        name: The name on the command line and in results.
+        label: The name shown in menus, on cards and in figures.
         group: Where menus list it.
         colour: ``"#rrggbb"``, its own in figures and on the page; None takes the next one that is
             free among the answers compared.
         summary: One line for a person.
         extra_passes: Passes over the prompt besides the answer's own, without an adapter.
-        adapter_saves: Whether an adapter makes these passes needless.
+        adapter_saves: Whether these passes are not needed with an adapter.
         branches: Further forward passes per generated token.
         uses_ranges: Whether the layer ranges, the stride or the strength of the settings change
             what it does.
@@ -182,7 +183,7 @@ class Method(ABC):
 
     @abstractmethod
     def tap(self, request: Request) -> Recorder:
-        """The tap that carries this method out.
+        """Returns the tap that carries out this method.
 
         Raises:
             InputError: If the request lacks what the method needs.

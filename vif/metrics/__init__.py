@@ -1,4 +1,4 @@
-"""How a model looks at an image: one function, one formula; arrays or a trace in, arrays out.
+"""Metrics of attention to an image: one function per formula; arrays or a trace in, arrays out.
 
 Knows nothing about models. What a trace does not hold (states, values, whole columns) is collected
 by `vif.probes.look_inside` and handed over as arrays. Unless said otherwise a metric is taken by

@@ -218,7 +218,7 @@ class Backbone:
         return sum(found[:place]), found[place], visual
 
     def process(self, rendered: str, *images: Image.Image) -> dict[str, torch.Tensor]:
-        """What the processor makes of a prompt and its images, in their order."""
+        """Runs the processor on a prompt and its images, in their order."""
         if len(images) > 1 and not self.family.takes_several:
             raise InputError(
                 f"{len(images)} images were given, but models of type {self.family.model_type!r} "

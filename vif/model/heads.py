@@ -1,4 +1,4 @@
-"""What single attention heads put out, before the output projection joins them."""
+"""Outputs of individual attention heads, before the output projection combines them."""
 
 from __future__ import annotations
 

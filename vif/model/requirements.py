@@ -1,4 +1,4 @@
-"""What a model must offer to be recorded and steered, verified once when it is loaded."""
+"""Requirements for recording and steering a model, verified once when it is loaded."""
 
 from __future__ import annotations
 

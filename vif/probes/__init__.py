@@ -1,4 +1,4 @@
-"""Probes: why a model answers as it does, by what happens when something is taken away.
+"""Probes: remove something, and observe how the answer changes.
 
 Functions of a session and a question; each gives a frozen dataclass of arrays with `as_json`. All
 but `look_inside` work without attention weights. They edit by `vif.model.edits`, many variants in

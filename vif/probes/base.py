@@ -1,4 +1,4 @@
-"""What all probes share: how a question is opened, and results as JSON."""
+"""What all probes share: opening a question, and results as JSON."""
 
 from __future__ import annotations
 

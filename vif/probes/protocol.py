@@ -1,4 +1,4 @@
-"""What a probe is; every probe enters itself into `PROBES`, which page and command line list."""
+"""The interface of a probe; every probe registers itself in `PROBES`, which menus list."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Found = TypeVar("Found", bound=Result)
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """What a probe works on.
+    """The input of a probe.
 
     Attributes:
         session: The model.
         question: What is asked about which image.
         method: The method whose map is probed, if the probe needs one.
         trace: Its answer.
-        label: What its map is called.
+        label: The name of its map.
         settings: The settings of that answer; the session's own by default.
         options: Values of `Probe.flags` by name; what is missing has its default.
         cancel: Stops between two passes.
@@ -77,7 +77,7 @@ class Call:
         return prompt.layout.cells
 
     def once(self, work: Callable[[], Found]) -> Found:
-        """Does what is one pass, which can be stopped only before it."""
+        """Runs a single pass; it can be cancelled only before it begins."""
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
         found = work()
@@ -92,9 +92,9 @@ class Flag:
 
     Attributes:
         name: Without the leading hyphens.
-        kind: Makes a value of a word.
+        kind: Converts the text of an argument to a value.
         text: One line for a person.
-        default: Used unless a person gives a value.
+        default: Used if no value is given.
         several: Whether it takes more than one value.
     """
 
@@ -112,13 +112,13 @@ class Probe(ABC, Generic[Found]):
     """One way to ask why a model answers as it does.
 
     Attributes:
-        name: How it is called on the command line and in results.
-        label: Its name for people.
+        name: The name on the command line and in results.
+        label: The name shown to users.
         does: What it does and costs, one sentence.
         needs_map: Whether it is about the map of one answer.
         needs_injection: Whether that map must have been injected.
         needs_whole: Whether that map must lie on the tokens of the full picture.
-        takes_boxes: Whether it makes use of where the answer lies.
+        takes_boxes: Whether it uses the true boxes.
         flags: Its options on the command line.
     """
 

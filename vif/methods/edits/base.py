@@ -1,4 +1,4 @@
-"""Edits: what is done with a map over image tokens, one registry (maps: `vif.methods.maps`).
+"""Edits of attention by a map over image tokens, in one registry (maps: `vif.methods.maps`).
 
 A prompt whose map is zero everywhere, because nothing is known about it, is left as it is.
 """

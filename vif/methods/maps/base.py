@@ -36,7 +36,7 @@ def no_obstacle(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa:
 
 @dataclass(frozen=True)
 class Map:
-    """One way to say where.
+    """A map over image tokens.
 
     Attributes:
         name: The part of a method's name before the plus sign.

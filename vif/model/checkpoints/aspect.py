@@ -1,4 +1,4 @@
-"""What becomes of a picture that is not square, in models that look at one square.
+"""How models that see one square handle pictures that are not square.
 
 LLaVA-1.5 was trained on pictures padded to a square (``image_aspect_ratio=pad``), while its
 processor in transformers scales the short side and crops the rest away. The layout follows the

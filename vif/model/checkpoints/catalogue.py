@@ -1,4 +1,4 @@
-"""Models to begin with: what they are, how large, under which licence, and what they run on."""
+"""Models to start with: family, size, licence, and the hardware they need."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Listed:
 
     @property
     def lacks(self) -> tuple[str, ...]:
-        """Methods and probes that it cannot be asked by."""
+        """Methods and probes that do not work with it."""
         lacking = () if self.family in _WITH_CLS else ("paint",)
         return (*lacking, "exits", "deletion") if self.family in _HYBRID else lacking
 

@@ -1,4 +1,4 @@
-"""Downloads a model from the Hub, and tells how far it is."""
+"""Downloads a model from the Hub and reports progress."""
 
 from __future__ import annotations
 
