@@ -18,8 +18,9 @@ from vif.ui.actions.problems import attempt
 from vif.ui.html.templates import notice
 from vif.ui.html.words import counted
 from vif.ui.state.form import Truth
+from vif.ui.tab import Data
 from vif.ui.theme import html_block
-from vif.ui.wiring import Data, Wiring
+from vif.ui.wiring import Wiring
 from vif.ui.zero import run_model
 
 Find = tuple[gr.Button, gr.HTML]

@@ -16,7 +16,8 @@ from vif.ui.html.templates import fill as html
 from vif.ui.html.templates import notice
 from vif.ui.panels import choice
 from vif.ui.panels.controls import FRAME_LABEL, PLACE_LABEL
-from vif.ui.wiring import Data, Wiring
+from vif.ui.tab import Data
+from vif.ui.wiring import Wiring
 
 # Fields that the row of layers is drawn from.
 _PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "stride")

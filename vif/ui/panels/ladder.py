@@ -22,8 +22,9 @@ from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import asked_html, picture
 from vif.ui.html.templates import notice
 from vif.ui.state.form import Form, Truth
+from vif.ui.tab import Data
 from vif.ui.theme import html_block, script
-from vif.ui.wiring import Data, Wiring
+from vif.ui.wiring import Wiring
 from vif.ui.zero import run_model
 
 TAB = "ladder"

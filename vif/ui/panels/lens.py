@@ -17,8 +17,9 @@ from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.lens import lens_html
 from vif.ui.html.templates import notice
 from vif.ui.state.result import Result
+from vif.ui.tab import Data
 from vif.ui.theme import html_block
-from vif.ui.wiring import Data, Wiring
+from vif.ui.wiring import Wiring
 from vif.ui.zero import run_model
 
 TAB = "lens"

@@ -22,8 +22,9 @@ from vif.ui.state.drawing import Drawing
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key
 from vif.ui.state.view import View
+from vif.ui.tab import Data
 from vif.ui.theme import html_block
-from vif.ui.wiring import Data, Wiring
+from vif.ui.wiring import Wiring
 
 # Unpacked; the page keeps it for as long as the tab is open.
 MOST_BYTES = 200_000_000
