@@ -1,9 +1,20 @@
 """Fixtures shared by all tests."""
 
+import signal
+
 import pytest
 
 from tests.support.tiny import tiny_session
 from vif.scenes import draw_scene
+
+
+def pytest_configure():
+    """Programs that tests start end on Ctrl-C, even where a shell runs the tests in the background.
+
+    Such a shell makes them ignore it, and what they start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
