@@ -288,6 +288,8 @@ def test_ask_shows_other_images_and_frames_of_a_video(files, run):
         (["--video", "none.mp4"], "Give --image-file or --video with --query"),
         (["--scene", "3", "--other", "none.png"], "There is no file 'none.png'"),
         (["--scene", "3", "--other", "a.png", "--place", "2"], "after 2 of 1"),
+        (["--scene", "3", "--place", "1"], "after 1 of 0"),
+        (["--scene", "3", "--frame", "1"], "give --video, or remove --frame"),
     ],
 )
 def test_a_mistake_with_other_images_is_one_sentence(run, flags, words):

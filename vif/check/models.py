@@ -20,7 +20,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from vif.adapter import VIFAdapter
 from vif.adapter.config import VIFConfig
 from vif.check.recipes import TINY
-from vif.check.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, Tiny
+from vif.check.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, Recipe
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.checkpoints.processors import processor_class
@@ -64,7 +64,7 @@ def tiny_backbone(
     return Backbone(model.to(device, dtype), processor, f"tiny {name}")
 
 
-def build(family: str | Tiny, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
+def build(family: str | Recipe, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
     """A random model of a family, tiny or as the recipe has it, and its processor.
 
     Args:
@@ -76,9 +76,9 @@ def build(family: str | Tiny, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]
     """
     if isinstance(family, str) and family not in TINY:
         raise InputError(f"Unknown family {family!r}: expected one of {', '.join(TINY)}.")
-    tiny = TINY[family] if isinstance(family, str) else family
-    processor = _processor(tiny)
-    return _model(tiny, processor.tokenizer, seed), processor
+    recipe = TINY[family] if isinstance(family, str) else family
+    processor = _processor(recipe)
+    return _model(recipe, processor.tokenizer, seed), processor
 
 
 def tiny_adapter(seed: int = 0) -> VIFAdapter:
@@ -92,7 +92,7 @@ def tiny_adapter(seed: int = 0) -> VIFAdapter:
     return adapter.eval()
 
 
-def _model(tiny: Tiny, tokenizer: Any, seed: int) -> nn.Module:
+def _model(recipe: Recipe, tokenizer: Any, seed: int) -> nn.Module:
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": HIDDEN,
@@ -109,14 +109,14 @@ def _model(tiny: Tiny, tokenizer: Any, seed: int) -> nn.Module:
     # The configurations call their special tokens ..._token_id or, in older families, ..._index.
     ids = {
         f"{name.removesuffix('_token')}_token_{suffix}": tokenizer.convert_tokens_to_ids(token)
-        for name, token in {"image": tiny.image_token, **tiny.tokens}.items()
+        for name, token in {"image": recipe.image_token, **recipe.tokens}.items()
         if name.endswith("_token") or name == "image"
         for suffix in ("id", "index")
     }
-    made = getattr(transformers, tiny.config)
+    made = getattr(transformers, recipe.config)
     known = {key: value for key, value in ids.items() if _takes(made, key)}
     config = made(
-        text_config={**text, **tiny.text}, vision_config=tiny.vision, **tiny.options, **known
+        text_config={**text, **recipe.text}, vision_config=recipe.vision, **recipe.options, **known
     )
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_config(config)
@@ -137,26 +137,35 @@ def _takes(config_class: type, name: str) -> bool:
     return name in fields
 
 
-def _processor(tiny: Tiny) -> ProcessorMixin:
-    module, image_class = tiny.image_processor
+def _processor(recipe: Recipe) -> ProcessorMixin:
+    module, image_class = recipe.image_processor
     # A few image processors exist with torchvision alone, all others with Pillow too.
     kind = "image_processing_pil" if image_class.endswith("Pil") else "image_processing"
     folder = importlib.import_module(f"transformers.models.{module}.{kind}_{module}")
-    image_processor = getattr(folder, image_class)(**tiny.image_options)
-    if "image_seq_length" in tiny.image_options:
-        image_processor.image_seq_length = tiny.image_options["image_seq_length"]
-    config = getattr(transformers, tiny.config)
-    known = processor_class(config, tiny.vision.get("model_type"))
+    image_processor = getattr(folder, image_class)(**recipe.image_options)
+    if "image_seq_length" in recipe.image_options:
+        image_processor.image_seq_length = recipe.image_options["image_seq_length"]
+    config = getattr(transformers, recipe.config)
+    known = processor_class(config, recipe.vision.get("model_type"))
     made: Any = known or PROCESSOR_MAPPING[config]
     parts = dict.fromkeys(getattr(made, "parts", ()))
-    parts |= {"image_processor": image_processor, "tokenizer": _tokenizer(tiny)}
-    template = _template(tiny) if tiny.has_template else None
-    return made(**parts, chat_template=template, **tiny.processor_options)
+    parts |= {"image_processor": image_processor, "tokenizer": _tokenizer(recipe)}
+    template = _template(recipe) if recipe.has_template else None
+    return made(**parts, chat_template=template, **recipe.processor_options)
 
 
-def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:
+def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     """Words of a small vocabulary; the beginning is marked as Llama's and Gemma's tokenizers do."""
-    special = [PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT, tiny.image_token, *tiny.tokens.values()]
+    special = [
+        PAD,
+        UNKNOWN,
+        BEGIN,
+        END,
+        USER,
+        ASSISTANT,
+        recipe.image_token,
+        *recipe.tokens.values(),
+    ]
     special = list(dict.fromkeys(special))
     vocab = {word: i for i, word in enumerate([*special, *_WORDS.split()])}
     core = Tokenizer(models.WordLevel(vocab, unk_token=UNKNOWN))
@@ -165,7 +174,7 @@ def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:
         single=f"{BEGIN} $A", pair=f"{BEGIN} $A $B", special_tokens=[(BEGIN, vocab[BEGIN])]
     )
     core.add_special_tokens(special)
-    named = {name: token for name, token in tiny.tokens.items() if name.endswith("_token")}
+    named = {name: token for name, token in recipe.tokens.items() if name.endswith("_token")}
     return PreTrainedTokenizerFast(
         tokenizer_object=core,
         pad_token=PAD,
@@ -174,15 +183,15 @@ def _tokenizer(tiny: Tiny) -> PreTrainedTokenizerFast:
         eos_token=END,
         additional_special_tokens=special,
         padding_side="left",
-        extra_special_tokens={"image_token": tiny.image_token, **named},
+        extra_special_tokens={"image_token": recipe.image_token, **named},
     )
 
 
-def _template(tiny: Tiny) -> str:
+def _template(recipe: Recipe) -> str:
     """A chat template; it writes the beginning itself, as those of most families do."""
     return (
         "{{ bos_token }}{% for message in messages %}{% for part in message['content'] %}"
-        f"{{% if part['type'] == 'image' %}}{tiny.placeholder}"
+        f"{{% if part['type'] == 'image' %}}{recipe.placeholder}"
         f"{{% elif message['role'] == 'assistant' %}} {ASSISTANT} {{{{ part['text'] }}}}"
         f"{{% else %}}{USER} {{{{ part['text'] }}}}{{% endif %}}"
         "{% endfor %}{% endfor %}"

@@ -11,8 +11,8 @@ TOKENS_PER_IMAGE = (IMAGE // PATCH) ** 2
 
 
 @dataclass(frozen=True)
-class Tiny:
-    """How the tiny model of a family is made.
+class Recipe:
+    """How a model of a family is made.
 
     Attributes:
         config: Name of the configuration class in transformers.
@@ -112,11 +112,11 @@ def qwen(
     vision: dict[str, Any],
     more: dict[str, Any] | None = None,
     **rope: Any,
-) -> Tiny:
+) -> Recipe:
     """Qwen-VL: tokens of 2 x 2 patches, positions in three parts; `rope` adds to the latter."""
     factor = (2 * patch) ** 2
     sizes = {"patch_size": patch, "spatial_merge_size": 2, "temporal_patch_size": 2}
-    return Tiny(
+    return Recipe(
         config,
         {},
         {"model_type": text, "rope_parameters": ROPE | rope, **(more or {})},
@@ -131,11 +131,11 @@ def qwen(
     )
 
 
-def glm(config: str, text: str, vision: str) -> Tiny:
+def glm(config: str, text: str, vision: str) -> Recipe:
     """GLM-V: tokens of 2 x 2 patches between marks of the beginning and the end of an image."""
     factor = (2 * PATCH) ** 2
     folder, name = config.removesuffix("Config").lower(), config.removesuffix("Config")
-    return Tiny(
+    return Recipe(
         config,
         {},
         {"model_type": text, "rope_parameters": ROPE | {"mrope_section": [2, 1, 1]}},
@@ -163,10 +163,10 @@ def glm(config: str, text: str, vision: str) -> Tiny:
     )
 
 
-def split(name: str, edge: int) -> Tiny:
+def split(name: str, edge: int) -> Recipe:
     """SmolVLM and Idefics 3: tiles of 32 pixels, 4 x 4 tokens each."""
     folder = name.lower()
-    return Tiny(
+    return Recipe(
         f"{name}Config",
         {"scale_factor": 2},
         {"model_type": "llama"},

@@ -135,14 +135,17 @@ def question_of(args: argparse.Namespace) -> Question:
         raise InputError(
             "Give --image-file or --video with --query, or --scene for a generated picture."
         )
-    if args.other:
+    if args.frame is not None and args.video is None:
+        raise InputError("--frame is a frame of a video: give --video, or remove --frame.")
+    if args.other or args.place:
         if args.video is not None:
             raise InputError(
-                "Give either --video or --other: the other images of a video are its frames."
+                "Give either --video or --other and --place: the other images of a video are its "
+                "frames."
             )
-        found = replace(found, others=tuple(args.other), place=args.place)
-    look = getattr(args, "box", None) or []
-    asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": look})
+        found = replace(found, others=tuple(args.other or ()), place=args.place)
+    boxes = getattr(args, "box", None) or []
+    asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": boxes})
     check_boxes(asked.boxes)
     marked = tuple(asked.boxes) or None
     return replace(
