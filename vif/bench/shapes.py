@@ -78,7 +78,7 @@ def shaped(name: str, session: Session, image_tokens: int | None = None, seed: i
     """A random model of a shape, with a random adapter of `ADAPTER_SHARE` of its parameters.
 
     ``wide`` is the bundled model at width 512 with 16 heads; ``llava-7b`` has the width, heads and
-    vocabulary of LLaVA-1.5-7B and 4 of its 32 layers behind the bundled model's small tower, which
+    vocabulary of LLaVA-1.5-7B and 4 of its 32 layers after the bundled model's small tower, which
     makes its ratios larger than those of the whole model; ``smolvlm-256m`` is SmolVLM-256M whole
     but for its vocabulary.
 

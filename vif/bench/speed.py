@@ -121,7 +121,7 @@ def _cases(
     tokens: int,
     chosen: Sequence[str],
 ) -> dict[str, tuple[str, Callable[[], object]]]:
-    """Chosen cases by what they are: what they are divided by, and what is timed."""
+    """The chosen cases by their label: the label of what each is divided by, and what is timed."""
     model = session.backbone.model
     vif = "vif" if session.adapter is not None else "vif-free"
     request = session.request([question], session.defaults)

@@ -72,7 +72,11 @@ def read_frames(path: str | Path, count: int) -> list[Frame]:
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a file starts like the formats that `read_frames` accepts."""
+    """Whether a file starts like the formats that `read_frames` accepts.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     with Path(path).open("rb") as file:
         head = file.read(12)
     return any(head[start : start + len(mark)] == mark for start, mark in _BEGINNINGS)

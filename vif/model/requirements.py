@@ -17,7 +17,11 @@ _WITHOUT_ATTENTION = ("linear_attention", "conv", "moe")
 
 
 def find_image_token(config: Any, processor: Any, name: str) -> int:
-    """The token that stands for a part of the image in a prompt."""
+    """The token that stands for a part of the image in a prompt.
+
+    Raises:
+        InputError: If neither the configuration nor the processor names one.
+    """
     for place in (config, processor):
         for attribute in ("image_token_id", "image_token_index"):
             if isinstance(token := getattr(place, attribute, None), int):
