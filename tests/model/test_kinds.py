@@ -7,7 +7,8 @@ import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError
 
-from vif import load
+from tests.support.asking import session_of
+from vif import load, methods
 from vif.__main__ import main
 from vif.check import build
 from vif.errors import InputError
@@ -133,7 +134,20 @@ def test_the_list_names_families_that_are_known(capsys):
     small, large = found["HuggingFaceTB/SmolVLM-256M-Instruct"], found["llava-hf/llava-1.5-7b-hf"]
     assert all(small["runs"].values())
     assert list(large["runs"].values()) == [False, False, True]
-    assert (small["lacks"], large["lacks"]) == (["paint"], [])
+    assert (small["lacks"], large["lacks"]) == (["paint", "flowcut", "vflowopt"], [])
+
+
+@pytest.mark.parametrize(
+    "model", {m.family: m for m in CATALOGUE}.values(), ids=lambda model: model.family
+)
+def test_the_list_names_the_methods_that_do_not_work_with_a_model(model):
+    backbone = session_of(model.family).backbone
+    found = {
+        name
+        for name in methods.names()
+        if name != "vif" and methods.find(name).obstacle(backbone, None)
+    }
+    assert found == set(model.lacks) - {"exits", "deletion"}
 
 
 def test_a_gated_model_is_refused_before_anything_is_downloaded(monkeypatch):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 _HALF, _FULL = 2, 4
 # Keys, values and what a pass needs besides the weights, as a share of them.
 _OVERHEAD = 1.25
-# Families whose vision tower has a CLS token, which PAINT reads.
+# Families whose vision tower has a CLS token, which PAINT and FlowCut read.
 _WITH_CLS = ("llava", "llava_next", "vipllava")
+# Families whose vision tower is a plain stack of layers, which VFlowOpt reads.
+_PLAIN_TOWER = (*_WITH_CLS, "gemma3", "llava_onevision", "paligemma")
 # Families some of whose layers have no attention: cutting attention does not hide their image.
 _HYBRID = ("lfm2_vl", "qwen3_5", "qwen3_5_moe")
 
@@ -44,8 +46,10 @@ class Listed:
     @property
     def lacks(self) -> tuple[str, ...]:
         """Methods and probes that do not work with it."""
-        lacking = () if self.family in _WITH_CLS else ("paint",)
-        return (*lacking, "exits", "deletion") if self.family in _HYBRID else lacking
+        cls = () if self.family in _WITH_CLS else ("paint", "flowcut")
+        tower = () if self.family in _PLAIN_TOWER else ("vflowopt",)
+        probes = ("exits", "deletion") if self.family in _HYBRID else ()
+        return (*cls, *tower, *probes)
 
 
 # What a Space offers besides the bundled model: the first is loaded at the start where there is a
