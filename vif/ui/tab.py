@@ -186,12 +186,8 @@ class Tab:
             a.answers: gr.HTML(**answers_block(result), view=view),
             a.body: gr.Column(visible=result is not None),
             a.ruler: ruler_panel(result) if result else "",
-            **self.no_files(),
+            a.files: gr.Files(None, visible=False),
         }
-
-    def no_files(self) -> dict[Any, Any]:
-        """Updates that remove the files of an earlier result."""
-        return {self.answers.files: gr.Files(None, visible=False)}
 
 
 def opening_view(result: Result | None) -> View:

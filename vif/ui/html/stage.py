@@ -227,7 +227,7 @@ def _high(value: float) -> float:
 def frame(number: int, content: str) -> str:
     """Content that is shown only while its number is chosen."""
     hidden = "" if number == 0 else " hidden"
-    return f'<div class="vl-frame" data-frame="{number}"{hidden}>{content}</div>'
+    return f'<div data-frame="{number}"{hidden}>{content}</div>'
 
 
 def slider(label: str, names: Sequence[str], can_play: bool = False, at: int = 0) -> str:

@@ -82,7 +82,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
         visible=bool(examples),
         elem_id="examples",
     )
-    beside = gr.Row(elem_classes="vl-find")
+    beside = gr.Row()
     column = gr.Column(visible=result is not None, elem_id="body")
     with column as body, gr.Tabs(elem_id="more") as tabs:
         with gr.Tab("Curves", id="curves"):

@@ -147,7 +147,7 @@ def header(session: Session) -> str:
 
 def _text_box(examples: Sequence[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     """Unrelated text before the question: the more, the less the model looks at the image."""
-    with gr.Group(elem_classes="vl-group"):
+    with gr.Group():
         length = inputs.Slider(
             0,
             MAX_TEXT_TOKENS,

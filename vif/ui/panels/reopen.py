@@ -56,7 +56,9 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
     wiring.note_form(read.success)
     # In the queue, as Gradio tells of no state that changed outside it (6.31).
     read.success(
-        reopen.show_zip, [reopen.zipped], [wiring.view, c.message, *wiring.shown],
+        reopen.show_zip,
+        [reopen.zipped],
+        [reopen.zipped, wiring.view, c.message, *wiring.shown],
         api_visibility="private", show_progress="hidden", concurrency_limit=None,
     )  # fmt: skip
 
@@ -67,7 +69,7 @@ class Reopen:
     Attributes:
         linked: How the link that was opened shows its answers, as values of `View`; None if it
             could not be read.
-        zipped: What the zip that was opened last shows; None if it could not be read.
+        zipped: The result and view of a zip, until they are shown; None if it could not be read.
         filled: Everything on the left that can be shared.
     """
 
@@ -165,7 +167,9 @@ class Reopen:
 
     def show_zip(self, opened: Opened | None) -> dict[Any, Any]:
         """Shows the answers of the zip that was just read."""
-        if opened is None:
-            return {self.wiring.view: gr.skip()}  # Gradio takes no empty dictionary (6.31)
-        result, view = opened
-        return {self.wiring.view: view, **self.wiring.show(result, asdict(view))}
+        # Kept here as well, a large zip would outlive its result.
+        update: dict[Any, Any] = {self.zipped: None}
+        if opened is not None:
+            result, view = opened
+            update |= {self.wiring.view: view, **self.wiring.show(result, asdict(view))}
+        return update
