@@ -14,7 +14,7 @@ def test_four_methods_stand_side_by_side_and_a_map_meets_an_edit(open_page, url)
     run(page)
     expect(page.locator("#answers .vl-card canvas")).to_have_count(4)
     shoot(page, "four")
-    # A fifth cannot be chosen, and what cannot work says why.
+    # A fifth cannot be chosen, and methods that cannot work say why.
     expect(page.locator('#methods input[value="vcd"]')).to_be_disabled()
     expect(page.locator('#methods [data-act="compose"]')).to_be_disabled()
     impossible = page.locator("#methods .vl-impossible").filter(has_text="PAINT")

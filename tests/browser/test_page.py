@@ -100,7 +100,7 @@ def test_layer_head_and_token_are_drawn_in_the_browser_alone(open_page, url):
     page.get_by_role("tab", name="Curves").click()
     page.locator('#curves [data-layer="5"]').first.click()
     expect(where).to_contain_text("Layer 5")
-    # The server hears of the view alone, when it rests.
+    # The server learns of the view when it rests.
     assert not [url for url in asked if "queue/join" in url]
 
 

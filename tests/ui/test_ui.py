@@ -40,7 +40,7 @@ def test_the_page_asks_for_nothing_outside():
     css = "".join(path.read_text(encoding="utf-8") for path in options["css_paths"])
     assert not [sheet for sheet in sheets if sheet.startswith("http")]
     assert "http" not in css
-    # SVG's namespace is a name, and no address.
+    # SVG's namespace is a name, not an address.
     assert "http" not in options["head"].replace("http://www.w3.org/2000/svg", "")
 
 

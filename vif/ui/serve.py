@@ -20,9 +20,8 @@ from vif.ui.theme import launch_options
 from vif.ui.zero import load_here, move_to_gpu
 
 MAX_UPLOAD = "30mb"
-# A Space is reached through proxies with private addresses. They add the visitor's own to
-# X-Forwarded-For, where the last one that is not theirs counts: what stands before it was sent by
-# the visitor.
+# A Space is behind proxies with private addresses. They append the visitor's address to
+# X-Forwarded-For, so the last one that is not theirs counts: earlier ones come from the visitor.
 SPACE_PROXIES = "127.0.0.1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16"
 
 

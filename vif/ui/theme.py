@@ -15,12 +15,12 @@ from vif.ui.guard.memory import bounded, sweeping
 from vif.ui.guard.origin import request_guard
 from vif.ui.guard.turns import MOST_IN_ALL
 
-# Slate is plain and everything neutral; the one warm colour is left to VIF alone.
+# Slate for plain and everything neutral: only VIF has a warm colour.
 STATIC = Path(__file__).with_name("static")
-# In this order: each uses what stands before it.
+# In this order: each uses the ones before it.
 _SHARED = ("maps.js", "canvas.js", "store.js", "modes.js")
 _SHEETS = ("page.css", "form.css", "answers.css", "tabs.css", "frames.css")
-# The page itself is half a megabyte, which Gradio sends as it is (6.31); streams stay streams.
+# The page itself is half a megabyte, which Gradio does not compress (6.31).
 _ZIPPED = Middleware(GZipMiddleware, compresslevel=6)
 
 _SLATE = themes.Color(
@@ -112,7 +112,7 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
     return {
         "app_kwargs": {"middleware": [request_guard(host), _ZIPPED], "lifespan": sweeping},
         **bounded(),
-        # Gradio's limit on requests at work, of which most only wait for their turn.
+        # Gradio's limit on running requests, most of which only wait for the model.
         "max_threads": MOST_IN_ALL + 32,
         "server_name": host,
         "theme": theme(),

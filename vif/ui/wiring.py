@@ -42,8 +42,8 @@ class Wiring(Tab):
     """Connects the components of a tab.
 
     Attributes:
-        viewed: The browser has said how it shows the result; what follows the view follows this, as
-            Gradio tells of no state that changed outside its queue (6.31).
+        viewed: The event after which `view` is up to date; listen to it, not to the state, which
+            triggers no event when it changes outside the queue (Gradio 6.31).
     """
 
     viewed: Dependency = field(init=False)

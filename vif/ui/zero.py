@@ -1,9 +1,9 @@
 """ZeroGPU Spaces: the model runs in another process, which has a GPU for the length of a call.
 
-`spaces` is there on such Spaces alone. It has to be imported before PyTorch, which it patches, and
-forks this process when a decorated function is called: what goes in and out is pickled, so events,
-callbacks and exceptions do not come through by themselves. A process may serve many calls, so each
-session has one of its own, which knows the model that was loaded.
+`spaces` exists only on such Spaces. It has to be imported before PyTorch, which it patches. It
+forks this process when a decorated function is called, and pickles arguments and results, so that
+events, callbacks and exceptions need the replacements below. A process may serve many calls, so
+each session has a process of its own, with its model loaded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vif.progress import Progress
 from vif.session import Session, load
 from vif.ui.guard.turns import REQUEST, Request
 
-# How soon one process sees what the other one says.
+# How often each process polls the other.
 _SECONDS_BETWEEN_LOOKS = 0.1
 _DECORATED = "on_gpu"
 _CANCEL, _PROGRESS = "cancel", "progress"
@@ -115,7 +115,7 @@ def run_model(
         function: Of a module; what it takes and returns can be pickled.
         *args: Taken by the function after the session.
         cancel: Stops it; handed on by this name if it is given.
-        progress: Is told (steps done, steps in all); handed on likewise.
+        progress: Called with (steps done, steps in all); passed on likewise.
         **kwargs: Taken by the function too.
 
     Raises:

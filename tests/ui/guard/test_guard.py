@@ -298,7 +298,7 @@ def test_the_host_is_checked_only_where_the_page_is_for_this_machine():
         ({"Origin": "https://me-lens.hf.space", "Sec-Fetch-Site": "same-origin"}, 200),
         # A browser too old to say which site it is on.
         ({"Origin": "https://me-lens.hf.space"}, 200),
-        # A domain of one's own in front of the Space's.
+        # A custom domain in front of the Space's.
         ({"Origin": "https://lens.org", "X-Forwarded-Host": "lens.org, me-lens.hf.space"}, 200),
         ({"Origin": "https://evil.hf.space", "Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "https://evil.hf.space"}, 403),

@@ -159,7 +159,7 @@ def test_a_request_is_stopped_when_its_time_is_over(clock):
     turns.give()
     with pytest.raises(InputError, match=r"than 1 seconds .* was stopped: ask for fewer"):
         turns.take()
-    # Nobody else is held up by it.
+    # Other requests go on.
     REQUEST.set(Request())
     turns.take()
     turns.give()

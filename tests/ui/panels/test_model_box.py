@@ -182,7 +182,7 @@ def test_a_download_tells_bytes_and_time_left(page):
     assert " left." in words
     go.set()
     assert "deep-vlm is loaded" in list(news)[-1][box.message]
-    # What is over is forgotten.
+    # Finished downloads are forgotten.
     assert wiring.shelf.arrived("some/model", "") is None
 
 

@@ -34,7 +34,7 @@ def folder(tmp_path):
                 trace.save(place / f"{i}-{name}.npz")
                 files[name].append(f"{place.name}/{i}-{name}.npz")
         steps.append({"step": step, "traces": files})
-    # Not in order, as a training that was resumed might leave them.
+    # Not in order, as after a resumed training run.
     index = {"questions": questions, "steps": steps[::-1]}
     (tmp_path / "index.json").write_text(json.dumps(index))
     return tmp_path

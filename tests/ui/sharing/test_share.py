@@ -109,5 +109,5 @@ def test_everything_is_connected():
     handlers = [save, Reopen.fill_link, Reopen.run_link, Reopen.fill_zip, Reopen.show_zip]
     names = [fn.name for fn in demo.fns.values()]
     assert set(names) >= {handler.__name__ for handler in handlers}
-    # What is told follows the result, the opened tab, and the view.
+    # Once for the result and the tab, once for the view.
     assert names.count("describe") == 2

@@ -90,7 +90,7 @@ def test_a_session_answers_in_the_other_process(zero, stand_in):
     found = zero.run_model(session, ask, "What?", cancel=threading.Event())
     assert stand_in.durations == [60]
     assert len(stand_in.calls) == 1
-    # What the call left behind stayed there.
+    # What the call left behind stayed in its process.
     assert session.calls == []
     for name, trace in here.items():
         assert found[name].answer == trace.answer

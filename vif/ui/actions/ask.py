@@ -15,7 +15,7 @@ from vif.ui.state.form import Form, Truth
 from vif.ui.state.result import Result
 
 BUNDLED_MODEL = "demo-vlm"
-# Stands at the answers to a picture that the bundled model was not trained for.
+# The note on answers about a picture that the bundled model was not trained for.
 ONLY_SCENES = (
     "This model was trained only on drawn scenes: its answers about any other picture are "
     "meaningless."

@@ -17,7 +17,7 @@ from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
 from vif.ui.zero import run_model
 
-# The parameters besides the image, in the order of `_inputs`.
+# The parameters other than the image, in the order of `_inputs`.
 _NAMES = (
     "question",
     "context",

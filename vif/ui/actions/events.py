@@ -16,7 +16,7 @@ from vif.ui.html.templates import notice
 QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 # Of a drag only the latest position counts.
 LATEST = {**QUICK, "trigger_mode": "always_last"}
-# What runs the model: `vif.ui.guard` shares it out, and a second click on the same button counts
+# For what runs the model: `vif.ui.guard` schedules it; a second click on the same button counts
 # for nothing.
 SLOW = {
     "concurrency_limit": None,
@@ -47,9 +47,9 @@ def bring(place: str) -> dict[str, Any]:
     return {**QUICK, "js": js}
 
 
-# Of a button that runs the model and the message beside it: its turn may be long in coming.
+# For a button that runs the model, and its message: the request may wait for long.
 WAITING = _shown({"__type__": "update", "interactive": False}, notice("Waiting for the model …"))
-# Of the message.
+# For the message alone.
 STOPPING = _shown(notice("Stopping…"))
 
 
@@ -63,10 +63,10 @@ def settle(
 
     Args:
         event: What ran.
-        at_rest: Buttons with the words on them when nothing runs; without words a button is one
-            that stops, and locked.
-        message: Where an error that nobody foresaw is told.
-        failed: What is told then.
+        at_rest: Buttons with their labels when nothing runs; an empty label is for one that stops,
+            which is locked then.
+        message: Where an unexpected error is shown.
+        failed: What is shown then.
     """
 
     def rest() -> list[gr.Button]:

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 MOST_SESSIONS = 64
 IDLE = timedelta(hours=1)
-# Records of finished events, of which Gradio makes statistics after every one.
+# Records of finished events, which Gradio scans after every event.
 _MOST_EVENTS = 100
 # Queues of messages that no client has fetched.
 _MOST_UNREAD = 200
@@ -63,7 +63,7 @@ class Memory:
             for shown in fn.outputs:
                 if isinstance(shown, gr.HTML) and shown._id in state.blocks_config.blocks:
                     state.blocks_config.blocks[shown._id] = shown
-        # A call without a session of its own goes under the name of its event.
+        # A call without a session has the name of its event as one.
         if session is not None and session == event_id:
             self._forget(session)
 
@@ -114,6 +114,6 @@ def bounded() -> dict[str, Any]:
 
 def _from_glibc(name: str, *arguments: int) -> None:
     """Calls a function of the allocator; does nothing where there is another one."""
-    # On Windows the program itself is no library to open: a TypeError.
+    # On Windows `CDLL(None)` is a TypeError.
     with contextlib.suppress(AttributeError, OSError, TypeError):
         getattr(ctypes.CDLL(None), name)(*arguments)

@@ -21,7 +21,7 @@ from vif.ui.guard.turns import REQUEST, Request, Turns
 # The `concurrency_id` of functions that run the model.
 MODEL = "model"
 STOPPED = "This was stopped before it finished."
-# Events that have not begun; requests that wait for the model have.
+# Events that have not started; a request that waits for the model has started.
 MOST_IN_QUEUE = 64
 _SECONDS_BETWEEN_LOOKS = 0.1
 _MOST_LOGGED = 300
@@ -39,10 +39,10 @@ class Page(gr.Blocks):
     def __init__(self, *args: Any, turns: Turns | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self.turns = turns or Turns()
-        # All that runs the model goes through the queue, which knows when a client leaves.
+        # What runs the model goes through the queue, which notices when a client leaves.
         self.queue(max_size=MOST_IN_QUEUE, api_open=False)
         self.memory = Memory(self)
-        # Of generators that are still running, by the event that started them.
+        # The requests of running generators, by the event that started them.
         self._running: dict[str, Request] = {}
 
     async def process_api(

@@ -28,11 +28,11 @@ MOST_AT_ONCE = 8
 # Unfinished requests of one browser session, of one address, and of all.
 MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 64
 
-# What was used within one step of the ladder counts alike, and the first who came goes first; every
-# step is twice as long as the one before it. What was used is forgotten by halves.
+# Use within one step of the ladder counts as equal, and the earliest request goes first. Each step
+# is twice as long as the one before it. Past use halves with every half-life.
 _STEP_SECONDS = 0.25
 _HALF_LIFE_SECONDS = 30.0
-# Those who wait look up this often whether their client is still there.
+# How often a waiting request checks that its client is still connected.
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -59,7 +59,7 @@ class Request:
     used: float = 0.0
 
 
-# Of the request that a function runs for. Threads that a function starts need a copy of it.
+# The request that a function runs for. Threads that it starts need a copy of the context.
 REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
 
 
@@ -67,11 +67,11 @@ class Turns:
     """Shares the model among requests.
 
     A request is first admitted, so that only a few answers are in progress, and then waits before
-    every forward pass. In both places the request comes first whose address, and then whose
-    session, stands lowest on the ladder of what was used lately, and among equals the one that
-    came first. Short questions are thus answered in the order in which they came, and whoever
-    asks for much steps aside between two tokens. Whose address or session already has its share
-    of the answers in progress is admitted when one of them has ended.
+    every forward pass. In both places, requests are ordered by the recent use of their address,
+    then of their session (their steps on the ladder), then by arrival. Short questions are thus
+    answered in order of arrival, and long ones give way between two tokens. A request whose
+    address or session already has its share of the answers in progress is admitted when one of
+    them ends.
 
     Attributes:
         seconds: How long the model may work for one request.

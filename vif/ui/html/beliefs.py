@@ -30,7 +30,7 @@ def belief_figure(
         image: The picture.
         boxes: True places.
         truth: The right answer, if it is known.
-        place: Where on the page it stands; no two figures may stand at one place.
+        place: Name of its place on the page, which no other figure has.
     """
     layer = max(found.prior)
     prior, posteriors = found.prior[layer], [by_layer[layer] for by_layer in found.posteriors]

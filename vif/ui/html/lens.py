@@ -1,4 +1,4 @@
-"""What a place of the picture stands for, layer by layer, and which answers read it."""
+"""The words of a place of the picture, layer by layer, and the answers that read it."""
 
 from __future__ import annotations
 

@@ -45,5 +45,5 @@ def _layers(
         return set()
     if any(value != int(value) for value in (low, high, stride)):
         return set()
-    # Whatever is being typed, no more than the model's layers are looked at.
+    # A number that is being typed may be far beyond the model's layers.
     return {i for i in range(num_layers) if low <= i <= high and (i - low) % stride == 0}

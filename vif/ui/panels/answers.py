@@ -145,7 +145,7 @@ def _share() -> tuple[gr.Button, gr.Files, gr.Textbox, gr.Textbox, gr.Textbox]:
     prepare = gr.Button("Prepare the zip", size="sm", scale=0, min_width=200, elem_id="prepare")
     files = gr.Files(label="Files", interactive=False, visible=False, elem_id="files")
     link = gr.Textbox(label="Link", interactive=False, buttons=["copy"], elem_id="link")
-    # No code editors: theirs are neither high in contrast nor reached by keyboard.
+    # Not code editors: Gradio's lack contrast and keyboard access.
     command, program = (
         gr.Textbox(
             label=label, interactive=False, buttons=["copy"], lines=lines, max_lines=20,

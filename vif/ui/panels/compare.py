@@ -51,7 +51,7 @@ def build_compare(bundled: Path) -> Compare:
     has_bundled = bundled.is_file()
     with gr.Tab("Compare models", id="compare") as tab:
         html_block(_NOTE)
-        # Any file may be dropped: what is wrong with one is said in the words of the command.
+        # Any file is accepted here: errors of `Result.load` say more than Gradio's would.
         files = gr.Files(label="Results of vif attenuation", height=120, elem_id="compare-files")
         shown = gr.Checkbox(
             has_bundled,

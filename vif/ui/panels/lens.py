@@ -1,4 +1,4 @@
-"""The tab of the logit lens: what a clicked place stands for, and which answers read it."""
+"""The tab of the logit lens: the words of a clicked place, and the answers that read it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
 from vif.ui.zero import run_model
 
-# Of the head: what the server keeps never reaches the browser.
+# The number is read from the head: the browser never gets the value of a `gr.State`.
 _SHOW = """(head) => {
   const query = new URLSearchParams(location.search);
   query.set('lesson', head.match(/data-lesson="([0-9]+)"/)[1]);
@@ -116,7 +116,7 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
 
 
 def revealed(session: Any, step: Step, *known: Any, cancel: threading.Event) -> Reveal:
-    """Reveals a step; `known` is what `Classroom` takes besides."""
+    """Reveals a step; `known` are the other arguments of `Classroom`."""
     return reveal(step, Classroom(session, *known, cancel=cancel))
 
 

@@ -104,7 +104,7 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
         partial(load, box, wiring, title),
         {box.name, box.adapter, wiring.cancel, menu},
         outputs,
-        # As many tabs as like may wait; the shelf loads one model after the other.
+        # Any number of tabs may wait; the shelf loads one model at a time.
         concurrency_limit=None,
         trigger_mode="once",
         show_progress="hidden",
@@ -212,7 +212,7 @@ def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
     return [title, c.plan, c.message, *map(wiring.field, _SETTINGS), *wiring.shown]
 
 
-# Fields of the form that every model has defaults of its own for.
+# Fields of the form whose defaults depend on the model.
 _SETTINGS = (
     "chosen", "learning_start", "learning_end", "injection_start", "injection_end", "stride",
     "alpha", "samples",

@@ -98,7 +98,7 @@ def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
             )
         else:
             gr.Plot(one.found.figure, show_label=False, container=False)
-    # Through the queue: only there a changed state draws the results anew (Gradio 6.31).
+    # Through the queue: outside it a changed state draws nothing again (Gradio 6.31).
     remove.click(
         lambda results: [other for other in results if other.number != one.number],
         [kept],
@@ -202,7 +202,7 @@ def probe(
                     yield {box.message: notice(words)}
                 wait([future], _SECONDS_BETWEEN_NEWS)
         finally:
-            # The page was closed: nobody waits for the rest.
+            # If the page was closed, the rest is not needed.
             cancel.set()
     found, problem = attempt(future.result)
     if found is None:

@@ -26,9 +26,9 @@ from vif.ui.tab import Data
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
 
-# Unpacked; the page keeps it for as long as the tab is open.
+# Unpacked, as the page keeps it in memory.
 MOST_BYTES = 200_000_000
-# Tells the server what stands in the address bar, if that is a view of this page.
+# Sends the query of the address to the server, if it describes a view of this page.
 _OPEN = """
 if (/[?&](example|scene)=/.test(location.search)) {
   setTimeout(() => trigger('select', {query: location.search.slice(1)}), 0);
@@ -54,7 +54,7 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
     zipped = [*reopen.filled, reopen.zipped]
     read = upload.upload(reopen.fill_zip, [upload, wiring.key], zipped, **QUICK)
     wiring.note_form(read.success)
-    # In the queue, as Gradio tells of no state that changed outside it (6.31).
+    # Through the queue: outside it a changed state triggers no event (Gradio 6.31).
     read.success(
         reopen.show_zip,
         [reopen.zipped],

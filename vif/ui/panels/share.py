@@ -18,7 +18,7 @@ from vif.ui.state.view import View
 from vif.ui.wiring import Wiring
 
 ZIP_NAME = "vif-lens.zip"
-# The link as others need it, and in the address bar; what others put there stays.
+# Completes the link, and puts it into the address bar; other parameters there stay.
 _FINISH = """(link) => {
   if (!link.startsWith('?')) return link;
   const found = new URLSearchParams(link);
@@ -55,7 +55,7 @@ def save(result: Result | None, view: View) -> Iterator[Any]:
     """The zip of what is shown."""
     if result is None:
         return
-    # Gradio goes on after it has copied the file to its cache, which it empties by age.
+    # Gradio resumes this generator after it has copied the file to its cache.
     with TemporaryDirectory(prefix="vif-lens-") as folder:
         path = Path(folder) / ZIP_NAME
         path.write_bytes(to_zip(result, view))

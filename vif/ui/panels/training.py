@@ -101,14 +101,14 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
     run, frames = (gr.State(None, time_to_live=seconds) for _ in range(2))
 
     def open_folder(folder: str) -> list[Any]:
-        # A page for the public reads nothing but its own folder, whatever a browser sends.
+        # A public page reads only its own folder, whatever a browser sends.
         return opened(folder if any_folder else str(bundled))
 
     shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
     outputs, hidden = [run, s.body, s.question, *shown], "hidden"
 
     def unfold(known: TrainingRun | None, folder: str) -> list[Any]:
-        # What ships is shown at once; a folder of one's own is opened by its button.
+        # The bundled run opens at once; another folder is opened by the button.
         is_new = known is None and folder == s.folder.value
         return open_folder(folder) if is_new and folder else [gr.skip()] * len(outputs)
 

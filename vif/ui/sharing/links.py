@@ -66,7 +66,7 @@ def _beside(result: Result) -> Beside | None:
 def link_of(
     result: Result, view: View, defaults: Settings, examples: Sequence[Example]
 ) -> permalink.Link:
-    """Returns what a link to a result tells; it may name no picture."""
+    """Returns the link to a result; it cannot be opened if it names no example and no scene."""
     meta, truth, context = result.first.meta, result.truth, result.first.meta["context"]
     known = [
         i for i, one in enumerate(examples) if truth and one.truth and one.truth.same_as(truth)

@@ -201,7 +201,7 @@ def _view(given: Mapping[str, str], num_layers: int) -> dict[str, Any]:
 def _number(given: Mapping[str, str], key: str, most: int = 2**63 - 1) -> int:
     """A whole number from 0 to `most`."""
     expected = f"a whole number from 0 to {most}" if most < 2**62 else "a whole number"
-    # Python refuses to read very long numbers, but not with a sentence for people.
+    # Python refuses very long numbers, with an error that is not meant for users.
     text = given[key]
     if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > most:
         raise _wrong(given, key, expected)

@@ -11,7 +11,7 @@ from vif.inputs.boxes import Box
 from vif.ui.sharing.permalink import Link
 
 BUNDLED = "demo-vlm"
-# Of a picture that only the browser has; the zip holds it under this name.
+# File name of an uploaded picture, as in the zip.
 OWN_PICTURE = "picture.png"
 
 

@@ -65,7 +65,7 @@ def settings_of(result: Result) -> Settings:
     meta = result.first.meta
     known = {key: meta[key] for key in Settings().chosen if key in meta}
     ranges = {key: tuple(known[key]) for key in ("learning", "injection") if key in known}
-    # How long an answer may be is part of no answer.
+    # No answer records its maximum length.
     longest = result.form.max_new_tokens if result.form is not None else None
     limit = {} if longest is None else {"max_new_tokens": int(longest)}
     return Settings(**{**known, **ranges, **limit})
@@ -139,7 +139,7 @@ def read_view(values: Mapping[str, Any], result: Result) -> View:
     found = {}
     for name, choices in allowed.items():
         value = values.get(name, getattr(default, name))
-        # Of lists and dictionaries none is a choice; True would pass for 1.
+        # A list must not be compared with the choices; True would be equal to 1.
         is_plain = isinstance(value, str | int | None)
         is_choice = is_plain and any(value == c and type(value) is type(c) for c in choices)
         if is_choice:

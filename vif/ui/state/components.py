@@ -25,7 +25,7 @@ class Changes:
         weights: (K,), before muting.
         muted: Indices that count for nothing.
         solo: The only index that counts, or None.
-        touched: Indices that were moved, resized or weighted anew.
+        touched: Indices that were moved, resized or given another weight.
     """
 
     means: np.ndarray

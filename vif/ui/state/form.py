@@ -17,7 +17,7 @@ from vif.question import Question
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing
 
-# Images beside the picture, and frames of a video, that fit into a visitor's turn.
+# Images beside the picture, and frames of a video, that one request has the time for.
 MOST_BESIDE, FRAMES = 7, 8
 # The fields that hold a number, under the names of the schema.
 _NUMBERS = (
@@ -146,7 +146,7 @@ class Form:
         others: list[Any] = list(self.beside or ())
         if self.has_video:
             others = [frame.image for frame in read_frames(others[0], FRAMES)]
-            # The picture stands in for the frame that is chosen.
+            # The picture is the chosen frame.
             del others[self.place]
         place = min(self.place, len(others))
         given = {

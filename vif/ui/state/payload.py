@@ -20,7 +20,7 @@ from vif.trace import Mixture, Trace
 from vif.ui.html.words import tones
 from vif.ui.state.result import CHANGED, Result
 
-# More than this is fetched slice by slice, as it is looked at.
+# Beyond this, slices are fetched when they are shown.
 MOST_BYTES = 3_000_000
 _numbers = itertools.count(1)
 
@@ -96,7 +96,7 @@ def opening_layer(result: Result) -> int:
     name = next(iter(injecting))
     layers = [mixture.layer for mixture in injecting[name]]
     after, before = (_measured(result, one)[layers] for one in (name, result.baseline))
-    # Where every answer was injected into, the gain is nothing: the strongest look is shown.
+    # If every answer was steered there is no gain: the layer with most attention is shown.
     gain = after - before if name != result.baseline else after
     return layers[int(np.argmax(gain))]
 

@@ -17,7 +17,7 @@ from vif.ui.state.form import Form, HasTruth, Truth
 from vif.ui.state.sinks import sink_tokens
 
 MAP_SIDE = 420
-# Name of the answer to a mixture that a person changed.
+# Name of the answer to a changed mixture.
 CHANGED = "changed"
 
 
@@ -88,7 +88,7 @@ class Result(HasTruth):
         return {name: t.mixtures for name, t in self.traces.items() if t.mixtures}
 
     def check_answered_by(self, model: str) -> None:
-        """Raises `InputError` unless the answers are those of a model: a zip may bring others."""
+        """Raises `InputError` unless this model gave the answers; a zip may hold another's."""
         answered = self.first.meta.get("model", model)
         if answered != model:
             raise InputError(

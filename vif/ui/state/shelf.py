@@ -53,7 +53,7 @@ class Shelf:
         """Returns the session of a key; None is the page's own.
 
         Raises:
-            InputError: If others have been loaded since and it was let go.
+            InputError: If it was unloaded because others have been loaded since.
         """
         if key is None:
             return self.own

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-# Attention as it is, with its sinks marked or taken out, or as a difference from the baseline.
+# Attention as it is, with its sinks marked or removed, or as a difference from the baseline.
 SHOWS = ("raw", "marked", "removed", "difference")
 SCALES = ("whole", "tiles", "all")
 
