@@ -3,7 +3,7 @@
 `spaces` exists only on such Spaces. It has to be imported before PyTorch, which it patches. It
 forks this process when a decorated function is called, and pickles arguments and results, so that
 events, callbacks and exceptions need the replacements below. A process may serve many calls, so
-each session has a process of its own, with its model loaded.
+each session has a decorated function of its own, which holds the loaded model.
 """
 
 from __future__ import annotations
