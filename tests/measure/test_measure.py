@@ -111,7 +111,7 @@ def test_metrics_are_those_of_the_metrics_package(session, image):
 
 
 def test_questions_are_grouped_by_the_number_of_text_tokens():
-    curves = {metric.name: [0.5] for metric in METRICS if not metric.needs_boxes}
+    curves = {metric.name: [0.5] for metric in METRICS}
     records = [
         {
             "key": [0, i], "name": str(i), "source": str(i),

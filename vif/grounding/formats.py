@@ -24,13 +24,11 @@ class BoxFormat:
         scale: `UNIT`, `THOUSAND`, `PIXELS` (of the resized image) or `BINS`.
         ask: The question, with ``{text}`` for what is looked for.
         y_first: Whether a corner is written as y, x.
-        template: How the four numbers are written, for data and tests.
     """
 
     scale: str
     ask: str
     y_first: bool = False
-    template: str = "[{}, {}, {}, {}]"
 
     def parse(self, answer: str) -> Box | None:
         """The first box in an answer, (x0, y0, x1, y1) in this format's own unit, or None."""
@@ -44,39 +42,25 @@ class BoxFormat:
         x0, y0, x1, y1 = (b, a, d, c) if self.y_first else (a, b, c, d)
         return (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
-    def write(self, box: Box) -> str:
-        """A box in this format's own unit as the model writes it."""
-        x0, y0, x1, y1 = box
-        numbers = (y0, x0, y1, x1) if self.y_first else box
-        shown = [f"{v:.3f}" if self.scale == UNIT else round(v) for v in numbers]
-        return self.template.format(*shown)
-
 
 _SENTENCE = "Please provide the bounding box coordinate of the region this sentence describes: "
 _LLAVA = BoxFormat(UNIT, _SENTENCE + "{text}")
-_JSON = '[{{"bbox_2d": [{}, {}, {}, {}], "label": "it"}}]'
 _LOCATE = "Locate {text}, output its bbox coordinates using JSON format."
-_QWEN3 = BoxFormat(THOUSAND, _LOCATE, template=_JSON)
+_QWEN3 = BoxFormat(THOUSAND, _LOCATE)
 # From the models' own documentation and training data. Families that are not here were not trained
 # to write boxes in a documented format.
 FORMATS = {
     "llava": _LLAVA,
     "llava_next": _LLAVA,
     "llava_onevision": _LLAVA,
-    "qwen2_vl": BoxFormat(
-        THOUSAND, "Output the bounding box of {text} in the image.", template="({},{}),({},{})"
-    ),
-    "qwen2_5_vl": BoxFormat(PIXELS, _LOCATE, template=_JSON),
+    "qwen2_vl": BoxFormat(THOUSAND, "Output the bounding box of {text} in the image."),
+    "qwen2_5_vl": BoxFormat(PIXELS, _LOCATE),
     "qwen3_vl": _QWEN3,
     "qwen3_vl_moe": _QWEN3,
     "qwen3_5": _QWEN3,
     "qwen3_5_moe": _QWEN3,
-    "internvl": BoxFormat(
-        THOUSAND, _SENTENCE + "<ref>{text}</ref>", template="<box>[[{}, {}, {}, {}]]</box>"
-    ),
-    "paligemma": BoxFormat(
-        BINS, "detect {text}", y_first=True, template="<loc{:04d}><loc{:04d}><loc{:04d}><loc{:04d}>"
-    ),
+    "internvl": BoxFormat(THOUSAND, _SENTENCE + "<ref>{text}</ref>"),
+    "paligemma": BoxFormat(BINS, "detect {text}", y_first=True),
 }
 
 

@@ -60,12 +60,6 @@ class Frame:
         low, extent = np.tile(self.region[:2], 2), np.tile(self._extent, 2)
         return as_box(float(v) for v in (low + units * extent).clip(0, 1))
 
-    def from_original(self, box: Box, scale: str) -> Box:
-        """A box in [0, 1] of the original image as a model would write it."""
-        low, extent = np.tile(self.region[:2], 2), np.tile(self._extent, 2)
-        units = ((np.array(box) - low) / extent).clip(0, 1)
-        return as_box(float(v) for v in units * self._unit(scale))
-
     @property
     def _extent(self) -> np.ndarray:
         return np.array(self.region[2:]) - self.region[:2]

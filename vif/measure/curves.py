@@ -26,13 +26,11 @@ class Metric:
         name: In files.
         label: For a person.
         unit: Of the axis.
-        needs_boxes: Whether it is known only where the true boxes are.
     """
 
     name: str
     label: str
     unit: str
-    needs_boxes: bool = False
 
 
 # The metric that is a ratio of what text gets to what the image gets.
@@ -50,14 +48,11 @@ METRICS = (
     Metric(RATIO, "Modality dominance (MDI)", "text over image, per token"),
     Metric("economy_text", "Attention efficiency of text (AEI)", "1 is its share of tokens"),
     Metric("economy_image", "Attention efficiency of the image (AEI)", "1 is its share of tokens"),
-    Metric("in_box", "Attention inside the true box", _OF_IMAGE, True),
-    Metric("in_box_without_sinks", "Inside the true box, sinks left out", _OF_IMAGE, True),
-    Metric("lift", "Attention inside the true box over chance", "1 is a uniform look", True),
-    Metric("pointing", "Strongest token in the true box", "share of questions", True),
-    Metric(
-        "pointing_without_sinks", "Strongest token that is no sink in it", "share of questions",
-        True,
-    ),
+    Metric("in_box", "Attention inside the true box", _OF_IMAGE),
+    Metric("in_box_without_sinks", "Inside the true box, sinks left out", _OF_IMAGE),
+    Metric("lift", "Attention inside the true box over chance", "1 is a uniform look"),
+    Metric("pointing", "Strongest token in the true box", "share of questions"),
+    Metric("pointing_without_sinks", "Strongest token that is no sink in it", "share of questions"),
 )  # fmt: skip
 
 
