@@ -1,4 +1,4 @@
-"""How a command tells how far it is, at a terminal and in a log."""
+"""The progress of a command, at a terminal and in a log."""
 
 import sys
 

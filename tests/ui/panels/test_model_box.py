@@ -1,3 +1,4 @@
+import re
 import threading
 
 import gradio as gr
@@ -151,10 +152,10 @@ def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
 def test_loading_tells_size_and_time_and_stops_the_running_answer(page):
     box, wiring, _ = page
     go, cancel = threading.Event(), threading.Event()
-    wiring.shelf = shelf_of(lambda *_, **__: go.wait(10) and DeepSession(), size=14_100_000_000)
+    wiring.shelf = shelf_of(lambda *_, **__: go.wait(60) and DeepSession(), size=14_100_000_000)
     news = model_box.load(*page, typed(page, cancel=cancel, chosen=["plain"]))
     first = next(news)
-    assert "downloads 14.1 GB. Loading for 0 s." in first[box.message]
+    assert re.search(r"downloads 14.1 GB\. Loading for \d+ s\.", first[box.message])
     assert first[box.load].interactive is False
     assert first[wiring.controls.run].interactive is False
     assert cancel.is_set()
