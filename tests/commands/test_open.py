@@ -41,5 +41,8 @@ def test_the_page_shows_it_and_asks_nothing(saved, tmp_path):
     demo = build_demo(session, assets=tmp_path, opened=result)
     shown = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "answers")
     assert found.traces["vif"].answer in shown.value
+    title = next(b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "title")
+    assert "saved answers" in title.value
+    assert "Lessons" not in title.value
     with pytest.raises(InputError, match="has no model"):
         session.ask(None, "What?")

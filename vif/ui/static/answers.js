@@ -22,7 +22,7 @@ function receive() {
     stop();
     asked = new Set();
     store.show(data, props.view || {});
-    // How the page opens is known to the server; how a later result opens is not.
+    // The server knows the view that the page opens with, but not that of a later result.
     if (!isOpening) tell();
   }
   isOpening = false;
@@ -208,7 +208,7 @@ function controls(result, view) {
   play.querySelector('span').textContent = playing ? '❚❚' : '▶';
 }
 
-// The server hears of the view when it rests: for links, files and the next question.
+// The server learns of the view when it stops changing: for links, files and the next question.
 function tell() {
   clearTimeout(telling);
   telling = setTimeout(() => trigger('input', store.view), TELL_MS);

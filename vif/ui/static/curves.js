@@ -17,7 +17,7 @@ const RATIOS = new Set(['dominance', 'economy_image', 'economy_text']);
 const [LEAST, MOST] = [0.01, 100];
 const within = (value) => Math.min(MOST, Math.max(value, LEAST));
 let shown = '';
-// Of one panel on the screen: drawn in its own pixels, so that its words have the page's size.
+// Width of a panel on the screen: charts are drawn in its pixels, so that text keeps its size.
 let width = 320;
 
 function node(name, attributes, text) {

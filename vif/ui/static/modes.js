@@ -46,11 +46,11 @@
     history.replaceState(null, '', `${location.pathname}${query.size ? `?${query}` : ''}${location.hash}`);
     show();
   });
-  // How far the left column may move up before it stays: until its end is seen.
-  function stay() {
+  // Where the left column sticks: one that is longer than the window scrolls to its end first.
+  function pinForm() {
     const form = document.querySelector('.vl-form');
-    if (!form || form.dataset.stays) return;
-    form.dataset.stays = 'yes';
+    if (!form || form.dataset.pinned) return;
+    form.dataset.pinned = 'yes';
     const place = () => form.style.setProperty(
       '--vl-form-top', `${Math.min(0, window.innerHeight - form.offsetHeight - 8)}px`);
     new ResizeObserver(place).observe(form);
@@ -69,7 +69,7 @@
   });
   // The page is built by scripts, piece by piece.
   new MutationObserver((changes) => {
-    stay();
+    pinForm();
     if (changes.some((one) => [...one.addedNodes].some((node) =>
       node.nodeType === 1 && (node.matches('[data-mode], #research, .vl-options') || node.querySelector('[data-mode], #research, .vl-options'))))) show();
   }).observe(document, {childList: true, subtree: true});

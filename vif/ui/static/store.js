@@ -58,8 +58,7 @@ window.vifStore = (() => {
   // A picture is known by its content: Gradio keeps it in a folder named by its hash.
   const identity = (value) => (value?.path ? value.path.split(/[\\/]/).at(-2) : value);
   const print = (values) => JSON.stringify(values, (key, value) => identity(value));
-  // The page arrives with the answers to what it is filled in with, piece by piece: nothing is
-  // stale before a person has done something.
+  // The page loads the form and its answers piece by piece: nothing is stale before the user acts.
   let isTouched = false;
   for (const name of ['pointerdown', 'keydown', 'input', 'drop', 'paste']) {
     document.addEventListener(name, (event) => { isTouched ||= event.isTrusted; }, true);
