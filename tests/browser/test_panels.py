@@ -16,13 +16,19 @@ def test_a_search_says_what_it_took_and_shows_what_it_found(open_page, url):
     page.locator("#find").click()
     told = page.locator("#find-told")
     expect(told).to_contain_text(re.compile(r"Asked \d+ relational questions"), timeout=SLOWLY)
-    expect(told).to_contain_text("The first changed answer is shown.")
+    expect(told).to_contain_text("The first that changed:")
     expect(page.locator("#run")).to_be_enabled(timeout=SLOWLY)
     answers = page.locator("#answers .vl-card .vl-answer")
     expect(answers).to_have_count(2, timeout=SLOWLY)
     assert answers.nth(0).inner_text() != answers.nth(1).inner_text()
     asked = page.locator("#question textarea").input_value()
     expect(page.locator("#answers .vl-asked")).to_contain_text(asked)
+    expect(told).to_contain_text(asked)
+    # What was found is a drawn scene: its link opens the same question.
+    page.wait_for_url(re.compile("scene="))
+    page.goto(page.url)
+    expect(page.locator("#answers .vl-asked")).to_contain_text(asked, timeout=SLOWLY)
+    expect(page.locator("#answers .vl-verdict")).to_have_count(2)
 
 
 def test_the_ladder_follows_its_slider(open_page, url):

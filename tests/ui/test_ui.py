@@ -1,5 +1,6 @@
 import re
 import threading
+from itertools import islice
 from pathlib import Path
 
 import gradio as gr
@@ -8,6 +9,7 @@ import pytest
 from tests.support.fake_page import QUESTION, ask, clicked, form, run_of, sent
 from tests.support.fake_session import BREAKING, FakeSession
 from vif import bundle
+from vif.bench.search import relational as relational_items
 from vif.errors import InputError
 from vif.scenes import RELATIONAL, ask_scene, draw_scene
 from vif.ui import build_demo, launch_options
@@ -167,6 +169,14 @@ def test_a_scene_offers_questions_with_known_places():
     assert 1 <= len(filled.truths) <= fill.SUGGESTIONS
     assert all(0 <= value <= 1 for t in filled.truths for box in t.boxes for value in box)
     assert fill.scene(11).truths[0].question == filled.truths[0].question
+
+
+def test_a_scene_has_the_question_of_a_search():
+    """So that a link to what was found knows the answer."""
+    for item in islice(relational_items(3), 6):
+        first, *_ = fill.scene(item.scene.seed, item.question.text).truths
+        assert (first.question, first.answer) == (item.question.text, item.question.answer)
+        assert first.boxes == item.boxes
 
 
 def test_half_of_the_suggestions_are_relational():

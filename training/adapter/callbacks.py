@@ -73,9 +73,10 @@ def write_line(args: TrainingArguments, line: dict[str, Any]) -> None:
 class Tracer(TrainerCallback):
     """Asks a few fixed questions every so often and keeps the traces.
 
-    ``<output_dir>/traces/index.json`` holds ``questions``, a list of ``{question, context, answer,
-    image}``, and ``steps``, a list of ``{step, traces}`` where ``traces`` has a file per question
-    for each of ``"plain"`` and ``"vif"``; all paths are relative to the index.
+    ``<output_dir>/traces/index.json`` holds ``trained_on``, what the adapter is trained on in
+    words, ``questions``, a list of ``{question, context, answer, image}``, and ``steps``, a list of
+    ``{step, traces}`` where ``traces`` has a file per question for each of ``"plain"`` and
+    ``"vif"``; all paths are relative to the index.
     """
 
     def __init__(
@@ -137,7 +138,11 @@ class Tracer(TrainerCallback):
             shutil.copyfile(image, self.folder / name)
             said = {"question": turn.question, "context": turn.context, "answer": turn.answer}
             questions.append(said | {"image": name})
-        content = {"questions": questions, "steps": [*steps, {"step": step, "traces": files}]}
+        content = {
+            "trained_on": self.model.adapter.config.trained_on if self.model.has_adapter else "",
+            "questions": questions,
+            "steps": [*steps, {"step": step, "traces": files}],
+        }
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=1) + "\n")
         partial.replace(path)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -212,7 +213,7 @@ def write(session: Session, examples: list[dict], folder: Path) -> None:
         item, kind = example["item"], example["kind"]
         name = f"scene-{number}"
         item.scene.image.save(folder / f"{name}.png")
-        record(session, item, kind.note, folder / f"{name}.zip")
+        record(session, item, _note(kind, item), folder / f"{name}.zip")
         listing.append(
             {
                 "image": f"{name}.png",
@@ -221,12 +222,20 @@ def write(session: Session, examples: list[dict], folder: Path) -> None:
                 "question": item.question.text,
                 "truth": item.question.answer,
                 "boxes": _boxes(item),
-                "note": kind.note,
+                "note": _note(kind, item),
                 "text": kind.text,
                 **{key: example[key] for key in ("plain", "vif", "chosen_from")},
             }
         )
     (folder / "examples.json").write_text(json.dumps(listing, indent=1) + "\n")
+
+
+def _note(kind: Kind, item: bench.Item) -> str:
+    """What to see in an example; an answer that names a cell is explained."""
+    answer = item.question.answer
+    if not re.fullmatch("[a-d][1-4]", answer):
+        return kind.note
+    return f"{kind.note} {answer} is a cell of a 4 x 4 grid: a1 is top left, d4 bottom right."
 
 
 def record(session: Session, item: bench.Item, note: str, path: Path) -> None:

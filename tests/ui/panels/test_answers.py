@@ -1,6 +1,7 @@
 import base64
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,10 @@ def test_the_headline_says_what_happened(result, differing):
         "Steered to look, it gives the same answer."
     )
     assert "".join(p for p, _ in headline(ask(chosen=["plain"]))).startswith("It answers ")
+    long = replace(differing.traces["plain"], answer="red " * 50)
+    wordy = replace(differing, traces={**differing.traces, "plain": long})
+    assert len("".join(p for p, _ in headline(wordy))) < 250
+    assert "…" in "".join(p for p, _ in headline(wordy))
 
 
 def test_a_screen_reader_hears_both_answers_and_which_is_right():

@@ -162,6 +162,11 @@ def test_the_tracked_answer_is_chosen_and_the_right_one_comes_first(session, ask
     assert menu.choices[0] == ("teal (right)", "teal")
     assert len({answer for _, answer in menu.choices}) == len(menu.choices) >= 2
     assert probing.answers_of("knockout", result, "typed").value == "typed"
+    said = asked.traces["vif"].answer
+    right = ask(truths=[Truth(QUESTION, said)])
+    menu = probing.answers_of("knockout", right, None)
+    assert menu.choices[0] == (f"{said} (right)", said)
+    assert menu.value == said
     assert not probing.answers_of("heads", result, None).visible
     for kind in ("exit", "deletion", "sweep"):
         assert "Tracked: “red”" in run_probe(session, kind, asked, "vif", "red").words

@@ -35,7 +35,7 @@ def folder(tmp_path):
                 files[name].append(f"{place.name}/{i}-{name}.npz")
         steps.append({"step": step, "traces": files})
     # Not in order, as after a resumed training run.
-    index = {"questions": questions, "steps": steps[::-1]}
+    index = {"trained_on": "40 images", "questions": questions, "steps": steps[::-1]}
     (tmp_path / "index.json").write_text(json.dumps(index))
     return tmp_path
 
@@ -92,7 +92,7 @@ def test_opening_shows_the_last_step_and_sliding_another(folder):
     _run, body, _question, message, frames, layer, step, strip, view, _ = training.opened(
         str(folder)
     )
-    assert message == ""
+    assert "trains on 40 images." in message
     assert body.visible
     assert [value for _, value in layer.choices] == [0, 1, 2]
     assert step.value == 2
@@ -107,6 +107,13 @@ def test_a_question_of_a_file_is_escaped(folder):
     run = TrainingRun.read(folder)
     view = training.choose_question(run, 1, 0)[-2]
     assert "&lt;b&gt;Where?" in view
+
+
+def test_a_run_may_not_say_what_it_is_trained_on(folder):
+    index = json.loads((folder / "index.json").read_text())
+    del index["trained_on"]
+    (folder / "index.json").write_text(json.dumps(index))
+    assert "trains on" not in training.opened(str(folder))[3]
 
 
 def test_a_problem_leaves_what_is_shown(tmp_path):

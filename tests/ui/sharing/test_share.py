@@ -91,6 +91,7 @@ def test_a_link_fills_in_the_form_and_shows_its_view(wiring, result):
         ("scene=x", "whole number"),
         ("example=0", "no examples"),
         (None, "must name"),
+        ("model=other&q=What", "made with the model 'other'"),
         ("scene=1&q=" + "x" * 9000, "at most 8000"),
     ],
 )

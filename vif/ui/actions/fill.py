@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from PIL import Image
 
+from vif.bench import search
 from vif.scenes import RELATIONAL, ask_scene, draw_scene, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.ui.state.form import Truth
@@ -37,24 +39,28 @@ def scene(seed: int, asked: str = "") -> SceneFill:
 
     Args:
         seed: Of the scene.
-        asked: A question that has to be among them, if the scene has it.
+        asked: A question that has to be among them, if the scene has it; a search for a changed
+            answer words its questions in its own way.
     """
     drawn = draw_scene(seed)
-    width, height = drawn.image.size
     relational, others = [], []
     questions = ask_scene(drawn, seed)
     for index in np.random.default_rng(seed).permutation(len(questions)):
         question = questions[index]
-        boxes = tuple(
-            (x0 / width, y0 / height, x1 / width, y1 / height) for x0, y0, x1, y1 in question.boxes
-        )
         kind = relational if question.family in RELATIONAL else others
-        kind.append(Truth(question.text, question.answer, boxes, seed))
+        kind.append(Truth(question.text, question.answer, question.boxes_on(drawn), seed))
     count = max(SUGGESTIONS // 2, SUGGESTIONS - len(others))
     truths = relational[:count]
     truths += others[: SUGGESTIONS - len(truths)]
-    known = [t for t in (*relational, *others) if t.question == asked and t not in truths]
+    others += _searched(seed) if asked else []
+    known = [t for t in (*relational, *others) if t.question == asked and t not in truths][:1]
     return SceneFill(drawn.image, [*known, *truths][:SUGGESTIONS])
+
+
+def _searched(seed: int) -> list[Truth]:
+    """What a search for a changed answer asks about a scene."""
+    items = takewhile(lambda item: item.scene.seed == seed, search.relational(seed))
+    return [Truth(one.question.text, one.question.answer, one.boxes, seed) for one in items]
 
 
 def new_scene() -> SceneFill:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import Any
 
 from vif import methods
@@ -12,6 +13,8 @@ from vif.trace import Trace
 from vif.ui.html.templates import fill
 from vif.ui.html.words import tones
 from vif.ui.state.result import Result
+
+_MOST_QUOTED = 80  # characters
 
 
 def answers_html(result: Result, payload: dict[str, Any]) -> str:
@@ -107,7 +110,7 @@ def headline(result: Result) -> list[tuple[str, str]]:
     if len(names) != 2 or result.baseline not in names:
         if len(names) == 1:
             (trace,) = result.traces.values()
-            return [("It answers ", ""), (_said(trace), colours[names[0]]), (".", "")]
+            return [("It answers ", ""), (_quoted(trace), colours[names[0]]), (".", "")]
         distinct = len({trace.answer.strip().lower() for trace in result.traces.values()})
         return [
             (f"Same model, same picture: {len(names)} methods, ", ""),
@@ -119,13 +122,13 @@ def headline(result: Result) -> list[tuple[str, str]]:
     pieces = [("Same model, same picture. ", "")]
     pieces += [
         (f"{subject} answers ", ""),
-        (_said(first), colours[base]),
+        (_quoted(first), colours[base]),
         (". ", ""),
     ]
     steered = "Steered to look" if other in ("vif", "vif-free", "look") else method_label(other)
     if second.answer.strip().lower() == first.answer.strip().lower():
         return [*pieces, (f"{steered}, it gives the same answer.", "")]
-    return [*pieces, (f"{steered}, it answers ", ""), (_said(second), colours[other]), (".", "")]
+    return [*pieces, (f"{steered}, it answers ", ""), (_quoted(second), colours[other]), (".", "")]
 
 
 def spoken(result: Result) -> str:
@@ -140,3 +143,8 @@ def spoken(result: Result) -> str:
 
 def _said(trace: Trace) -> str:
     return trace.answer.strip() or "nothing"
+
+
+def _quoted(trace: Trace) -> str:
+    """An answer as the headline quotes it; the card below has all of a long one."""
+    return textwrap.shorten(_said(trace), _MOST_QUOTED, placeholder=" …")

@@ -107,6 +107,7 @@ STEPS = (
             "This is visual attenuation, the problem that VIF addresses.",
             "When you press Reveal, the question is asked at all lengths, with the same text "
             "cut to each length.",
+            "An answer such as a2 is a cell of a 4 x 4 grid: a1 is top left, d4 bottom right.",
         ),
     ),
     Step(

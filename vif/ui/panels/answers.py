@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from vif.draw.charts import method_label
 from vif.probes import PROBES
 from vif.ui.html.answers import answers_html, empty_html
 from vif.ui.html.ruler import ruler_panel
@@ -94,7 +95,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
                 fill("components"), js_on_load=script("components.js"), elem_id="components"
             )
         with gr.Tab("Probes", id="probes"):
-            probes = _probe_box()
+            probes = _probe_box(result)
         with gr.Tab("Pixel ruler", id="ruler"):
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
         with gr.Tab("Share", id="share") as tab:
@@ -110,9 +111,21 @@ def answers_block(result: Result | None) -> dict[str, Any]:
     return {"value": answers_html(result, data), "data": data}
 
 
-def _probe_box() -> ProbeBox:
+def answers_to_track(result: Result) -> list[tuple[str, str]]:
+    """The right answer, if it is known, then those that were given: how each is shown, and it."""
+    truth = result.truth
+    right = [] if truth is None else [(f"{truth.answer} (right)", truth.answer)]
+    said = [(f"{t.answer} ({method_label(name)})", t.answer) for name, t in result.traces.items()]
+    shown: dict[str, str] = {}
+    for words, answer in right + said:
+        if answer:
+            shown.setdefault(answer, words)
+    return [(words, answer) for answer, words in shown.items()]
+
+
+def _probe_box(result: Result | None) -> ProbeBox:
     """The controls of the probes, and the place of their results."""
-    first = "knockout"
+    first, known = "knockout", answers_to_track(result) if result is not None else []
     with gr.Column(elem_classes="vl-probes"):
         kind = gr.Radio(
             [(probe.label, name) for name, probe in PROBES.items()],
@@ -127,7 +140,8 @@ def _probe_box() -> ProbeBox:
                 [], label="Map of", visible=False, scale=2, min_width=160, elem_id="probe-whose"
             )
             tracked = gr.Dropdown(
-                [], label="Tracked answer", info="Empty: its own. Choose, or type another.",
+                known, value=known[0][1] if known else None, label="Tracked answer",
+                info="Empty: its own. Choose, or type another.",
                 allow_custom_value=True, scale=2, min_width=160, elem_id="probe-tracked",
             )  # fmt: skip
             run = gr.Button("Run the probe", size="sm", min_width=120, elem_id="probe-run")

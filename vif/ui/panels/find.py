@@ -65,7 +65,8 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
         update = {told: notice(words), next_seed: found.next_seed}
         if found.found is not None:
             item = found.found.item
-            truth = Truth(item.question.text, item.question.answer, item.boxes)
+            known = item.scene.seed if item.scene.seed <= fill.MAX_SCENE_SEED else None
+            truth = Truth(item.question.text, item.question.answer, item.boxes, known)
             scene = fill.SceneFill(item.scene.image, [truth])
             update |= wiring.fill_in(scene, truth.question, text) | {is_found: True}
         yield update
@@ -97,7 +98,7 @@ def told_words(found: Search, rate: Rate | None) -> str:
     elif found.found is None:
         words += " None of the answers changed: press again to continue."
     else:
-        words += " The first changed answer is shown."
+        words += f" The first that changed: “{found.found.item.question.text}”"
     if rate is not None:
         words += (
             f" In the benchmark of {rate.asked:,} questions of all kinds {rate.fixed} are fixed "

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
+from vif.inputs.images import open_image
 from vif.inputs.video import is_video
 from vif.ui.actions import beside, fill
 from vif.ui.actions.events import LATEST, QUICK, SLOW, picked
@@ -38,6 +39,7 @@ def connect_form(wiring: Wiring) -> None:
     image, context = wiring.field("image"), wiring.field("context")
     other = [wiring.truths, c.suggestions]
     gr.on([image.upload, image.clear], filling.other_picture, None, other, **QUICK)
+    gr.on([image.upload, image.clear], filling.check_picture, [image], [c.message], **QUICK)
     files, number = wiring.field("beside"), wiring.field("number")
     shown = [image, number, c.message, *other, *wiring.marked]
     gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
@@ -87,6 +89,15 @@ class Filling:
         """A scene's questions do not fit another picture: general ones are offered."""
         strip = suggestion_strip(fill.questions_of([]))
         return {self.wiring.truths: [], self.wiring.controls.suggestions: strip}
+
+    def check_picture(self, image: str | None) -> str:
+        """What is wrong with an uploaded picture, before anybody asks about it."""
+        try:
+            if image is not None:
+                open_image(image)
+        except InputError as error:
+            return notice(str(error), is_problem=True)
+        return ""
 
     def put_beside(self, files: list[str] | None) -> dict[Any, Any]:
         """Other images, or a video whose middle frame becomes the picture."""

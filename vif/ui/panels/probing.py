@@ -20,7 +20,7 @@ from vif.ui.actions.probe_runs import Found, run_probe
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.html.templates import fill, notice
-from vif.ui.panels.answers import ProbeBox
+from vif.ui.panels.answers import ProbeBox, answers_to_track
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key
 from vif.ui.theme import html_block, script
@@ -130,15 +130,10 @@ def follow(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]
 
 
 def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
-    """The menu of answers to track: the right one, if known, then the given answers."""
+    """The menu of answers to track."""
     if result is None:
         return gr.Dropdown(visible=False)
-    right = (
-        [] if result.truth is None else [(f"{result.truth.answer} (right)", result.truth.answer)]
-    )
-    said = [(f"{t.answer} ({method_label(name)})", t.answer) for name, t in result.traces.items()]
-    choices = list({answer: (words, answer) for words, answer in reversed(right + said) if answer}
-                   .values())[::-1]  # fmt: skip
+    choices = answers_to_track(result)
     value = old or (choices[0][1] if choices else None)
     return gr.Dropdown(choices, value=value, visible=PROBES[kind].tracks)
 

@@ -30,7 +30,7 @@ from vif.ui.wiring import Wiring
 MOST_BYTES = 200_000_000
 # Sends the query of the address to the server, if it describes a view of this page.
 _OPEN = """
-if (/[?&](example|scene)=/.test(location.search)) {
+if (/[?&](model|example|scene)=/.test(location.search)) {
   setTimeout(() => trigger('select', {query: location.search.slice(1)}), 0);
 }
 """

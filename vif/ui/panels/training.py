@@ -153,7 +153,7 @@ def _first_view(run: TrainingRun, question: int, step: int) -> list[Any]:
     layers = [(f"Layer {mixture.layer}", i) for i, mixture in enumerate(mixtures)]
     step = min(step, len(frames) - 1)
     return [
-        "",
+        notice(f"This run trains on {run.trained_on}." if run.trained_on else ""),
         frames,
         gr.Dropdown(layers, value=0 if layers else None),
         gr.Slider(maximum=max(1, len(frames) - 1), value=step),

@@ -32,12 +32,14 @@ class TrainingRun:
         questions: Dictionaries with ``question``, ``answer`` and ``image``.
         steps: Training steps, ascending.
         files: For each step, paths by method and question.
+        trained_on: What the adapter is trained on, in words; "" where the index does not say.
     """
 
     folder: Path
     questions: tuple[dict[str, Any], ...]
     steps: tuple[int, ...]
     files: tuple[dict[str, list[str]], ...]
+    trained_on: str = ""
 
     @classmethod
     def read(cls, folder: str | Path) -> TrainingRun:
@@ -66,6 +68,7 @@ class TrainingRun:
                 questions,
                 tuple(int(entry["step"]) for entry in steps),
                 tuple(dict(entry["traces"]) for entry in steps),
+                str(data.get("trained_on", "")),
             )
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(f"{path} is not the index of the traces of a training run.") from error
