@@ -92,6 +92,6 @@ def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
         f"{belief.probability:.2f}. The map is the prior times the likelihood of this answer "
         "for attention to each place (Bayes' rule). The adapter also has a learned posterior, "
         f"which is not shown: {own}overlap with the prior {100 * belief.overlap:.0f} %, KL "
-        f"{belief.kl:.2f} nats per latent dimension. In the benchmark the learned posterior of the "
-        "bundled adapter points no better than its prior.</p>"
+        f"{belief.kl:.2f} nats per latent dimension. On test questions the learned posterior of "
+        "the bundled adapter points no better than its prior.</p>"
     )

@@ -128,8 +128,8 @@ def hurts(room: Classroom, example: Example) -> Reveal:
     if room.bench is not None:
         result = room.bench["methods"]["vif"]
         saw += (
-            f" In the benchmark of {room.bench['n']:,} questions VIF fixes {result['fixed']} and "
-            f"breaks {result['broken']}."
+            f" In the benchmark of {room.bench['n']:,} {room.bench['split']} questions VIF fixes "
+            f"{result['fixed']} and breaks {result['broken']}."
         )
         holds = holds and result["fixed"] > result["broken"]
     steps = choices("Answer of", [method_label(name) for name in traces], "hurts")
@@ -146,8 +146,9 @@ def _table(bench: dict[str, Any] | None) -> str:
         for name, found in bench["methods"].items()
     )
     return (
-        f'<table class="vl-table"><caption>Benchmark, {bench["n"]:,} questions</caption><thead>'
-        '<tr><th scope="col">Method</th><th scope="col">Right</th><th scope="col">Fixed</th>'
+        f'<table class="vl-table"><caption>Benchmark, {bench["n"]:,} {bench["split"]} questions'
+        '</caption><thead><tr><th scope="col">Method</th><th scope="col">Right</th>'
+        '<th scope="col">Fixed</th>'
         f'<th scope="col">Broken</th></tr></thead><tbody>{rows}</tbody></table>'
     )
 

@@ -101,8 +101,8 @@ def told_words(found: Search, rate: Rate | None) -> str:
         words += f" The first that changed: “{found.found.item.question.text}”"
     if rate is not None:
         words += (
-            f" In the benchmark of {rate.asked:,} questions of all kinds {rate.fixed} are fixed "
-            f"and {rate.broken} broken; among its {rate.relational} relational ones "
+            f" In the benchmark of {rate.asked:,} test questions of all kinds {rate.fixed} are "
+            f"fixed and {rate.broken} broken; among its {rate.relational} relational ones "
             f"{rate.relational_gain} more are fixed than broken."
         )
     return words
