@@ -94,7 +94,7 @@ def build_demo(
                 upload = build_reopen()
             with gr.Column(scale=1, min_width=300, elem_classes="vl-shown"):
                 answers = build_answers(examples, shown)
-                with answers.beside:
+                with answers.find_row:
                     find = build_find()
                 with answers.tabs:
                     with gr.Tab("More text", id=LADDER_TAB):

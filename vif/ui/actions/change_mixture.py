@@ -53,7 +53,7 @@ def ask_again(
     ]  # fmt: skip
     words = f"The mixture of layer {mixture.layer}, {changes.told()}, in all injection layers"
     meta = trace.meta | {"changed": words}
-    return result.beside(CHANGED, replace(trace, mixtures=mixtures, meta=meta))
+    return result.with_answer(CHANGED, replace(trace, mixtures=mixtures, meta=meta))
 
 
 def _chosen(result: Result, data: Any) -> tuple[str, Mixture]:

@@ -47,7 +47,7 @@ class Answers:
 
     answers: gr.HTML
     examples: gr.HTML
-    beside: gr.Row
+    find_row: gr.Row
     body: gr.Column
     tabs: gr.Tabs
     components: gr.HTML
@@ -83,7 +83,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
         visible=bool(examples),
         elem_id="examples",
     )
-    beside = gr.Row()
+    find_row = gr.Row()
     column = gr.Column(visible=result is not None, elem_id="body")
     with column as body, gr.Tabs(elem_id="more") as tabs:
         with gr.Tab("Curves", id="curves"):
@@ -100,7 +100,7 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
         with gr.Tab("Share", id="share") as tab:
             shared = _share()
-    return Answers(answers, strip, beside, body, tabs, components, ruler, probes, tab, *shared)
+    return Answers(answers, strip, find_row, body, tabs, components, ruler, probes, tab, *shared)
 
 
 def answers_block(result: Result | None) -> dict[str, Any]:

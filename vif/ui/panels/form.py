@@ -9,7 +9,6 @@ import gradio as gr
 
 from vif.errors import InputError
 from vif.inputs.images import open_image
-from vif.inputs.video import is_video
 from vif.ui.actions import beside, fill
 from vif.ui.actions.events import LATEST, QUICK, SLOW, picked
 from vif.ui.html.strips import plan_strip, suggestion_strip
@@ -17,6 +16,7 @@ from vif.ui.html.templates import fill as html
 from vif.ui.html.templates import notice
 from vif.ui.panels import choice
 from vif.ui.panels.controls import FRAME_LABEL, PLACE_LABEL
+from vif.ui.state.form import video_of
 from vif.ui.tab import Data
 from vif.ui.wiring import Wiring
 
@@ -113,9 +113,10 @@ class Filling:
     def choose_frame(self, files: list[str] | None, number: float) -> dict[Any, Any]:
         """Another frame of a video as the picture; images only change their order."""
         try:
-            if not files or len(files) > 1 or not is_video(files[0]):
+            video = video_of(files)
+            if video is None:
                 return {self.wiring.field("number"): gr.skip()}  # Gradio takes no empty one (6.31)
-            return self._numbered(beside.frame_of(files[0], int(number)))
+            return self._numbered(beside.frame_of(video, int(number)))
         except InputError as error:
             return {self.wiring.controls.message: notice(str(error), is_problem=True)}
 

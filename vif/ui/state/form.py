@@ -59,6 +59,11 @@ def truth_of(question: str | None, truths: Sequence[Truth]) -> Truth | None:
     return next((t for t in truths if t.question == (question or "").strip()), None)
 
 
+def video_of(files: Sequence[str] | None) -> str | None:
+    """Returns the video, if the files beside a picture are one video and nothing else."""
+    return files[0] if files and len(files) == 1 and is_video(files[0]) else None
+
+
 class HasTruth:
     """Base of classes that may know the right answer.
 
@@ -131,8 +136,7 @@ class Form:
     @property
     def has_video(self) -> bool:
         """Whether the other images are the frames of a video."""
-        files = list(self.beside or ())
-        return len(files) == 1 and is_video(files[0])
+        return video_of(self.beside) is not None
 
     def about(self, **known: Any) -> Question:
         """Returns the question with its images.

@@ -52,7 +52,7 @@ class Result(HasTruth):
         """Makes a result from a full-size picture; the rest is as in the constructor."""
         return cls(render.shrink(image, MAP_SIDE), traces, *rest, **more)
 
-    def beside(self, name: str, trace: Trace) -> Result:
+    def with_answer(self, name: str, trace: Trace) -> Result:
         """Returns the result with one more answer; it replaces an earlier one of that name."""
         return replace(self, traces={**self.traces, name: replace(trace, method=name)})
 
