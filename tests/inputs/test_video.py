@@ -45,7 +45,7 @@ def test_a_short_video_gives_each_frame_once(tmp_path):
         ("none.mp4", None, "There is no file 'none.mp4'"),
         ("text.mp4", b"#EXTM3U\nfile:///etc/passwd", "not a video in a known format"),
         ("empty.mp4", b"", "not a video in a known format"),
-        ("broken.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 64, "no video that can be decoded"),
+        ("broken.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 64, "cannot be decoded"),
     ],
 )
 def test_what_is_no_video_is_refused(tmp_path, name, content, words):

@@ -55,7 +55,10 @@ def read_frames(path: str | Path, count: int) -> list[Frame]:
         length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         if length < 1 or not rate > 0:
-            raise InputError(f"{name} is no video that can be decoded: {_CURE}.")
+            raise InputError(
+                f"{name} cannot be decoded, or does not say how many frames it has, as recordings "
+                "of a browser do not: convert it to MP4 and try again."
+            )
         sides = [int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
         if length > MOST_DECODED or max(sides) > MAX_SIDE:
             raise InputError(
