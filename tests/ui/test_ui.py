@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from tests.support.fake_page import QUESTION, ask, clicked, form, run_of, sent
+from tests.support.fake_page import PICTURE, QUESTION, ask, clicked, form, run_of, sent
 from tests.support.fake_session import BREAKING, FakeSession
 from vif import bundle
 from vif.bench.search import relational as relational_items
@@ -128,6 +128,11 @@ def test_the_known_answer_belongs_to_its_question_only():
     truths = [Truth(QUESTION, "red", ((0.1, 0.1, 0.2, 0.2),))]
     assert ask(truths=truths).truth is truths[0]
     assert ask(truths=truths, question="Something else?").truth is None
+    about = fill.truths_about(PICTURE, truths)
+    assert ask(truths=about).truth is about[0]
+    # Another picture was uploaded, and the page has not heard of it yet.
+    other = fill.truths_about(fill.scene(1).image, truths)
+    assert ask(truths=other).truth is None
 
 
 def test_a_run_shows_busy_then_everything(wiring):

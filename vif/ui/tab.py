@@ -151,7 +151,7 @@ class Tab:
             self.field("number"): gr.Slider(value=1, visible=False),
             self.field("question"): question or questions[0],
             self.field("context"): fill.unrelated(text),
-            self.truths: filled.truths,
+            self.truths: fill.truths_about(filled.image, filled.truths),
             c.suggestions: suggestion_strip(questions),
             c.text_length: text,
             c.message: "",

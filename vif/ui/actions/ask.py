@@ -62,7 +62,7 @@ def answer(
         form,
         getattr(getattr(session.adapter, "config", None), "renderer", "density"),
         session.token_count(form.context) if form.context else 0,
-        note=ONLY_SCENES if is_bundled(session) and not truths else "",
+        note=ONLY_SCENES if is_bundled(session) and not form.truths_of(truths) else "",
     )
 
 

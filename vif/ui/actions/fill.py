@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 import numpy as np
 from PIL import Image
 
 from vif.bench import search
+from vif.inputs.images import ImageSource
 from vif.scenes import RELATIONAL, ask_scene, draw_scene, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
-from vif.ui.state.form import Truth
+from vif.ui.state.form import Truth, fingerprint
 
 MAX_SCENE_SEED = 1_000_000
 SUGGESTIONS = 4
@@ -61,6 +63,12 @@ def _searched(seed: int) -> list[Truth]:
     """What a search for a changed answer asks about a scene."""
     items = takewhile(lambda item: item.scene.seed == seed, search.relational(seed))
     return [Truth(one.question.text, one.question.answer, one.boxes, seed) for one in items]
+
+
+def truths_about(image: ImageSource, truths: Sequence[Truth]) -> list[Truth]:
+    """Returns known answers that hold for one picture only."""
+    own = fingerprint(image) if truths else ""
+    return [replace(truth, picture=own) for truth in truths]
 
 
 def new_scene() -> SceneFill:

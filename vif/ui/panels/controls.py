@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from vif.ui.actions.ask import Session, is_bundled
-from vif.ui.actions.fill import questions_of, scene
+from vif.ui.actions.fill import questions_of, scene, truths_about
 from vif.ui.html.strips import plan_strip, suggestion_strip
 from vif.ui.html.templates import fill
 from vif.ui.panels import inputs
@@ -62,7 +62,7 @@ def build_controls(
         opened: Answers whose picture and question are in place instead.
     """
     picture, truths, asked = _first(examples, opened)
-    suggested = questions_of(truths)
+    truths, suggested = truths_about(picture, truths), questions_of(truths)
     image = inputs.Image(
         picture,
         type="filepath",

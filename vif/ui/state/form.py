@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any
 
 from vif import methods
 from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
-from vif.inputs.images import ImageSource
+from vif.inputs.images import ImageSource, open_image
 from vif.inputs.schema import MOST_METHODS, PublicQuestion
 from vif.inputs.video import is_video, read_frames
 from vif.question import Question
@@ -42,12 +43,14 @@ class Truth:
         answer: The right answer.
         boxes: Where the asked objects are (x0, y0, x1, y1), in [0, 1] image coordinates.
         scene: Seed of the drawn scene, if it is one that a seed draws again.
+        picture: Fingerprint of the picture that it is about; "" where that is not told.
     """
 
     question: str
     answer: str
     boxes: tuple[Box, ...] = ()
     scene: int | None = None
+    picture: str = ""
 
     def same_as(self, other: Truth) -> bool:
         """Whether both are the same question about the same place."""
@@ -62,6 +65,12 @@ def truth_of(question: str | None, truths: Sequence[Truth]) -> Truth | None:
 def video_of(files: Sequence[str] | None) -> str | None:
     """Returns the video, if the files beside a picture are one video and nothing else."""
     return files[0] if files and len(files) == 1 and is_video(files[0]) else None
+
+
+def fingerprint(image: ImageSource) -> str:
+    """Returns what tells a picture from others: a hash of its pixels."""
+    opened = open_image(image)
+    return sha256(repr(opened.size).encode() + opened.tobytes()).hexdigest()
 
 
 class HasTruth:
@@ -184,9 +193,19 @@ class Form:
             samples=defaults.samples,
         )
 
+    def truths_of(self, truths: Sequence[Truth]) -> list[Truth]:
+        """Returns the known answers that are about the picture.
+
+        A run may start before the page has heard that another picture was uploaded.
+        """
+        if not any(t.picture for t in truths):
+            return list(truths)
+        own = fingerprint(self.picture)
+        return [t for t in truths if t.picture in ("", own)]
+
     def truth_in(self, truths: Sequence[Truth]) -> Truth | None:
         """Returns the known answer to the question, if it is among those of the picture."""
-        return truth_of(self.question, truths)
+        return truth_of(self.question, self.truths_of(truths))
 
     def settings(self) -> dict[str, Any]:
         """Returns what all methods share, as keyword arguments of a session's ``ask``.
