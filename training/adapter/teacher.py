@@ -22,7 +22,7 @@ import torch
 from training.adapter.evidence import gradients
 from training.data.shard import Shard
 from vif.errors import InputError
-from vif.methods.evidence import FLAT
+from vif.methods.evidence import standardised
 from vif.model.types import VisionLanguageModel
 
 HEADER = struct.Struct("<qiff")  # key, places, gain, log p of the answer
@@ -215,28 +215,26 @@ class Teacher:
         # A CPU's backward pass is slow in half precision.
         with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
             maps, values = gradients(vlm, shard, self.layers, self.strength, whole, wanted)
-        outside = shard.centres.isnan().any(-1).cpu().numpy()
-        maps, values = self.strength * maps.double().cpu().numpy(), values.cpu().numpy()
-        each = len(maps) // len(outside)
-        found = {
-            int(shard.key[q]): self._judge(maps[q], float(values[q]), outside[q // each])
-            for q in np.flatnonzero(missing)
-        }
+        visible = ~shard.centres.isnan().any(-1).cpu()
+        visible = visible.repeat_interleave(len(maps) // len(visible), 0)
+        maps, values = self.strength * maps.cpu(), values.cpu()
+        scores, known, spread = standardised(maps, visible)
+        # Nothing can be learned about places that do not lie on the image.
+        scored = scores.masked_fill(~visible, -30.0).clamp(-30, 30).float().numpy()
+        gains = (scores * spread).amax(1).tolist()
+        finite = (maps.isfinite().all(1) & values.isfinite()).tolist()
+        found = {}
+        for q in np.flatnonzero(missing):
+            if not finite[q]:
+                judged = self._skip("its gradient is not finite")
+            elif not known[q]:
+                judged = self._skip("its gradient is the same everywhere")
+            else:
+                judged = Found(scored[q], gains[q], float(values[q]))
+            found[int(shard.key[q])] = judged
         self.asked += len(found)
         self.store.add(found)
         self.seconds += time.monotonic() - started
-
-    def _judge(self, gradient: np.ndarray, value: float, outside: np.ndarray) -> Found:
-        inside = gradient[~outside]
-        if not len(inside) or not np.isfinite(inside).all() or not np.isfinite(value):
-            return self._skip("its gradient is not finite")
-        spread = inside.std()
-        if spread < FLAT:
-            return self._skip("its gradient is the same everywhere")
-        scores = (gradient - inside.mean()) / spread
-        # Nothing can be learned about places that do not lie on the image.
-        scores = np.where(outside, -30.0, scores).clip(-30, 30)
-        return Found(scores, float(inside.max() - inside.mean()), value)
 
     def _skip(self, reason: str) -> Found:
         if not self.skipped[reason]:

@@ -30,7 +30,7 @@ MOST_OF_SESSION, MOST_OF_ADDRESS, MOST_IN_ALL = 4, 24, 64
 
 # Use within one step of the ladder counts as equal, and the earliest request goes first. Each step
 # is twice as long as the one before it. Past use halves with every half-life.
-_STEP_SECONDS = 0.25
+_STEP_SECONDS = 1.0
 _HALF_LIFE_SECONDS = 30.0
 # How often a waiting request checks that its client is still connected.
 _SECONDS_BETWEEN_LOOKS = 0.5
