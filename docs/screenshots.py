@@ -14,7 +14,7 @@ import vif
 from vif import bundle
 from vif.ui import build_demo, launch_options
 from vif.ui.replay import Replay
-from vif.ui.sharing.saved import from_bundle
+from vif.ui.state.saved import from_bundle
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -27,7 +27,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 MAY_IMPORT = {
     "vif": PROJECT["dependencies"] + EXTRAS["data"] + EXTRAS["lmms"],
     "vif/measure": PROJECT["dependencies"] + EXTRAS["app"],
-    "vif/draw": PROJECT["dependencies"] + EXTRAS["app"],
+    "vif/charts": PROJECT["dependencies"] + EXTRAS["app"],
     "vif/ui": PROJECT["dependencies"] + EXTRAS["app"],
     "training": PROJECT["dependencies"] + EXTRAS["train"],
 }

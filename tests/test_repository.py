@@ -1,6 +1,7 @@
 """Rules for the whole repository: sizes, direction of imports, tools."""
 
 import ast
+import functools
 import graphlib
 import os
 import re
@@ -87,6 +88,7 @@ def module_name(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def import_graph():
     """Every module of the project and the modules of the project that it imports anywhere."""
     paths = [*sources("vif"), *sources("training"), ROOT / "app.py"]
@@ -107,6 +109,25 @@ def import_graph():
 def test_no_module_is_imported_in_a_circle():
     # TopologicalSorter raises CycleError, which names the circle.
     assert list(graphlib.TopologicalSorter(import_graph()).static_order())
+
+
+def test_no_folder_is_imported_in_a_circle():
+    """In every folder, its subfolders and modules depend on each other in one direction."""
+    graph = import_graph()
+    parents = {name.rpartition(".")[0] for name in graph}
+    # The parents of folders without modules of their own.
+    parents |= {parent.rpartition(".")[0] for parent in parents}
+    for parent in parents:
+        depth = len(parent.split(".")) if parent else 0
+        inside = {
+            name: ".".join(name.split(".")[: depth + 1])
+            for name in graph
+            if not parent or name.startswith(f"{parent}.")
+        }
+        entries = {entry: set() for entry in inside.values()}
+        for name, entry in inside.items():
+            entries[entry] |= {inside[one] for one in graph[name] if one in inside} - {entry}
+        assert list(graphlib.TopologicalSorter(entries).static_order())
 
 
 def test_no_import_of_the_project_is_hidden_inside_a_function():

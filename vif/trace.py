@@ -233,7 +233,7 @@ class Trace:
     def plot(self, token: int = 0) -> Any:
         """Plots how the row that predicts a token distributes its attention, layer by layer."""
         title = f"{self.method}: {self.answer}"
-        parts_chart = need("vif.draw.parts", "app").parts_chart
+        parts_chart = need("vif.charts.parts", "app").parts_chart
         shown = slice(len(MASS_PARTS) - ("images" not in self.meta))
         return parts_chart(self.mass[token].mean(1)[:, shown], MASS_PARTS[shown], title)
 

@@ -37,7 +37,7 @@ class Traces(dict[str, Trace]):
 
     def plot(self, token: int = 0) -> Any:
         """How much and how widely every layer looks at the image, a curve per method."""
-        return need("vif.draw.charts", "app").attenuation(
+        return need("vif.charts.curves", "app").attenuation(
             {name: metrics.image_share(trace, token) for name, trace in self.items()},
             {name: metrics.visual_entropy(trace, token) for name, trace in self.items()},
         )

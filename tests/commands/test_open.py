@@ -8,7 +8,7 @@ from vif.__main__ import main
 from vif.errors import InputError
 from vif.ui import build_demo
 from vif.ui.replay import Replay
-from vif.ui.sharing.saved import from_bundle, to_zip
+from vif.ui.state.saved import from_bundle, to_zip
 from vif.ui.state.view import View
 
 

@@ -10,9 +10,10 @@ from torch import nn
 from tests.probes.test_sweep import single
 from vif import metrics, probes, report
 from vif.bench.controls import gives_more_image, matched_strength
+from vif.charts import curves
 from vif.check import build, tiny_adapter, tiny_backbone
 from vif.check.ramp import ramp_image
-from vif.draw import charts, render
+from vif.draw import render
 from vif.errors import InputError
 from vif.methods import names
 from vif.model.backbone import Backbone
@@ -71,7 +72,7 @@ def test_files_and_figures_hold_nothing_that_is_no_number(traces):
     assert json.loads(found)["attenuation"]["plain"][:2] == [None, None]
     share = {name: metrics.image_share(trace) for name, trace in traces.items()}
     asked = {"plain": metrics.in_box_mass(traces["plain"], np.ones(traces["plain"].rows.shape[-1]))}
-    figure = charts.attenuation(share, share, (1, 2), (3, 5), asked=asked)
+    figure = curves.attenuation(share, share, (1, 2), (3, 5), asked=asked)
     assert list(figure.data[0].x) == ATTEND
     assert "NaN" not in figure.to_json()
     rows = traces["plain"].rows

@@ -11,9 +11,9 @@ import torch
 from tests.support.tiny import NUM_LAYERS
 from vif import methods
 from vif.bench import speed
+from vif.charts import probes as charts
 from vif.check import tiny_adapter, tiny_backbone
 from vif.check.ramp import ramp_image
-from vif.draw import probe_charts
 from vif.errors import InputError
 from vif.model.generation import Cancelled, open_stream
 from vif.probes.sweep import sweep
@@ -188,7 +188,7 @@ CHANGE[np.triu_indices(4)] = np.linspace(-0.5, 0.2, 10)
 
 
 def test_the_sweep_s_colours_are_symmetric_and_its_best_cell_is_marked():
-    figure = probe_charts.sweep(CHANGE, (3, 3), (0, 1))
+    figure = charts.sweep(CHANGE, (3, 3), (0, 1))
     heat = figure.data[0]
     assert (heat.zmin, heat.zmax) == (-0.5, 0.5)
     assert heat.z[1][0] is None
@@ -202,7 +202,7 @@ def test_the_sweep_s_colours_are_symmetric_and_its_best_cell_is_marked():
 def test_every_flow_has_its_own_line_and_mark():
     change = np.linspace(-100, 30, 14).reshape(2, 7)
     spans = np.stack([np.arange(7), np.arange(7)], 1)
-    figure = probe_charts.knockout(["image->last", "question->last"], change, spans)
+    figure = charts.knockout(["image->last", "question->last"], change, spans)
     assert [trace.name for trace in figure.data] == ["image → last", "question → last"]
     assert len({trace.marker.symbol for trace in figure.data}) == 2
     np.testing.assert_allclose(figure.data[1].y, change[1], rtol=1e-5)
@@ -213,7 +213,7 @@ def test_every_flow_has_its_own_line_and_mark():
 
 def test_an_exit_sweep_marks_the_first_exit_and_where_the_answer_stays():
     after, same = np.arange(-1, 4), np.array([False, True, False, True, True])
-    figure = probe_charts.exit_sweep(after, np.linspace(1, 0, 5), np.linspace(0, 1, 5), same, 2)
+    figure = charts.exit_sweep(after, np.linspace(1, 0, 5), np.linspace(0, 1, 5), same, 2)
     assert [shape.x0 for shape in figure.layout.shapes] == [2, 2]
     assert list(figure.data[0].marker.symbol) == [
         "circle-open", "circle", "circle-open", "circle", "circle",
@@ -224,7 +224,7 @@ def test_an_exit_sweep_marks_the_first_exit_and_where_the_answer_stays():
 
 def test_a_deletion_curve_lies_over_its_band():
     shares, random = np.array([0, 0.5, 1]), np.array([[0.9, 0.8, 0.1], [0.9, 0.6, 0.1]])
-    figure = probe_charts.deletion(shares, np.array([0.9, 0.2, 0.1]), random, "VIF")
+    figure = charts.deletion(shares, np.array([0.9, 0.2, 0.1]), random, "VIF")
     upper, lower, mean, top = figure.data
     assert list(upper.y) == [0.9, 0.8, 0.1]
     assert list(lower.y) == [0.9, 0.6, 0.1]
@@ -235,6 +235,6 @@ def test_a_deletion_curve_lies_over_its_band():
 
 
 def test_head_divergence_starts_at_zero_and_prints_its_range():
-    figure = probe_charts.head_divergence(np.array([[1.0, 2], [3, 4.5]]))
+    figure = charts.head_divergence(np.array([[1.0, 2], [3, 4.5]]))
     assert (figure.data[0].zmin, figure.data[0].zmax) == (0, 4.5)
     assert "4.5" in figure.layout.title.text

@@ -10,9 +10,9 @@ from tests.support.tiny import tiny_adapter
 from tests.support.tiny_training import arguments, save_scenes, save_tiny_model
 from tests.training.test_families import TURNS, items_of, picture, refuse
 from training.adapter.evidence import gradients
-from training.adapter.losses import evidence_loss, posterior_loss, repulsion_loss
 from training.adapter.model import VIFModel
 from training.adapter.passes.infer import Inferred
+from training.adapter.passes.losses import evidence_loss, posterior_loss, repulsion_loss
 from training.adapter.passes.steering import Mixer
 from training.data.batches import Collator
 from training.data.encoding import ANSWER, Encoder

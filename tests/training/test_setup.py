@@ -10,9 +10,9 @@ from transformers import HfArgumentParser
 from tests.support.tiny_training import arguments, command
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.model import VIFModel
+from training.adapter.optim import make_optimizer
 from training.adapter.trainer import ByLength
 from training.adapter.tuning import save, thaw
-from training.optim import make_optimizer
 from training.train_vif import main, make_adapter, train
 from vif import load
 from vif.adapter import VIFAdapter

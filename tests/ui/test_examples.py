@@ -7,11 +7,11 @@ import pytest
 from tests.support.fake_page import QUESTION, ask, clicked, filled_in, wired
 from tests.support.fake_session import FakeSession
 from vif.ui import build_demo
+from vif.ui.features.form import Filling
 from vif.ui.html.strips import example_strip
-from vif.ui.panels.form import Filling
-from vif.ui.sharing.saved import to_zip
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
+from vif.ui.state.saved import to_zip
 from vif.ui.state.view import View
 
 

@@ -16,9 +16,9 @@ from vif.ui import build_demo, launch_options
 from vif.ui import wiring as events
 from vif.ui.actions import fill
 from vif.ui.actions.ask import answer
+from vif.ui.features.form import Filling
+from vif.ui.features.share import save
 from vif.ui.panels import inputs
-from vif.ui.panels.form import Filling
-from vif.ui.panels.share import save
 from vif.ui.state.form import Truth
 from vif.ui.state.view import View
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from training.adapter.losses import PassResult, sum_losses
+from training.adapter.passes.losses import PassResult, sum_losses
 from training.adapter.passes.shared import run_shared
 from training.adapter.passes.steering import FULL_PRECISION
 from training.adapter.passes.whole import run_whole

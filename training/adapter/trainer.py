@@ -23,11 +23,11 @@ from typing_extensions import override
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments, output_of
 from training.adapter.callbacks import LogFile, write_line
 from training.adapter.model import NOTHING, VIFModel
+from training.adapter.optim import make_optimizer
 from training.adapter.tuning import gathered, restore, save
 from training.adapter.validation import gather, validate
 from training.data.batches import BOXED, QUESTIONS, READ, ROWS, TOKENS, Collator
 from training.data.encoding import Conversations
-from training.optim import make_optimizer
 from vif.errors import InputError
 
 COUNT_OF = {"lm": TOKENS, "box": BOXED, "pointing": BOXED, "in_box": BOXED}
@@ -117,7 +117,7 @@ class VIFTrainer(Trainer):
 
     @override
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """See `training.optim.make_optimizer`."""
+        """See `training.adapter.optim.make_optimizer`."""
         if self.optimizer is None:
             self.optimizer = make_optimizer(self.unwrapped, self.own)
         return self.optimizer

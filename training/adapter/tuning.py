@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_
 from torch.distributed.fsdp import FSDPModule
 
 from training.adapter.model import VIFModel
-from training.optim import PROJECTORS
+from training.adapter.optim import PROJECTORS
 from vif.adapter import VIFAdapter, build
 from vif.adapter.fit import check_fit
 from vif.errors import InputError

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from training.adapter.losses import Answers, PassResult, is_in_box, strength
 from training.adapter.model import VIFModel
+from training.adapter.passes.losses import Answers, PassResult, is_in_box, strength
 from training.adapter.plan import Plan
 from training.data.shard import Shard
 from vif.adapter.mixture import normalised_entropy

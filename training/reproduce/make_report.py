@@ -23,7 +23,7 @@ from plotly import graph_objects as go
 from training.reproduce.method_table import method_section
 from training.reproduce.uncertainty_tables import uncertainty_sections
 from training.reproduce.variant_tables import variant_sections
-from vif.draw import charts
+from vif.charts import style as charts
 
 RESULTS = Path("assets/results")
 PAGES = (Path("README.md"), Path("docs/results.md"))

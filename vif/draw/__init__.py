@@ -1,1 +1,1 @@
-"""Arrays in, pictures out: heatmaps and overlays, and plotly figures."""
+"""Arrays in, pictures out: heatmaps, overlays and plain-text tables."""

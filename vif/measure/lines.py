@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
-from vif.draw.charts import OTHER_COLOURS, method_colour, method_label
+from vif.charts.style import OTHER_COLOURS, method_colour, method_label
 from vif.measure.curves import FIRST
 from vif.measure.result import Result
 from vif.measure.summary import EVERY

@@ -9,7 +9,7 @@ from typing import Any
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from vif.draw.charts import axis_title, dress
+from vif.charts.style import axis_title, dress
 from vif.measure.curves import ALL, FIRST, METRICS, RATIO
 from vif.measure.lines import Line, depths_differ, lines
 from vif.measure.result import Result

@@ -12,9 +12,10 @@ from typing_extensions import override
 from vif.adapter.mixture import MixtureParameters, render
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Request, register
+from vif.methods.given import GivenTap
 from vif.methods.maps.base import MAPS
 from vif.methods.vif import Choose, Draw, InjectingTap, MixingTap
-from vif.methods.vif_free import FreeTap, VIFFree, constant_gate
+from vif.methods.vif_free import FreeTap, VIFFree
 
 
 def given(name: str) -> Choose:
@@ -36,22 +37,6 @@ def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParamete
 
 def _no_components(draw: Draw) -> MixtureParameters:
     return MixtureParameters(*(part[:, :0] for part in draw.mixture))
-
-
-class GivenTap(InjectingTap):
-    """Injects a map that nothing has to be read for, at strength alpha on all heads."""
-
-    @override
-    def begin(self, start: int, length: int) -> None:
-        """Prepares all layers before the prefill."""
-        super().begin(start, length)
-        if start > 0:
-            return
-        batch = self.batch
-        nothing = batch.centres.new_zeros(batch.columns.shape)
-        none = MixtureParameters(batch.centres[:, :0], nothing[:, :0], nothing[:, :0])
-        draw = Draw(none, nothing, constant_gate(self.request))
-        self.inject(self.request.settings.injection_layers, -1, [draw])
 
 
 class Control(Method):

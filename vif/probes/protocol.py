@@ -184,4 +184,4 @@ def charts() -> Any:
     Raises:
         InputError: If plotly is not installed.
     """
-    return need("vif.draw.probe_charts", "app")
+    return need("vif.charts.probes", "app")

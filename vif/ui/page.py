@@ -7,27 +7,27 @@ from pathlib import Path
 
 import gradio as gr
 
-from vif.ui.actions.ask import Session
-from vif.ui.actions.endpoint import add_endpoint
+from vif.session import Session
 from vif.ui.actions.recorded import first_result
-from vif.ui.actions.tools import add_tools
+from vif.ui.features.compare import build_compare, connect_compare
+from vif.ui.features.find import build_find, connect_find
+from vif.ui.features.form import connect_form
+from vif.ui.features.ladder import TAB as LADDER_TAB
+from vif.ui.features.ladder import build_ladder, connect_ladder
+from vif.ui.features.lens import build_lens, connect_lens
+from vif.ui.features.lessons import build_lessons, connect_lessons
+from vif.ui.features.model_box import build_model_box, connect_model_box
+from vif.ui.features.posterior import build_posterior, connect_posterior
+from vif.ui.features.probing import connect_probes
+from vif.ui.features.reopen import build_reopen, connect_reopen
+from vif.ui.features.share import connect_share
+from vif.ui.features.training import build_scrubber, connect_scrubber
 from vif.ui.guard import Page, Turns
 from vif.ui.html.templates import fill
 from vif.ui.panels.answers import build_answers
-from vif.ui.panels.compare import build_compare, connect_compare
 from vif.ui.panels.controls import build_controls, header
-from vif.ui.panels.find import build_find, connect_find
-from vif.ui.panels.form import connect_form
-from vif.ui.panels.ladder import TAB as LADDER_TAB
-from vif.ui.panels.ladder import build_ladder, connect_ladder
-from vif.ui.panels.lens import build_lens, connect_lens
-from vif.ui.panels.lessons import build_lessons, connect_lessons
-from vif.ui.panels.model_box import build_model_box, connect_model_box
-from vif.ui.panels.posterior import build_posterior, connect_posterior
-from vif.ui.panels.probing import connect_probes
-from vif.ui.panels.reopen import build_reopen, connect_reopen
-from vif.ui.panels.share import connect_share
-from vif.ui.panels.training import build_scrubber, connect_scrubber
+from vif.ui.programs.endpoint import add_endpoint
+from vif.ui.programs.tools import add_tools
 from vif.ui.state.examples import Example, read_examples
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Shelf

@@ -10,7 +10,7 @@ from typing import Any
 from vif import bundle
 from vif.errors import InputError
 from vif.ui.page import build_demo
-from vif.ui.sharing.saved import from_bundle
+from vif.ui.state.saved import from_bundle
 from vif.ui.theme import launch_options
 
 

@@ -15,8 +15,8 @@ import gradio as gr
 from gradio.components import Component
 
 from vif.errors import InputError
+from vif.session import Session
 from vif.ui.actions import fill
-from vif.ui.actions.ask import Session
 from vif.ui.html.ruler import ruler_panel
 from vif.ui.html.strips import suggestion_strip
 from vif.ui.html.templates import notice

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from matplotlib.colors import to_hex, to_rgb
 
 from vif import methods
-from vif.draw.charts import OTHER_COLOURS
+from vif.charts.style import OTHER_COLOURS
 
 # The surfaces that words lie on, see `static/page.css`.
 _LIGHT, _DARK = "#f1f4f8", "#1f2937"
@@ -56,3 +58,14 @@ def style() -> str:
         for name, colour in own.items()
     )
     return f":root,.light{{{light}}}.dark{{{dark}}}{classes}"
+
+
+def colour_classes(names: Iterable[str]) -> dict[str, str]:
+    """Returns the class that colours each answer, in the same order as the curves' colours.
+
+    `style` defines the colours of the classes.
+    """
+    return {
+        name: f"vl-{name}" if methods.colour(name) else f"vl-other-{position % len(OTHER_COLOURS)}"
+        for position, name in enumerate(names)
+    }

@@ -14,12 +14,12 @@ from vif.errors import InputError
 from vif.inputs.video import read_frames
 from vif.ui.actions import beside
 from vif.ui.actions.ask import answer
+from vif.ui.features.form import Filling
 from vif.ui.panels.controls import FRAME_LABEL, PLACE_LABEL
-from vif.ui.panels.form import Filling
 from vif.ui.sharing.links import share
-from vif.ui.sharing.saved import from_bundle, to_bundle
 from vif.ui.state.form import FRAMES, MOST_BESIDE
 from vif.ui.state.payload import _answer
+from vif.ui.state.saved import from_bundle, to_bundle
 from vif.ui.state.view import View
 
 

@@ -8,18 +8,17 @@ from tests.support.asking import one, session_of
 from tests.support.fake_page import QUESTION, ask, filled_in, form, run_of, wired
 from tests.support.fake_session import FakeSession
 from vif import methods
-from vif.draw.charts import method_colour
+from vif.charts.style import method_colour
 from vif.errors import InputError
 from vif.methods import Group, Method
 from vif.methods.base import METHODS
 from vif.methods.edits.base import EDITS
 from vif.methods.maps.base import MAPS
 from vif.ui.html.answers import answers_html
-from vif.ui.html.words import tones
 from vif.ui.panels import choice
 from vif.ui.state.form import Truth
 from vif.ui.state.payload import payload_of
-from vif.ui.tones import contrast, readable, style
+from vif.ui.tones import colour_classes, contrast, readable, style
 
 FOUR = ["plain", "vif", "pai", "vif-free"]
 BOX = ((0.1, 0.1, 0.3, 0.4),)
@@ -70,7 +69,7 @@ def test_a_method_that_is_one_file_comes_into_the_menu_with_its_label_group_and_
     monkeypatch.setitem(METHODS, "lift", Lift())
     menu = choice.menu_html(FakeSession())
     assert menu.index(Group.DECODING) < menu.index("<b>Lift</b> Lifts.") < menu.index("VCD")
-    assert tones(["plain", "lift"])["lift"] == "vl-lift"
+    assert colour_classes(["plain", "lift"])["lift"] == "vl-lift"
     assert ".vl-lift{--vl-tone:var(--vl-lift);--vl-heat:#118833" in style()
     assert method_colour("lift", 3) == "#118833"
 
@@ -155,7 +154,7 @@ def test_four_answers_stand_side_by_side():
     html = shown(ask(chosen=FOUR))
     assert html.count("<article") == html.count("<canvas") == 4
     assert "4 methods, one answer." in html
-    assert len(set(tones(FOUR).values())) == 4
+    assert len(set(colour_classes(FOUR).values())) == 4
 
 
 def test_without_plain_the_first_answer_is_what_others_are_compared_with():

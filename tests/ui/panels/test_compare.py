@@ -14,7 +14,7 @@ from gradio.state_holder import SessionState
 from vif.errors import InputError
 from vif.measure import Result
 from vif.measure.page import draw_metric
-from vif.ui.panels import compare
+from vif.ui.features import compare
 from vif.ui.state import measured
 from vif.ui.state.measured import Readings
 

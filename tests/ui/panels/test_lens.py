@@ -13,8 +13,8 @@ from vif import metrics, probes
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.question import Question
+from vif.ui.features import lens
 from vif.ui.html.lens import lens_html
-from vif.ui.panels import lens
 
 
 def test_the_finest_token_at_a_place_is_found():

@@ -15,9 +15,9 @@ from vif.beliefs.posterior import beliefs
 from vif.errors import InputError
 from vif.probes import attenuation_ladder
 from vif.scenes import is_correct
+from vif.ui.features.lessons import after_html, head_html, take_mark
 from vif.ui.lessons import STEPS, Classroom, prepare, reveal, sheet
 from vif.ui.lessons.room import asked, example_of
-from vif.ui.panels.lessons import after_html, head_html, take_mark
 from vif.ui.state.examples import read_examples
 
 ROOT = Path(__file__).parents[3]

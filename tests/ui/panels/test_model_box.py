@@ -9,8 +9,8 @@ from tests.support.fake_session import FakeSession
 from vif.errors import InputError
 from vif.settings import Settings
 from vif.ui import build_demo
-from vif.ui.panels import model_box
-from vif.ui.panels.form import Filling
+from vif.ui.features import model_box
+from vif.ui.features.form import Filling
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
 

@@ -11,8 +11,8 @@ from vif.probes import PROBES
 from vif.probes.sweep import Sweep, best_to_set
 from vif.ui.actions.ask import answer
 from vif.ui.actions.probe_runs import Found, call_of, run_probe
+from vif.ui.features import probing
 from vif.ui.html.sweep_grid import range_of, sweep_grid
-from vif.ui.panels import probing
 from vif.ui.state.form import Form, Truth
 
 

@@ -9,7 +9,7 @@ from tests.support.fake_session import FakeSession
 from vif.errors import InputError
 from vif.scenes import is_correct
 from vif.ui import build_demo
-from vif.ui.panels import training
+from vif.ui.features import training
 from vif.ui.state.training_run import TrainingRun, highest_weight
 
 STEPS = (0, 50, 100)

@@ -10,12 +10,13 @@ import pytest
 from tests.support.fake_page import PICTURE, QUESTION, ask
 from tests.support.fake_session import FakeSession, tiled_layout
 from vif import bundle
-from vif.draw import figures, render
-from vif.ui.sharing.saved import from_bundle, read_view, to_bundle, to_zip
+from vif.charts import figures
+from vif.draw import render
 from vif.ui.state.drawing import Drawing, Stroke
 from vif.ui.state.examples import read_examples
 from vif.ui.state.form import Truth
 from vif.ui.state.payload import payload_of
+from vif.ui.state.saved import from_bundle, read_view, to_bundle, to_zip
 from vif.ui.state.view import View
 
 TRUTH = Truth(QUESTION, "red", ((0.1, 0.2, 0.4, 0.5),))

@@ -10,8 +10,8 @@ from tests.support.fake_page import ask, filled_in, sent, wiring_of
 from tests.support.fake_session import FakeSession
 from vif.settings import Settings
 from vif.ui.actions import fill
-from vif.ui.panels.reopen import Reopen, build_reopen, connect_reopen
-from vif.ui.panels.share import connect_share, save
+from vif.ui.features.reopen import Reopen, build_reopen, connect_reopen
+from vif.ui.features.share import connect_share, save
 from vif.ui.sharing import permalink
 from vif.ui.sharing.links import link_of, share
 from vif.ui.state.view import View

@@ -14,8 +14,8 @@ import vif
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui import build_demo
+from vif.ui.features.reopen import Reopen
 from vif.ui.guard import MODEL
-from vif.ui.panels.reopen import Reopen
 from vif.ui.state.drawing import Drawing
 from vif.ui.state.result import Result
 from vif.ui.wiring import Wiring

@@ -13,8 +13,8 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 from typing_extensions import override
 
-from training.adapter.losses import Answers, PassResult, answers_of, kept
 from training.adapter.passes.infer import infer
+from training.adapter.passes.losses import Answers, PassResult, answers_of, kept
 from training.adapter.passes.steering import Injection, Mixer, Reader
 from training.adapter.plan import Plan, gaps
 from training.data.shard import Shard

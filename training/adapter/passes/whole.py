@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 from typing_extensions import override
 
-from training.adapter.losses import PassResult, answers_of, kept
 from training.adapter.passes.infer import Inferred, infer
+from training.adapter.passes.losses import PassResult, answers_of, kept
 from training.adapter.passes.shared import has_axes, image_states
 from training.adapter.passes.steering import Injection
 from training.adapter.plan import Plan, gaps

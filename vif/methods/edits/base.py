@@ -17,8 +17,8 @@ from typing_extensions import override
 from vif.adapter.mixture import MixtureParameters
 from vif.methods import crops
 from vif.methods.base import Option, Request
-from vif.methods.controls import GivenTap
 from vif.methods.edits.tap import EditingTap
+from vif.methods.given import GivenTap
 from vif.model.edits import Edit, Rows
 from vif.recording import Recorder
 from vif.registry import Registry

@@ -8,8 +8,8 @@ from typing import Any
 
 from vif.errors import InputError
 from vif.model.generation import Cancelled
+from vif.session import Session
 from vif.trace import Mixture
-from vif.ui.actions.ask import Session
 from vif.ui.state.components import Changes
 from vif.ui.state.result import CHANGED, Result
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from plotly import graph_objects as go
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.probes import PROBES, Sweep
 from vif.probes.protocol import Call
 from vif.progress import Progress

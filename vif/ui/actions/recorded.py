@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vif.ui.actions.ask import Session, is_bundled
+from vif.session import Session
+from vif.ui.actions.ask import is_bundled
 from vif.ui.state.examples import Example
 from vif.ui.state.form import Form
 from vif.ui.state.result import Result

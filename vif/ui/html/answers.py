@@ -7,12 +7,12 @@ import textwrap
 from typing import Any
 
 from vif import methods
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.scenes import is_correct
 from vif.trace import Trace
 from vif.ui.html.templates import fill
-from vif.ui.html.words import tones
 from vif.ui.state.result import Result
+from vif.ui.tones import colour_classes
 
 _MOST_QUOTED = 80  # characters
 
@@ -26,7 +26,7 @@ def answers_html(result: Result, payload: dict[str, Any]) -> str:
             together.
     """
     position, word = compared_word(result)
-    colours = tones(result.traces)
+    colours = colour_classes(result.traces)
     cards = [
         {
             "name": name,
@@ -106,7 +106,7 @@ def probability_of(trace: Trace, position: int, word: str) -> tuple[float, bool]
 
 def headline(result: Result) -> list[tuple[str, str]]:
     """What happened, as pieces of text with the class of the answer that they quote or ""."""
-    names, colours = list(result.traces), tones(result.traces)
+    names, colours = list(result.traces), colour_classes(result.traces)
     if len(names) != 2 or result.baseline not in names:
         if len(names) == 1:
             (trace,) = result.traces.values()

@@ -6,10 +6,10 @@ from html import escape
 
 import numpy as np
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.probes import Ladder
 from vif.ui.html.stage import Curve, chart, frame, slider
-from vif.ui.html.words import tones
+from vif.ui.tones import colour_classes
 
 # A small place holds a small share: its axis ends at the first of these that reaches it.
 _TOPS = (0.1, 0.2, 0.5)
@@ -47,7 +47,7 @@ def ladder_figure(ladder: Ladder, shown: str = "", at: int = 0, is_known: bool =
 
 
 def _curves(ladder: Ladder, values: np.ndarray, title: str, top: float = 1.0) -> str:
-    colours = tones(ladder.methods)
+    colours = colour_classes(ladder.methods)
     curves = [
         Curve(method_label(name), line, colours[name])
         for name, line in zip(ladder.methods, values, strict=True)
@@ -60,7 +60,7 @@ def _curves(ladder: Ladder, values: np.ndarray, title: str, top: float = 1.0) ->
 
 
 def _rung(ladder: Ladder, i: int, is_known: bool) -> str:
-    cells, colours = [], tones(ladder.methods)
+    cells, colours = [], colour_classes(ladder.methods)
     for m, name in enumerate(ladder.methods):
         said = ladder.said[m][i]
         is_right = said == ladder.answer

@@ -8,8 +8,8 @@ from vif.metrics import token_at
 from vif.probes import PatchLens
 from vif.trace import Trace
 from vif.ui.html.templates import fill
-from vif.ui.html.words import tones
 from vif.ui.state.result import Result
+from vif.ui.tones import colour_classes
 
 
 def lens_html(found: PatchLens, result: Result, place: tuple[float, float]) -> str:
@@ -27,7 +27,7 @@ def lens_html(found: PatchLens, result: Result, place: tuple[float, float]) -> s
     ]
     readers = [
         {"name": name, "tone": tone, "rows": _read(result.traces[name], place)}
-        for name, tone in tones(result.traces).items()
+        for name, tone in colour_classes(result.traces).items()
     ]
     return fill("lens", words=words, readers=readers, token=found.token, place=place)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.ui.html.words import counted, number, percent, visible_token
 
 _ENVIRONMENT = Environment(

@@ -1,22 +1,6 @@
-"""Names, numbers and colour classes as a person reads them."""
+"""Tokens, numbers and counts as a person reads them."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
-
-from vif import methods
-from vif.draw.charts import OTHER_COLOURS
-
-
-def tones(names: Iterable[str]) -> dict[str, str]:
-    """Returns the class that colours each answer, in the same order as the curves' colours.
-
-    The colours of the classes are made by `vif.ui.tones`.
-    """
-    return {
-        name: f"vl-{name}" if methods.colour(name) else f"vl-other-{position % len(OTHER_COLOURS)}"
-        for position, name in enumerate(names)
-    }
 
 
 def visible_token(token: str) -> str:

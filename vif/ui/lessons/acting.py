@@ -12,7 +12,7 @@ import torch
 from vif import metrics
 from vif.adapter.mixture import MixtureParameters, render
 from vif.beliefs.posterior import beliefs
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.probes import attenuation_ladder, deletion_curve, knockout
 from vif.probes.ladder import falls
 from vif.scenes import is_correct
@@ -20,9 +20,9 @@ from vif.trace import Trace
 from vif.ui.html.beliefs import belief_figure, in_place, shown
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import Curve, chart, choices, frame, group, heat, picture, rings, slider
-from vif.ui.html.words import tones
 from vif.ui.lessons.room import LONGEST, Classroom, Reveal, ask, asked, look_of, pair, says
 from vif.ui.state.examples import Example
+from vif.ui.tones import colour_classes
 
 # Hidden shares whose difference a class can see, and how little a cut may change.
 HIDDEN, LITTLE = 0.05, 0.05
@@ -114,7 +114,7 @@ def hurts(room: Classroom, example: Example) -> Reveal:
     truth = example.known
     traces = ask(room, example, ["plain", "vif"])
     top = max(float(look_of(trace).max()) for trace in traces.values())
-    colours = tones(traces)
+    colours = colour_classes(traces)
     maps = [
         f'<g class="{colours[name]}">{heat(example.image, trace.cells, look_of(trace), top)}</g>'
         for name, trace in traces.items()

@@ -17,9 +17,9 @@ from vif.scenes import is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
 from vif.trace import Trace
-from vif.ui.html.words import tones
 from vif.ui.lessons.steps import Step
 from vif.ui.state.examples import Example
+from vif.ui.tones import colour_classes
 
 LONGEST = 8  # tokens of an answer
 
@@ -95,8 +95,9 @@ def look_of(trace: Trace) -> np.ndarray:
 def says(trace: Trace, truth: str) -> str:
     """An answer with its verdict and probability, as HTML."""
     verdict = "right" if is_correct(trace.answer, truth) else "wrong"
+    (tone,) = colour_classes([trace.method]).values()
     return (
-        f'<p class="vl-answer {tones([trace.method])[trace.method]}">{escape(trace.answer)} '
+        f'<p class="vl-answer {tone}">{escape(trace.answer)} '
         f'<small class="vl-is-{verdict}">{verdict}, P {float(np.exp(trace.logprobs[0])):.2f}'
         "</small></p>"
     )

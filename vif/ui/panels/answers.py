@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.probes import PROBES
 from vif.ui.html.answers import answers_html, empty_html
 from vif.ui.html.ruler import ruler_panel

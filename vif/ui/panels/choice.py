@@ -10,19 +10,21 @@ import gradio as gr
 from gradio.components import Component
 
 from vif import methods
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.inputs.schema import MOST_METHODS
 from vif.methods import Method, Option
 from vif.methods.composites import PLUS, parts
 from vif.methods.edits.base import EDITS
 from vif.methods.maps.base import MAPS
-from vif.ui.actions.ask import Session, steering_method
+from vif.session import Session
+from vif.ui.actions.ask import steering_method
 from vif.ui.html.templates import fill
-from vif.ui.html.words import counted, tones
+from vif.ui.html.words import counted
 from vif.ui.panels import inputs
 from vif.ui.state.form import check_methods, uses_ranges
 from vif.ui.theme import script
+from vif.ui.tones import colour_classes
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def method_lines(chosen: Sequence[str]) -> str:
         problem = str(error)
     else:
         problem = ""
-    colours = tones(chosen)
+    colours = colour_classes(chosen)
     lines = [
         (name, colours[name], methods.find(name).summary, cost(methods.find(name)))
         for name in chosen

@@ -9,7 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from vif.ui.actions.ask import Session, is_bundled
+from vif.session import Session
+from vif.ui.actions.ask import is_bundled
 from vif.ui.actions.fill import questions_of, scene, truths_about
 from vif.ui.html.strips import plan_strip, suggestion_strip
 from vif.ui.html.templates import fill

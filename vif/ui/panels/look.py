@@ -9,8 +9,8 @@ from typing import Any
 import gradio as gr
 
 from vif import metrics
+from vif.charts.style import method_label
 from vif.draw import render
-from vif.draw.charts import method_label
 from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.inputs.schema import MOST_METHODS

@@ -12,9 +12,9 @@ from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
 from vif.ui.sharing import permalink
 from vif.ui.sharing.recipe import Beside, Recipe
-from vif.ui.sharing.saved import settings_of
 from vif.ui.state.examples import Example
 from vif.ui.state.result import Result
+from vif.ui.state.saved import settings_of
 from vif.ui.state.view import View
 
 

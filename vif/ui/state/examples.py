@@ -15,9 +15,9 @@ from vif import bundle
 from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.scenes import is_correct
-from vif.ui.sharing.saved import from_bundle
 from vif.ui.state.form import HasTruth, Truth
 from vif.ui.state.result import Result
+from vif.ui.state.saved import from_bundle
 from vif.ui.state.view import View
 
 _log = logging.getLogger(__name__)

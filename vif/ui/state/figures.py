@@ -28,7 +28,7 @@ class Figure:
     Attributes:
         title: Plain text.
         caption: Plain text.
-        tone: The class that colours it, see `vif.ui.html.words.tones`.
+        tone: The class that colours it, see `vif.ui.tones.colour_classes`.
         cells: Rectangles of the tokens, (N, 4), in [0, 1]; needed with `values`.
         values: One number per token, (N,), at least 0; None draws no map.
         top: Value of the full colour; None is the largest of all figures on this picture.

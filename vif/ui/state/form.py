@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from vif import methods
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource, open_image

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
+from vif.charts.style import method_label
 from vif.draw import render
-from vif.draw.charts import method_label
 from vif.trace import Mixture, Trace
-from vif.ui.html.words import tones
 from vif.ui.state.result import CHANGED, Result
+from vif.ui.tones import colour_classes
 
 # Beyond this, slices are fetched when they are shown.
 MOST_BYTES = 3_000_000
@@ -31,7 +31,7 @@ def payload_of(result: Result) -> dict[str, Any]:
     ``rows`` of an answer are (T, L, H, N) attention rows, or None for a large model: then
     ``slices`` holds those of the first token, see `slice_of`.
     """
-    colours = tones(result.traces)
+    colours = colour_classes(result.traces)
     has_rows = sum(trace.rows.size for trace in result.traces.values()) * 2 <= MOST_BYTES
     height, width = result.picture.shape[:2]
     first, truth = result.first, result.truth

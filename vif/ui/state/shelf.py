@@ -11,8 +11,7 @@ from pathlib import Path
 from vif import bundled
 from vif.errors import InputError
 from vif.model.checkpoints.loading import download_size, readable_size
-from vif.session import load
-from vif.ui.actions.ask import Session
+from vif.session import Session, load
 
 Key = tuple[str, str]
 

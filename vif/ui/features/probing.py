@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.probes import PROBES
 from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
 from vif.ui.actions.probe_runs import Found, run_probe

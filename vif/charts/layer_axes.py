@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from plotly import graph_objects as go
 
-from vif.draw.charts import TEXT_COLOUR, axis_title
+from vif.charts.style import TEXT_COLOUR, axis_title
 
 # Loss, nothing, gain: told apart by people who see no red or green, and on dark pages too.
 DIVERGING = ((0.0, "#2f7fc1"), (0.5, "#e9ecf1"), (1.0, "#e2661d"))

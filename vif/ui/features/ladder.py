@@ -15,7 +15,8 @@ from vif.inputs.images import open_image
 from vif.probes import Ladder, attenuation_ladder
 from vif.probes.ladder import LENGTHS
 from vif.question import Question
-from vif.ui.actions.ask import Session, steering_method
+from vif.session import Session
+from vif.ui.actions.ask import steering_method
 from vif.ui.actions.events import SLOW, bring
 from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.ladder import ladder_figure

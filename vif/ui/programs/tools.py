@@ -16,7 +16,8 @@ from vif.inputs.images import open_image
 from vif.inputs.schema import TrackedAnswer
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.question import Question
-from vif.ui.actions.ask import Session, steering_method
+from vif.session import Session
+from vif.ui.actions.ask import steering_method
 from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
 from vif.ui.zero import run_model

@@ -17,9 +17,9 @@ from vif.ui.panels.answers import answers_block
 from vif.ui.sharing import permalink
 from vif.ui.sharing.links import link_of
 from vif.ui.sharing.permalink import Link
-from vif.ui.sharing.saved import from_bundle
 from vif.ui.state.drawing import Drawing
 from vif.ui.state.result import Result
+from vif.ui.state.saved import from_bundle
 from vif.ui.state.shelf import Key
 from vif.ui.state.view import View
 from vif.ui.tab import Data

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.fake_session import FakeSession, tiled_layout
-from vif.draw import figures
+from vif.charts import figures
 
 PICTURE = Image.new("RGB", (64, 48), (90, 120, 90))
 

@@ -16,7 +16,7 @@ from vif import bundled
 from vif.errors import InputError
 from vif.model.checkpoints.catalogue import CATALOGUE
 from vif.model.checkpoints.loading import readable_size
-from vif.ui.actions.ask import Session
+from vif.session import Session
 from vif.ui.actions.events import QUICK, settle
 from vif.ui.html.strips import plan_strip
 from vif.ui.html.templates import notice

@@ -11,13 +11,13 @@ import gradio as gr
 
 from vif.beliefs.likeliest import likeliest_answers
 from vif.beliefs.posterior import beliefs
-from vif.ui.actions.ask import Session
+from vif.session import Session
 from vif.ui.actions.events import SLOW
 from vif.ui.actions.problems import STOPPED, attempt
+from vif.ui.features.ladder import question_of
 from vif.ui.html.beliefs import belief_figure
 from vif.ui.html.stage import asked_html
 from vif.ui.html.templates import notice
-from vif.ui.panels.ladder import question_of
 from vif.ui.state.form import Form, Truth
 from vif.ui.tab import Data
 from vif.ui.theme import html_block, script

@@ -12,7 +12,8 @@ from vif import methods
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
 from vif.inputs.schema import PublicQuestion, shortened
-from vif.ui.actions.ask import Session, answer_as_json
+from vif.session import Session
+from vif.ui.actions.ask import answer_as_json
 from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
 from vif.ui.zero import run_model

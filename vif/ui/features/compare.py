@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.draw.charts import method_label
+from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.measure import METRICS, Result
 from vif.measure.page import VIEWS, draw_metric

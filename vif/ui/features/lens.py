@@ -10,7 +10,7 @@ import gradio as gr
 
 from vif.errors import InputError
 from vif.probes import patch_lens
-from vif.ui.actions.ask import Session
+from vif.session import Session
 from vif.ui.actions.events import SLOW, bring
 from vif.ui.actions.probe_runs import call_of
 from vif.ui.actions.problems import STOPPED, attempt

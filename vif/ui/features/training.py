@@ -14,12 +14,12 @@ from vif.errors import InputError
 from vif.scenes import is_correct
 from vif.ui.actions.events import LATEST, QUICK, picked
 from vif.ui.html.templates import fill, notice
-from vif.ui.html.words import tones
 from vif.ui.panels import inputs
 from vif.ui.state.figures import Figure, figure_data
 from vif.ui.state.result import Result
 from vif.ui.state.training_run import TrainingRun, highest_weight
 from vif.ui.theme import figure_block, html_block, script
+from vif.ui.tones import colour_classes
 
 _NOTE = (
     '<p class="vl-small">A training run with <code>--trace_steps n</code> records its '
@@ -194,7 +194,7 @@ def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any
     answers = [
         {
             "name": name,
-            "tone": tones(frame.traces)[name],
+            "tone": colour_classes(frame.traces)[name],
             "answer": trace.answer,
             "is_right": is_correct(trace.answer, frame.known.answer),
             "sure": math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0,

@@ -11,8 +11,8 @@ import gradio as gr
 
 from vif.ui.actions.events import LATEST, QUICK
 from vif.ui.sharing.links import share
-from vif.ui.sharing.saved import to_zip
 from vif.ui.state.result import Result
+from vif.ui.state.saved import to_zip
 from vif.ui.state.shelf import Key
 from vif.ui.state.view import View
 from vif.ui.wiring import Wiring

@@ -1,4 +1,4 @@
-"""Plotly figures of probes and the sweep: arrays in, figures out; styled as `vif.draw.charts`."""
+"""Plotly figures of probes and the sweep: arrays in, figures out; styled as `vif.charts.style`."""
 
 from __future__ import annotations
 
@@ -8,16 +8,7 @@ import numpy as np
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
-from vif.draw.charts import (
-    INJECTION_COLOUR,
-    LEARNING_COLOUR,
-    OTHER_COLOURS,
-    PLAIN_COLOUR,
-    TEXT_COLOUR,
-    axis_title,
-    dress,
-)
-from vif.draw.layer_axes import (
+from vif.charts.layer_axes import (
     DIVERGING,
     MARGINS,
     SEQUENTIAL,
@@ -27,6 +18,15 @@ from vif.draw.layer_axes import (
     span_of,
     square_axes,
     tick_step,
+)
+from vif.charts.style import (
+    INJECTION_COLOUR,
+    LEARNING_COLOUR,
+    OTHER_COLOURS,
+    PLAIN_COLOUR,
+    TEXT_COLOUR,
+    axis_title,
+    dress,
 )
 
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")

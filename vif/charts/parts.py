@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from plotly import graph_objects as go
 
-from vif.draw.charts import axis_title, dress
+from vif.charts.style import axis_title, dress
 
 _COLOURS = ("#e2661d", "#2f7fc1", "#2f9e8f", "#a4adba", "#b98ac9")
 

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from vif import bundle
-from vif.draw import figures, render
+from vif.charts import figures
+from vif.draw import render
 from vif.inputs.images import open_image
 from vif.settings import Settings
 from vif.ui.state.drawing import Drawing

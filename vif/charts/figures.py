@@ -18,8 +18,8 @@ from matplotlib.patches import Ellipse, Rectangle
 from PIL import Image
 
 from vif import metrics
+from vif.charts.style import INJECTION_COLOUR, method_colour, method_label
 from vif.draw import render
-from vif.draw.charts import INJECTION_COLOUR, method_colour, method_label
 from vif.inputs.boxes import Box
 from vif.trace import Mixture, Trace
 

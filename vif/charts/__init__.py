@@ -1,0 +1,1 @@
+"""Figures of answers and probes: Plotly for the page, Matplotlib for papers."""

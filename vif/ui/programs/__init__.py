@@ -1,0 +1,1 @@
+"""Endpoints for programs and agents, beside the page."""
