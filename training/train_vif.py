@@ -24,11 +24,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments, output_of
 from training.adapter.callbacks import Tracer
 from training.adapter.model import VIFModel
-from training.adapter.teacher import Asking, Store, Teacher
+from training.adapter.teacher import EvidenceKey, EvidenceStore, Teacher
 from training.adapter.trainer import VIFTrainer
-from training.adapter.tuning import read_adapter, thaw
+from training.adapter.tuning import read_adapter, unfreeze
 from training.data.encoding import Conversations, Encoder
-from training.data.records import Records, Skipped
+from training.data.records import RecordIndex, SkippedRecords
 from vif.adapter import VIFAdapter, build
 from vif.adapter.config import VIFConfig
 from vif.check.proof import load_proved
@@ -67,7 +67,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
         image_aspect_ratio=vif.image_aspect_ratio or None,
     )
     adapter = make_adapter(vif, backbone).requires_grad_(vif.use_latent_importance)
-    thaw(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
+    unfreeze(backbone, vif.tune, vif.lora_rank, vif.lora_alpha, vif.lora_dropout)
     data, evaluated = open_data(vif, args, backbone)
     adapter.config = replace(adapter.config, trained_on=describe(vif, data))
     teacher = make_teacher(vif, args, backbone)
@@ -100,13 +100,13 @@ def open_data(
     if not vif.data_path:
         raise InputError("No data was given: give a LLaVA-format file with --data_path.")
     path = output_of(args) / "skipped.jsonl"
-    skipped = Skipped(path, quiet=args.process_index != 0)
+    skipped = SkippedRecords(path, quiet=args.process_index != 0)
     if not skipped.quiet:
         path.unlink(missing_ok=True)
     encoder, found = Encoder(backbone), []
     for name in (vif.data_path, *filter(None, vif.eval_data_path.split(","))):
         folder = vif.image_folder or Path(name).parent
-        records = Records(name, folder, skipped, vif.tune != "adapter", vif.records_together)
+        records = RecordIndex(name, folder, skipped, vif.tune != "adapter", vif.records_together)
         found.append(Conversations(records, encoder))
     if skipped.count:
         _log.warning("%d records were skipped: see %s.", skipped.count, path)
@@ -139,7 +139,7 @@ def make_teacher(
         return None
     path = Path(vif.data_path)
     layers = (min(vif.teacher_start, backbone.num_layers - 1), backbone.num_layers - 1)
-    asking = Asking(
+    asking = EvidenceKey(
         backbone.name,
         f"{path.name}, {path.stat().st_size} bytes",
         vif.records_together,
@@ -148,7 +148,7 @@ def make_teacher(
     )
     folder = vif.teacher_store or output_of(args) / "teacher"
     return Teacher(
-        Store(folder, asking, args.process_index),
+        EvidenceStore(folder, asking, args.process_index),
         list(range(layers[0], layers[1] + 1)),
         vif.teacher_strength,
         vif.teacher_sharpness,

@@ -28,7 +28,7 @@ from vif.model.prompt import Prompt
 from vif.progress import Progress
 from vif.question import Place, Question, place_weights
 from vif.recording import run
-from vif.settings import Changes, Settings
+from vif.settings import SettingChanges, Settings
 from vif.trace import Trace
 from vif.traces import Traces
 
@@ -105,7 +105,7 @@ class Session:
         others: Sequence[ImageSource] = (),
         settings: Settings | None = None,
         cancel: threading.Event | None = None,
-        **changes: Unpack[Changes],
+        **changes: Unpack[SettingChanges],
     ) -> Traces:
         """Answers a question by several methods on the same weights.
 

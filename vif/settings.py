@@ -16,7 +16,7 @@ PHASES = ("both", "prefill")
 MOST_NEW_TOKENS, MOST_SEED = 4096, 2**63 - 1
 
 
-class Changes(TypedDict, total=False):
+class SettingChanges(TypedDict, total=False):
     """Changes to settings, by name; see `Settings`. None leaves a setting unchanged."""
 
     learning: Range | None
@@ -63,16 +63,16 @@ class Settings:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        """The settings that a user may choose, by name; see `Changes`."""
-        return {name: getattr(self, name) for name in Changes.__annotations__}
+        """The settings that a user may choose, by name; see `SettingChanges`."""
+        return {name: getattr(self, name) for name in SettingChanges.__annotations__}
 
-    def changed(self, **changes: Unpack[Changes]) -> Settings:
+    def changed(self, **changes: Unpack[SettingChanges]) -> Settings:
         """Returns a copy with some settings changed; None leaves a setting unchanged.
 
         Raises:
             InputError: If no setting has the given name.
         """
-        known = Changes.__annotations__
+        known = SettingChanges.__annotations__
         for name in changes:
             if name not in known:
                 raise InputError(f"Unknown setting {name!r}: expected one of {', '.join(known)}.")

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from vif.adapter.mixture import MixtureParameters, grid_centres, normalised_entropy, point, render
+from vif.adapter.mixture import (
+    MixtureParameters,
+    grid_centres,
+    normalised_entropy,
+    render,
+    soft_argmax,
+)
 
 
 def one(mean, sigma, weights=None):
@@ -64,7 +70,7 @@ def test_pointing_gives_mean_and_spread():
     pointing = torch.zeros(1, 2, 100)
     pointing[0, 0, 37] = 1
     pointing[0, 1, [0, 9]] = 0.5
-    means, sigmas = point(pointing, centres, min_sigma=0.01)
+    means, sigmas = soft_argmax(pointing, centres, min_sigma=0.01)
     assert torch.allclose(means[0, 0], centres[37])
     assert torch.allclose(sigmas[0, 0], torch.tensor(0.01), atol=1e-4)
     assert torch.allclose(means[0, 1], (centres[0] + centres[9]) / 2)

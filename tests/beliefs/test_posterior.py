@@ -12,7 +12,7 @@ from training.data.encoding import ANSWER, QUESTION, Encoder
 from training.data.records import Record, Turn
 from vif.adapter.mixture import grid_centres
 from vif.beliefs.likeliest import likeliest_answers
-from vif.beliefs.posterior import Draw, beliefs, condition, overlap
+from vif.beliefs.posterior import LatentMap, beliefs, condition, overlap
 from vif.errors import InputError
 from vif.methods.evidence import FIRST_LAYER, log_likelihood
 from vif.model.attention import KEYWORD, Tap
@@ -152,7 +152,7 @@ def test_what_the_adapter_was_trained_on_is_told_where_it_says_so(session, image
 
 def test_a_mixture_after_an_observation_is_bayes_rule():
     centres = grid_centres(3, 3)
-    draw = Draw(
+    draw = LatentMap(
         np.array([[1 / 6, 1 / 6], [5 / 6, 5 / 6]]),
         np.array([0.05, 0.05]),
         np.array([0.5, 0.5]),

@@ -10,7 +10,7 @@ from tests.support.tiny import NUM_LAYERS, tiny_session
 from vif import bench
 from vif.__main__ import main
 from vif.bench import running
-from vif.bench.controls import Matched, gives_more_image, matched_strength
+from vif.bench.controls import MatchedControl, gives_more_image, matched_strength
 from vif.methods import Request
 from vif.methods.maps.base import MAPS
 from vif.model.batch import Batch
@@ -116,8 +116,8 @@ def test_a_control_in_the_last_layer_reaches_the_share_exactly(session, control)
     items = bench.items("test", 4, 0, 0)
     base = bench.run(session, items, ["plain"])["plain"]["share"]
     wanted = [*base[:-1], 0.97]
-    method = Matched("some", control, matched_strength(wanted, base))
-    asked = [q.asked for q in items]
+    method = MatchedControl("some", control, matched_strength(wanted, base))
+    asked = [q.as_question for q in items]
     traces = session.ask_batch(asked, [method])[f"some/{control}"]
     share = np.mean([trace.mass[0, :, :, 0].mean(1) for trace in traces], 0)
     assert np.allclose(share, wanted, atol=2e-4)

@@ -17,7 +17,7 @@ from vif.__main__ import main
 from vif.bench import own
 from vif.errors import InputError
 from vif.grounding import find_format
-from vif.measure import Ready
+from vif.measure import LoadedExample
 from vif.trace import Trace
 
 
@@ -120,8 +120,8 @@ def written(answer, size=(90, 60)):
 def test_a_written_box_is_scored_on_the_original_image(session, image):
     example = data.Example("x", image, "the red star", boxes=((0.25, 0.25, 0.75, 0.75),))
     scorer = own.Scorer(session)
-    assert scorer.word(example) == find_format("llava").ask.format(text="the red star")
-    ready = Ready((0, 0), example, image, example.boxes, "")
+    assert scorer.prompt_of(example) == find_format("llava").ask.format(text="the red star")
+    ready = LoadedExample((0, 0), example, image, example.boxes, "")
     for answer, marks in (("[0.25, 0.25, 0.75, 0.75]", 1), ("[0.3, 0.3, 0.4, 0.4]", 0), ("?", 0)):
         assert scorer(ready, {"plain": written(answer)})["plain"]["score"] == marks
     kept = scorer(ready, {"plain": written("[0.25, 0.25, 0.75, 0.75]")})["plain"]["box"]

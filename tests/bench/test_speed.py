@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.tiny import tiny_session
-from vif.bench.shapes import ADAPTER_SHARE, SHAPES, shaped
+from vif.bench.shapes import ADAPTER_SHARE, SHAPES, session_of_shape
 from vif.bench.speed import ANSWER, PLAIN, measure
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
@@ -16,7 +16,7 @@ IMAGE = draw_scene(0, "test").image
 
 @pytest.fixture(scope="module")
 def wide():
-    return shaped("wide", tiny_session())
+    return session_of_shape("wide", tiny_session())
 
 
 def parameters(module):
@@ -35,7 +35,7 @@ def test_its_adapter_has_a_hundredth_of_its_parameters(wide):
 
 
 def test_the_number_of_image_tokens_can_be_chosen():
-    session = shaped("wide", tiny_session(), image_tokens=100)
+    session = session_of_shape("wide", tiny_session(), image_tokens=100)
     trace = session.ask(IMAGE, "Is there a star?", ["vif"], max_new_tokens=1)
     assert trace["vif"].rows.shape[-1] == 100
 
@@ -50,11 +50,11 @@ def test_chosen_cases_are_timed_with_what_they_are_divided_by():
 @pytest.mark.parametrize("name", ["wide", "llava-7b"])
 def test_another_family_is_refused(name):
     with pytest.raises(InputError, match="is not a LLaVA"):
-        shaped(name, Session(tiny_backbone("qwen2_vl")))
+        session_of_shape(name, Session(tiny_backbone("qwen2_vl")))
 
 
 def test_what_is_no_shape_is_refused():
     with pytest.raises(InputError, match=f"expected one of {', '.join(SHAPES)}"):
-        shaped("huge", tiny_session())
+        session_of_shape("huge", tiny_session())
     with pytest.raises(InputError, match="remove --image-tokens"):
-        shaped("smolvlm-256m", tiny_session(), image_tokens=64)
+        session_of_shape("smolvlm-256m", tiny_session(), image_tokens=64)

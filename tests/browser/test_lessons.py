@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not HAS_MODEL, reason="the bundled model is not 
 
 @pytest.fixture(scope="module")
 def room(session):
-    entry = bench.text_free(ASSETS / "results" / "bench.json")
+    entry = bench.results_without_text(ASSETS / "results" / "bench.json")
     return Classroom(session, read_examples(ASSETS / "examples"), entry)
 
 

@@ -9,9 +9,9 @@ from vif.inputs.schema import (
     MOST_BOXES,
     MOST_METHODS,
     MOST_TOKENS,
-    AskedQuestion,
-    AskedSettings,
-    PublicQuestion,
+    PublicQuestionInput,
+    QuestionInput,
+    SettingsInput,
     shortened,
 )
 from vif.settings import Settings
@@ -36,14 +36,14 @@ LARGEST = {
 }
 
 
-def refusal(schema=PublicQuestion, **changes):
+def refusal(schema=PublicQuestionInput, **changes):
     with pytest.raises(InputError) as caught:
         schema.read({**GOOD, **changes})
     return str(caught.value)
 
 
 def test_the_largest_of_everything_is_read():
-    asked = PublicQuestion.read(LARGEST)
+    asked = PublicQuestionInput.read(LARGEST)
     found = Settings(**asked.settings())
     assert (found.learning, found.injection) == ((0, 4), (5, 7))
     assert all(type(end) is int for end in (*found.learning, *found.injection))
@@ -52,14 +52,14 @@ def test_the_largest_of_everything_is_read():
 
 
 def test_what_is_left_out_stays_the_session_s_own():
-    assert PublicQuestion.read(GOOD).settings() == {}
+    assert PublicQuestionInput.read(GOOD).settings() == {}
     own = Settings(learning=(11, 17))
-    assert AskedSettings.read({"learning_end": 12}).settings(own) == {"learning": (11, 12)}
+    assert SettingsInput.read({"learning_end": 12}).settings(own) == {"learning": (11, 12)}
 
 
 def test_alone_one_may_ask_for_more():
-    AskedQuestion.read({**GOOD, "methods": ["plain"] * 5, "max_new_tokens": 4096})
-    assert "1 to 4,096" in refusal(AskedQuestion, max_new_tokens=4097)
+    QuestionInput.read({**GOOD, "methods": ["plain"] * 5, "max_new_tokens": 4096})
+    assert "1 to 4,096" in refusal(QuestionInput, max_new_tokens=4097)
 
 
 NO_NUMBERS = ["1", None, [], [1], {}, True, math.nan, math.inf, -math.inf, 1e30, -1, 10**30]
@@ -119,4 +119,4 @@ def test_every_other_field(name, value, words):
 
 def test_a_question_is_needed():
     with pytest.raises(InputError, match=r"The question \(question\) is missing, expected a text"):
-        PublicQuestion.read({"methods": ["plain"]})
+        PublicQuestionInput.read({"methods": ["plain"]})

@@ -17,7 +17,7 @@ from tests.support.tiny import save_tiny, tiny_session
 from vif.check.models import tiny_backbone
 from vif.errors import InputError
 from vif.lmms_eval.asking import Asker, TaskItem, split_text
-from vif.lmms_eval.brief import Brief
+from vif.lmms_eval.brief import UnrecordedMethod
 from vif.methods import Request, find
 from vif.model.batch import Batch
 from vif.model.generation import generate
@@ -88,7 +88,7 @@ def test_an_answer_ends_at_the_first_mark(session):
 def test_a_long_answer_leaves_no_record_of_its_middle(session):
     item = Question(draw_scene(0).image, "What colour is the star?")
     settings = session.defaults.__class__(**{**vars(session.defaults), "max_new_tokens": 6})
-    (short,) = session.ask_batch([item], [Brief(find("vif"))], settings)["vif"]
+    (short,) = session.ask_batch([item], [UnrecordedMethod(find("vif"))], settings)["vif"]
     (full,) = session.ask_batch([item], ["vif"], settings)["vif"]
     assert len(full.rows) == len(full.tokens) == 6
     assert len(short.rows) == 2

@@ -13,7 +13,7 @@ from vif.__main__ import main
 from vif.commands.benchmarks import chosen_rows, with_judge
 from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS
-from vif.lmms_eval.table import figure, read_results, unjudged
+from vif.lmms_eval.table import count_unjudged, figure, read_results
 
 INSTALLED = importlib.util.find_spec("lmms_eval") is not None
 needs_lmms_eval = pytest.mark.skipif(
@@ -133,13 +133,13 @@ def test_without_a_judge_a_row_is_left_out_and_said(monkeypatch, capsys):
 
 def test_answers_that_the_judge_did_not_score_are_counted(tmp_path):
     (row,) = chosen_rows(["llavabench"])
-    assert unjudged(tmp_path, row) == 0
+    assert count_unjudged(tmp_path, row) == 0
     scores = ([8.0, 6.0], [-1, -1])
     lines = [json.dumps({row.metric: {"scores": some}}) for some in scores]
     path = tmp_path / "model" / f"1_samples_{row.task}.jsonl"
     path.parent.mkdir()
     path.write_text("\n".join(lines))
-    assert unjudged(tmp_path, row) == 1
+    assert count_unjudged(tmp_path, row) == 1
     os.utime(path, (0, 0))
     path.with_name(f"2_samples_{row.task}.jsonl").write_text(lines[0])
-    assert unjudged(tmp_path, row) == 0
+    assert count_unjudged(tmp_path, row) == 0

@@ -32,12 +32,12 @@ def pictures():
 @pytest.mark.parametrize("family", ["llava_next", "qwen2_5_vl", "internvl"])
 def test_pictures_of_all_shapes_are_measured_as_one_by_one(family, tmp_path):
     session = Session(tiny_backbone(family), tiny_adapter())
-    given = data.Data("pictures", "folder", list(pictures()))
+    given = data.DataSet("pictures", "folder", list(pictures()))
     found = []
     for size in (4, 1):
         settings = session.defaults
         job = measure.Job(session, given, ["plain", "vif"], settings, batch_size=size)
-        records = measure.Records(tmp_path / str(size), {})
+        records = measure.RunRecords(tmp_path / str(size), {})
         measure.ask_all(job, measure.measure, records)
         found.append({record["name"]: record["found"] for record in records.read()})
     together, alone = found
@@ -78,7 +78,7 @@ def test_a_folder_of_photographs_is_measured_and_what_is_broken_listed(
     given = data.read(photographs)
     settings = session.defaults.changed(max_new_tokens=1)
     job = measure.Job(session, given, ["plain", "vif"], settings, batch_size=4)
-    records = measure.Records(tmp_path, {})
+    records = measure.RunRecords(tmp_path, {})
     measure.ask_all(job, measure.measure, records)
     found = {record["name"]: record for record in records.read()}
     assert len(found) == 6
@@ -102,7 +102,7 @@ def test_every_family_is_measured_on_photographs(family, parts_of_photographs, t
     session = Session(tiny_backbone(family), tiny_adapter())
     given = data.read(parts_of_photographs)
     settings = session.defaults.changed(max_new_tokens=2)
-    records = measure.Records(tmp_path, {})
+    records = measure.RunRecords(tmp_path, {})
     measure.ask_all(
         measure.Job(session, given, ["plain", "vif"], settings), measure.measure, records
     )

@@ -20,7 +20,7 @@ def result(model, texts=(0, 256)):
         for text in texts
     ]
     origin = {"model": model, "methods": {"plain": {}, "vif": {}, "aif": {}}}
-    return measure.Result(
+    return measure.MeasuredCurves(
         origin | {"data": {"name": "scenes (test, seed 0)"}}, NUM_LAYERS, entries, []
     )
 

@@ -19,7 +19,7 @@ from vif.errors import InputError
 from vif.measure import summary
 from vif.measure.curves import ALL, FIRST, METRICS
 from vif.measure.provenance import fingerprint
-from vif.measure.records import Records
+from vif.measure.records import RunRecords
 from vif.session import load
 
 
@@ -39,7 +39,7 @@ def run(files, capsys):
 
 
 def make_job(session, examples, **changes):
-    given = data.Data("made", "folder", examples)
+    given = data.DataSet("made", "folder", examples)
     return measure.Job(session, given, ["plain", "random"], session.defaults, **changes)
 
 
@@ -95,7 +95,7 @@ def test_metrics_are_those_of_the_metrics_package(session, image):
     boxes = [(0.1, 0.2, 0.6, 0.7)]
     trace = session.ask(image, "What is it?", ["plain"], max_new_tokens=3)["plain"]
     found = measure.measure(
-        measure.Ready((0, 0), picture("x"), image, boxes, ""), {"plain": trace}
+        measure.LoadedExample((0, 0), picture("x"), image, boxes, ""), {"plain": trace}
     )["plain"]
     assert set(found[FIRST]) == set(found[ALL]) == {metric.name for metric in METRICS}
     by_layer = metrics.by_layer(trace, 0, boxes)
@@ -136,9 +136,9 @@ def test_questions_are_grouped_by_the_number_of_text_tokens():
 
 def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
     job = make_job(session, [picture(f"p{i}", colour=(i * 20, 0, 0)) for i in range(5)])
-    whole = Records(tmp_path / "whole", {})
+    whole = RunRecords(tmp_path / "whole", {})
     measure.ask_all(job, measure.measure, whole)
-    part = Records(tmp_path / "part", {"a": 1})
+    part = RunRecords(tmp_path / "part", {"a": 1})
     small = make_job(session, job.data.examples, batch_size=2)
     asked = []
 
@@ -152,7 +152,7 @@ def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
         measure.ask_all(small, measure_some, part)
     with part.path.open("a") as file:
         file.write('{"key": [0, 2], "na')  # the process died while it wrote
-    again = Records(tmp_path / "part", {"a": 1})
+    again = RunRecords(tmp_path / "part", {"a": 1})
     assert again.done == {(0, 0), (0, 1)}
     measure.ask_all(small, measure.measure, again)
     found = {record["name"]: record for record in again.read()}
@@ -163,13 +163,13 @@ def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path):
-    Records(tmp_path, {"methods": ["plain"], "n": 3})
+    RunRecords(tmp_path, {"methods": ["plain"], "n": 3})
     with pytest.raises(InputError, match="contains another run, with other methods: give another"):
-        Records(tmp_path, {"methods": ["vif"], "n": 3})
-    Records(tmp_path, {"methods": ["plain"], "n": 3}).write([{"key": [0, 0]}])
-    anew = Records(tmp_path, {"methods": ["vif"], "n": 3}, restart=True)
+        RunRecords(tmp_path, {"methods": ["vif"], "n": 3})
+    RunRecords(tmp_path, {"methods": ["plain"], "n": 3}).write([{"key": [0, 0]}])
+    anew = RunRecords(tmp_path, {"methods": ["vif"], "n": 3}, restart=True)
     assert not anew.done
-    assert Records(tmp_path, {"methods": ["vif"], "n": 3}).done == set()
+    assert RunRecords(tmp_path, {"methods": ["vif"], "n": 3}).done == set()
 
 
 def test_bad_images_and_boxes_are_listed_and_the_rest_is_measured(session, tmp_path):
@@ -182,7 +182,7 @@ def test_bad_images_and_boxes_are_listed_and_the_rest_is_measured(session, tmp_p
         picture("endless", context="word " * 20000),
         picture("wide", size=(200, 40)),
     ]
-    records = Records(tmp_path / "out", {})
+    records = RunRecords(tmp_path / "out", {})
     measure.ask_all(make_job(session, examples), measure.measure, records)
     found = {record["name"]: record for record in records.read()}
     assert {name for name, record in found.items() if "found" in record} == {"good", "wide"}
@@ -193,7 +193,7 @@ def test_bad_images_and_boxes_are_listed_and_the_rest_is_measured(session, tmp_p
 def test_a_method_that_cannot_answer_is_said_before_anything_is_measured(session, tmp_path):
     job = make_job(session, [picture(f"p{i}") for i in range(4)])
     wrong = measure.Job(session, job.data, ["plain", "look+mix"], session.defaults)
-    records = Records(tmp_path, {})
+    records = RunRecords(tmp_path, {})
     with pytest.raises(InputError, match="needs a place"):
         measure.ask_all(wrong, measure.measure, records)
     assert not list(records.read())
@@ -202,7 +202,7 @@ def test_a_method_that_cannot_answer_is_said_before_anything_is_measured(session
 def test_a_full_disk_keeps_what_is_done(session, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full")
-    records = Records(tmp_path, {})
+    records = RunRecords(tmp_path, {})
     records.write([{"key": [0, 9], "name": "before", "skipped": ""}])
     records.path = tmp_path / "records-full.jsonl"
     records.path.symlink_to("/dev/full")
@@ -227,7 +227,7 @@ def test_the_command_writes_every_file_and_its_provenance(run, tmp_path):
     assert sorted(some.layer) == sorted([*range(NUM_LAYERS)] * 2)
     assert (some.low <= some["mean"]).all()
     assert (some["mean"] <= some.high).all()
-    result = measure.Result.load(out)
+    result = measure.MeasuredCurves.load(out)
     origin = result.provenance
     assert origin["methods"]["pai"]["alpha"] == 0.3
     assert origin["data"]["kind"] == "scenes"
@@ -259,7 +259,7 @@ def test_own_images_with_a_broken_one(run, tmp_path):
     status, shown = run("--data", tmp_path, "--methods", "plain", "--out", tmp_path / "out")
     assert status == 0
     assert "skipped bad.png" in shown.err
-    result = measure.Result.load(tmp_path / "out")
+    result = measure.MeasuredCurves.load(tmp_path / "out")
     assert [entry["where"] for entry in result.skipped] == ["bad.png"]
     assert {entry["n"] for entry in result.entries} == {3}
     assert "in_box" not in {entry["metric"] for entry in result.entries}
@@ -298,7 +298,7 @@ def test_results_are_compared_by_model_and_method(run, tmp_path):
     status, shown = run("--compare", *both, "--out", tmp_path / "both")
     assert status == 0
     assert set(pd.read_csv(tmp_path / "both" / "comparison.csv").model) == {"model", "other"}
-    drawn = measure.lines.lines([measure.Result.load(path) for path in both], "share")
+    drawn = measure.lines.lines([measure.MeasuredCurves.load(path) for path in both], "share")
     assert [line.label for line in drawn] == ["model: Plain", "other: Plain"]
     # Layers of models of different depth are placed by their share of it.
     assert drawn[0].depth[-1] == drawn[1].depth[-1] == 1
@@ -330,7 +330,7 @@ def test_two_processes_give_the_figures_of_one(files, tmp_path):
 
 def test_a_session_can_be_measured_in_python(files, tmp_path):
     session = load(files / "model")
-    records = Records(tmp_path, {})
+    records = RunRecords(tmp_path, {})
     measure.ask_all(make_job(session, [picture("a"), picture("b")]), measure.measure, records)
     entries = measure.summarise(records.read())
     assert {entry["method"] for entry in entries} == {"plain", "random"}

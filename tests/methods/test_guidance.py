@@ -194,7 +194,7 @@ def test_a_token_is_plausible_from_a_share_of_the_best_one_on():
     logits = torch.tensor([[0.0, np.log(0.1) + 1e-4, np.log(0.1) - 1e-4, -50.0]])
     assert guidance.plausible(logits, 0.1).tolist() == [[True, True, False, False]]
     assert guidance.plausible(logits, 0).all()
-    kept = guidance.keep(logits, guidance.plausible(logits, 0.1))
+    kept = guidance.mask_logits(logits, guidance.plausible(logits, 0.1))
     assert torch.equal(kept[:, :2], logits[:, :2])
     assert torch.isfinite(kept).all()
     assert kept[0, 2] > kept[0, 3], "their order stays"

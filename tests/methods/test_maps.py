@@ -105,10 +105,10 @@ def test_the_learned_map_is_what_vif_injects():
     assert np.allclose(weights[0], injected, atol=1e-6)
 
 
-def test_the_free_map_is_what_free_vif_injects():
+def test_the_answers_map_is_what_training_free_vif_injects():
     session = session_of("qwen2_5_vl")
     with torch.no_grad():
-        weights = MAPS["free"].make(request_of(session))
+        weights = MAPS["answers"].make(request_of(session))
     assert np.allclose(weights[0], one(session, "vif-free").mixtures[0].map, atol=1e-6)
 
 

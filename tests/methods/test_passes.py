@@ -106,7 +106,7 @@ class After(threading.Event):
 
 
 @pytest.mark.parametrize(
-    ("name", "looks"), [("carve", 1), ("aif", 1), ("free+cut", 1), ("aif", 3), ("inter", 1)]
+    ("name", "looks"), [("carve", 1), ("aif", 1), ("answers+cut", 1), ("aif", 3), ("inter", 1)]
 )
 def test_all_passes_can_be_stopped_between_tokens(name, looks):
     session = session_of("llava")

@@ -24,13 +24,13 @@ def field(rows=6, columns=8, **spots):
     values = np.zeros((rows, columns))
     for (y, x), value in spots.get("at", {}).items():
         values[y, x] = value
-    return crops.Field(values, spots.get("region", WHOLE))
+    return crops.PictureMap(values, spots.get("region", WHOLE))
 
 
 def test_a_map_on_a_grid_is_laid_as_it_is():
     weights = np.random.default_rng(0).random(48)
     layout = Layout(grid_cells(6, 8, (0.2, 0, 0.8, 1)), np.zeros(48, int), np.zeros(48, bool), ())
-    laid = crops.lay(layout, weights)
+    laid = crops.lay_on_picture(layout, weights)
     assert np.allclose(laid.values, weights.reshape(6, 8))
     assert np.allclose(laid.region, (0.2, 0, 0.8, 1))
 
@@ -39,7 +39,7 @@ def test_scales_of_a_tiled_map_add_up():
     cells = np.concatenate([grid_cells(2, 2), grid_cells(4, 4), np.full((1, 4), np.nan)])
     blocks = np.repeat([0, 1], [4, 17])
     layout = Layout(cells, blocks, np.zeros(21, bool), ())
-    laid = crops.lay(layout, np.eye(21)[0] + np.eye(21)[4])
+    laid = crops.lay_on_picture(layout, np.eye(21)[0] + np.eye(21)[4])
     assert laid.values.shape == (4, 4)
     assert np.allclose(laid.values[:2, :2], [[1.25, 0.25], [0.25, 0.25]])
     assert np.isclose(laid.values.sum(), 2)
@@ -95,9 +95,9 @@ def published_window(values, size, base):
 def test_the_sharpest_window_is_the_published_one(seed):
     values = np.random.default_rng(seed).random((12, 16)) ** 4
     size, base = (400, 300), 90 + 20 * seed
-    box = vicrop.sharpest_window(crops.Field(values, WHOLE), size, base)
+    box = vicrop.sharpest_window(crops.PictureMap(values, WHOLE), size, base)
     assert np.allclose(box, published_window(values, size, base), atol=1e-9)
-    assert vicrop.sharpest_window(crops.Field(values, WHOLE), size, 400) == WHOLE
+    assert vicrop.sharpest_window(crops.PictureMap(values, WHOLE), size, 400) == WHOLE
 
 
 def test_carve_keeps_the_regions_that_hold_most():
@@ -129,7 +129,7 @@ def test_tokens_of_a_view_lie_where_their_colours_come_from(family):
     view = crops.cut_out(picture, (0.25, 0.25, 0.75, 0.875), (80, 64))
     assert np.allclose(view.box, (20 / 80, 16 / 64, 60 / 80, 56 / 64))
     prompt = backbone.encode(view.image, QUESTION)
-    moved = crops.placed(prompt.layout, view.box)
+    moved = crops.in_whole_picture(prompt.layout, view.box)
     known = ~np.isnan(prompt.layout.centres).any(1)
     local = (prompt.layout.centres[known] * view.image.size).astype(int)
     colours = np.asarray(view.image)[local[:, 1], local[:, 0], :2] / 255
@@ -181,6 +181,6 @@ def test_grids_of_a_view_keep_their_regions():
     layout = Layout(
         grid_cells(2, 2), np.zeros(4, int), np.zeros(4, bool), (Block("whole", "a", 2, 2),)
     )
-    moved = crops.placed(layout, (0.5, 0.25, 1.0, 0.75))
+    moved = crops.in_whole_picture(layout, (0.5, 0.25, 1.0, 0.75))
     assert moved.grids[0].region == (0.5, 0.25, 1.0, 0.75)
     assert np.allclose(moved.cells[0], (0.5, 0.25, 0.75, 0.5))

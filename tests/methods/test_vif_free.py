@@ -11,7 +11,7 @@ from training.pretrain.processor import build_processor
 from vif import methods
 from vif.errors import InputError
 from vif.methods.prompts import GENERIC
-from vif.methods.vif_free import NUM_COMPONENTS, own_answers, posterior
+from vif.methods.vif_free import NUM_COMPONENTS, answer_map, posterior
 from vif.model.attention import Tap
 from vif.model.backbone import Backbone
 from vif.model.batch import Batch
@@ -72,7 +72,7 @@ def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, imag
     batch = Batch.make(bare.backbone, [prompt])
     request = methods.Request(batch, bare.defaults, bare.backbone, images=[image])
     options = {"candidates": 3, "probe": 0.5, "sharpness": 2.0}
-    found = own_answers(request, options)
+    found = answer_map(request, options)
     scores = bare.backbone.model(**batch.inputs).logits[0, -1].softmax(-1)
     shares, answers = scores.topk(3)
 

@@ -7,13 +7,13 @@ import torch
 from tests.support.asking import BOX, PLACE, QUESTION, noise, session_of
 from vif import methods
 from vif.check import TINY, tiny_adapter, tiny_backbone
-from vif.check.parity import _REFERENCE, MixAll, Spied, _answer, _through
+from vif.check.parity import _REFERENCE, FullRowTap, MixAll, _answer, _through
 from vif.check.ramp import ramp_error
 from vif.errors import InputError
 from vif.methods.vif import rows_read
 from vif.model.batch import Batch
 from vif.model.families import FAMILIES
-from vif.probes.base import open_reading
+from vif.probes.base import open_prompt
 from vif.question import MOST_IMAGES, Question
 from vif.recording import Recorder
 from vif.session import Session
@@ -63,7 +63,7 @@ def test_choosing_another_image_measures_the_same_pass_with_another_mask(session
     assert torch.equal(every, every.sort().values)
     assert len(every.unique()) == len(prompts[0].image) + len(prompts[0].other_tokens)
 
-    tap = Spied(Batch.make(backbone, prompts[:1]))
+    tap = FullRowTap(Batch.make(backbone, prompts[:1]))
     generated, _ = _answer(backbone, tap)
     whole = torch.stack(tap.full[: backbone.num_layers])[:, 0].numpy()
     for chosen, prompt in enumerate(prompts):
@@ -128,7 +128,7 @@ def test_one_image_is_asked_as_before(session):
 
 
 def test_a_prompt_read_again_shares_all_its_images(session):
-    reading = open_reading(session, asked(0))
+    reading = open_prompt(session, asked(0))
     found = reading.logprobs(lambda _: Recorder(reading.batch), 2)
     with torch.no_grad():
         logits = session.backbone.model(**session.backbone.collate([reading.prompt])).logits

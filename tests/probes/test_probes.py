@@ -22,8 +22,8 @@ from vif.model import attention
 from vif.model.attention import Tap
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, open_stream
-from vif.probes.cuts import Cut, CutTap
-from vif.probes.prefix import Reading
+from vif.probes.cuts import CutTap, EdgeCut
+from vif.probes.prefix import SharedPrompt
 from vif.question import Question
 from vif.session import Session
 
@@ -33,7 +33,7 @@ BOX = (0.3, 0.3, 0.6, 0.7)
 
 def reading_of(backbone, image, question=QUESTION, context=""):
     prompt = backbone.encode(open_image(image), question, context)
-    return Reading(backbone, Batch.make(backbone, [prompt]))
+    return SharedPrompt(backbone, Batch.make(backbone, [prompt]))
 
 
 def asked(image, boxes=None):
@@ -70,7 +70,7 @@ def test_reading_the_text_again_gives_what_reading_everything_gives(family):
 
 
 def test_the_image_is_read_once(reading):
-    again = Reading(reading.backbone, reading.batch)
+    again = SharedPrompt(reading.backbone, reading.batch)
     again.logprobs(lambda _: Tap(), 4)
     text = (again.length - again.first_row) / again.length
     assert again.passes == pytest.approx(1 - text + 4 * text)
@@ -140,8 +140,12 @@ def test_cutting_nothing_is_bit_equal_to_plain(reading):
     none = torch.zeros(reading.length, dtype=torch.bool)
     image, last = sets(reading)["image"], sets(reading)["last"]
     everywhere = range(NUM_LAYERS)
-    cuts = [Cut((), last, image), Cut(everywhere, none, image), Cut(everywhere, last, none)]
-    cuts.append(Cut(everywhere, last, image))
+    cuts = [
+        EdgeCut((), last, image),
+        EdgeCut(everywhere, none, image),
+        EdgeCut(everywhere, last, none),
+    ]
+    cuts.append(EdgeCut(everywhere, last, image))
     plain = reading.logprobs(lambda _: Tap(), len(cuts))
     found = reading.logprobs(lambda part: CutTap(cuts[part], torch.device("cpu")), len(cuts))
     for i in range(3):
@@ -152,7 +156,7 @@ def test_cutting_nothing_is_bit_equal_to_plain(reading):
 def test_cutting_the_image_everywhere_is_a_prompt_whose_image_is_masked(session, reading):
     length = reading.length
     rows = torch.arange(length) >= reading.first_row
-    cut = Cut(range(NUM_LAYERS), rows, sets(reading)["image"])
+    cut = EdgeCut(range(NUM_LAYERS), rows, sets(reading)["image"])
     found = reading.logprobs(lambda _: CutTap([cut], torch.device("cpu")), 1)[0, 0]
     inputs = dict(reading.batch.inputs)
     inputs["attention_mask"] = inputs["attention_mask"].clone()
@@ -193,7 +197,7 @@ def test_a_family_whose_image_sees_the_question_can_be_probed():
     backbone = tiny_backbone("paligemma")
     reading = reading_of(backbone, ramp_image((60, 60)), "what colour ?")
     image, last = sets(reading)["image"], sets(reading)["last"]
-    cuts = [Cut((), last, image), Cut(range(6), last, image)]
+    cuts = [EdgeCut((), last, image), EdgeCut(range(6), last, image)]
     found = reading.logprobs(lambda part: CutTap(cuts[part], torch.device("cpu")), 2)
     plain = stepwise(backbone, reading.batch.inputs, [0])
     np.testing.assert_allclose(found[0], plain, atol=1e-5, rtol=1e-5)
@@ -331,7 +335,7 @@ def test_random_orders_repeat_with_their_seed(session, image, weights):
 
 def test_what_is_inside_matches_the_model(session, image):
     backbone = session.backbone
-    inside = probes.look_inside(session, asked(image))
+    inside = probes.read_internals(session, asked(image))
     trace = session.ask(image, QUESTION, ["plain"], max_new_tokens=1)["plain"]
     np.testing.assert_allclose(inside.attention, trace.rows[0], atol=1e-6, rtol=1e-5)
     reading = reading_of(backbone, image)
@@ -354,7 +358,7 @@ def test_what_is_inside_matches_the_model(session, image):
 
 def test_value_norms_are_those_of_projected_values(session, image):
     backbone, kept = session.backbone, []
-    inside = probes.look_inside(session, asked(image))
+    inside = probes.read_internals(session, asked(image))
     reading = reading_of(backbone, image)
     block = backbone.model.get_decoder().layers[2].self_attn
     handle = block.v_proj.register_forward_hook(lambda _, args, out: kept.append(out[0]))

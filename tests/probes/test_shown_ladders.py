@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import vif
-from training.reproduce.make_examples import KINDS, LONG_TEXT, gives_back
+from training.reproduce.make_examples import KINDS, LONG_TEXT, restores_answer
 from vif.probes import attenuation_ladder
-from vif.ui.lessons.room import asked
+from vif.ui.lessons.room import question_of
 from vif.ui.state.examples import read_examples
 
 ASSETS = Path(__file__).parents[2] / "assets"
@@ -34,12 +34,12 @@ def test_there_is_an_example_of_every_kind_and_the_first_is_one_that_vif_mends(e
 @pytest.mark.parametrize("label", [kind.label for kind in KINDS if kind.steady])
 def test_text_only_takes_from_an_example_and_vif_gives_back(shipped, examples, label):
     """The first example is the page's default; the other is the ladder's lesson."""
-    assert gives_back(attenuation_ladder(shipped, asked(examples[label])))
+    assert restores_answer(attenuation_ladder(shipped, question_of(examples[label])))
 
 
 def test_what_is_lost_in_text_was_there_without_it(shipped, examples):
     example = examples["Lost in text"]
-    found = attenuation_ladder(shipped, asked(example), lengths=(0, LONG_TEXT))
+    found = attenuation_ladder(shipped, question_of(example), lengths=(0, LONG_TEXT))
     right = [[said == found.answer for said in line] for line in found.said]
     assert example.text == LONG_TEXT
     assert right == [[True, False], [True, True]]

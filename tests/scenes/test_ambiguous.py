@@ -4,7 +4,7 @@ import pytest
 
 from vif.scenes import SPLITS, draw_scene
 from vif.scenes.ambiguous import FAMILY, ask_ambiguous
-from vif.scenes.export import Diet, export_scenes
+from vif.scenes.export import ExportOptions, export_scenes
 from vif.scenes.world import COLOURS
 
 
@@ -49,8 +49,8 @@ def test_the_same_seed_asks_the_same():
 
 def test_they_come_after_the_other_questions_of_a_scene_and_leave_those_as_they_are(tmp_path):
     def exported(name, ambiguous):
-        diet = Diet(questions=4, apart=True, ambiguous=ambiguous)
-        return export_scenes(tmp_path / name, "train", 12, 100, diet=diet).read_text()
+        options = ExportOptions(questions=4, apart=True, ambiguous=ambiguous)
+        return export_scenes(tmp_path / name, "train", 12, 100, options=options).read_text()
 
     without, with_them = exported("a", 0), exported("b", 1)
     kept = [line for line in with_them.splitlines() if f'"family": "{FAMILY}"' not in line]

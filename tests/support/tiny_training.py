@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.support.tiny import tiny_model
 from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.pretrain.processor import build_processor
-from vif.scenes.export import Diet, export_scenes
+from vif.scenes.export import ExportOptions, export_scenes
 
 FLAGS = {
     "latent_learning_start": 1,
@@ -43,8 +43,8 @@ def save_tiny_model(folder: Path, seed: int = 0) -> Path:
 
 def save_scenes(folder: Path, number: int = 6, apart: bool = True) -> Path:
     """Scenes with three questions each; returns the data file."""
-    diet = Diet(questions=3, text=12, least_text=1, text_share=0.5, apart=apart)
-    return export_scenes(folder, "train", number, diet=diet)
+    options = ExportOptions(questions=3, text=12, least_text=1, text_share=0.5, apart=apart)
+    return export_scenes(folder, "train", number, options=options)
 
 
 def arguments(

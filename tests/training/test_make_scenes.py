@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from vif.scenes.export import Diet, export_scenes
+from vif.scenes.export import ExportOptions, export_scenes
 
-DIET = Diet(
+OPTIONS = ExportOptions(
     questions=8,
     weights={"colour": 0.0},
     text=30,
@@ -19,7 +19,7 @@ DIET = Diet(
 
 
 def records_of(folder, **changes):
-    return json.loads(export_scenes(folder, "train", 12, diet=DIET, **changes).read_text())
+    return json.loads(export_scenes(folder, "train", 12, options=OPTIONS, **changes).read_text())
 
 
 def test_every_question_is_a_record_of_its_own(tmp_path):
@@ -33,7 +33,7 @@ def test_every_question_is_a_record_of_its_own(tmp_path):
         assert len(record["questions"]) == 1
 
 
-def test_the_diet_decides_what_is_asked_and_what_stands_before_it(tmp_path):
+def test_options_decide_the_questions_and_the_text_before_them(tmp_path):
     records = records_of(tmp_path)
     facts = [record["questions"][0] for record in records]
     assert "colour" not in {fact["family"] for fact in facts}

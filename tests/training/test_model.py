@@ -10,7 +10,7 @@ from tests.support.tiny import tiny_adapter
 from tests.training.test_families import SETTINGS, TURNS, items_of, picture, refuse
 from training.adapter.model import NOTHING, VIFModel
 from training.adapter.plan import Plan
-from training.adapter.tuning import thaw
+from training.adapter.tuning import unfreeze
 from training.data.batches import BOXED, QUESTIONS, TOKENS, Collator
 from training.data.encoding import Encoder
 from training.data.records import Record
@@ -24,7 +24,7 @@ INERT = {"keys.bias", "weight_head.bias"}
 
 def made(family="llava", tune="adapter"):
     backbone = tiny_backbone(family)
-    thaw(backbone, tune, rank=2, alpha=4.0, dropout=0.0)
+    unfreeze(backbone, tune, rank=2, alpha=4.0, dropout=0.0)
     return VIFModel(backbone, tiny_adapter().requires_grad_(True), tune).train()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tests.support.tiny import tiny_model
 from training.data.batches import Collator
 from training.data.encoding import Conversations, Encoder
-from training.data.records import Records, Skipped
+from training.data.records import RecordIndex, SkippedRecords
 from training.pretrain.processor import build_processor
 from vif.errors import InputError
 from vif.model.backbone import Backbone
@@ -34,8 +34,8 @@ def read(folder, found, text_only=False, lines=False):
     dumped = [json.dumps(part, ensure_ascii=False) for part in found]
     text = "\n".join(dumped) if lines else "[\n" + ",\n".join(dumped) + "]\n"
     path.write_text(text, encoding="utf-8")
-    skipped = Skipped(folder / "skipped.jsonl")
-    return Records(path, folder, skipped, text_only), skipped
+    skipped = SkippedRecords(folder / "skipped.jsonl")
+    return RecordIndex(path, folder, skipped, text_only), skipped
 
 
 def reasons(folder):
@@ -70,7 +70,7 @@ def test_a_list_is_read_piece_by_piece(folder, monkeypatch, chunk):
 def test_an_item_has_no_more_records_than_it_may(folder):
     path = folder / "data.json"
     path.write_text(json.dumps([record(id=str(i)) for i in range(5)]))
-    records = Records(path, folder, Skipped(None), together=2)
+    records = RecordIndex(path, folder, SkippedRecords(None), together=2)
     names = [[part.name for part in records.read(i)] for i in range(len(records))]
     assert names == [["0", "1"], ["2", "3"], ["4"]]
 
@@ -78,7 +78,7 @@ def test_an_item_has_no_more_records_than_it_may(folder):
 def test_an_indented_list_is_read(folder):
     path = folder / "data.json"
     path.write_text(json.dumps([record(), record(id="b")], indent=2))
-    records = Records(path, folder, Skipped(None))
+    records = RecordIndex(path, folder, SkippedRecords(None))
     assert [part.name for part in records.read(0)] == ["a", "b"]
 
 
@@ -149,15 +149,15 @@ def test_broken_and_empty_files_are_refused(folder, text, message):
     path = folder / "data.json"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        Records(path, folder, Skipped(None))
+        RecordIndex(path, folder, SkippedRecords(None))
 
 
 def test_missing_files_and_folders_are_refused(folder):
     with pytest.raises(InputError, match=r"data file .* does not exist"):
-        Records(folder / "gone.json", folder, Skipped(None))
+        RecordIndex(folder / "gone.json", folder, SkippedRecords(None))
     (folder / "data.json").write_text("[]")
     with pytest.raises(InputError, match=r"image folder .* does not exist"):
-        Records(folder / "data.json", folder / "gone", Skipped(None))
+        RecordIndex(folder / "data.json", folder / "gone", SkippedRecords(None))
 
 
 def test_what_fails_while_training_is_skipped_too(folder):

@@ -12,7 +12,7 @@ from training.adapter.arguments import VIFArguments, VIFTrainingArguments
 from training.adapter.model import VIFModel
 from training.adapter.optim import make_optimizer
 from training.adapter.trainer import ByLength
-from training.adapter.tuning import save, thaw
+from training.adapter.tuning import save, unfreeze
 from training.train_vif import main, make_adapter, train
 from vif import load
 from vif.adapter import VIFAdapter
@@ -92,7 +92,7 @@ def test_lora_without_vif_is_trained_as_a_control(model, data, tmp_path):
 
 def test_lora_is_trained_in_full_precision_on_a_backbone_of_half(model):
     backbone = Backbone.load(model, dtype="float16")
-    thaw(backbone, "lora", 2, 4.0, 0.0)
+    unfreeze(backbone, "lora", 2, 4.0, 0.0)
     trained = [p.dtype for p in backbone.model.parameters() if p.requires_grad]
     assert set(trained) == {torch.float32}
     assert backbone.model.get_input_embeddings().weight.dtype == torch.float16
@@ -158,7 +158,7 @@ def test_published_flag_names_are_understood(tmp_path):
 @pytest.mark.parametrize("tune", ["adapter", "lora", "full"])
 def test_tensors_gathered_from_processes_are_saved_alike(model, data, tmp_path, tune):
     backbone = Backbone.load(model)
-    thaw(backbone, tune, 2, 4.0, 0.0)
+    unfreeze(backbone, tune, 2, 4.0, 0.0)
     whole = VIFModel(backbone, make_adapter(arguments(model, data, tmp_path)[0], backbone), tune)
     save(whole, tmp_path / "own", None)
     save(whole, tmp_path / "given", None, whole.state_dict())
@@ -184,7 +184,7 @@ def test_every_kind_of_parameter_has_its_learning_rate(model, data, tmp_path):
     changes = {"learning_rate": 1e-3, "mm_projector_lr": 2e-5, "decoder_lr": 3e-5}
     vif, args = arguments(model, data, tmp_path, gate_lr_scale=6.0, weight_decay=0.1, **changes)
     backbone = Backbone.load(model)
-    thaw(backbone, "full", 0, 0, 0)
+    unfreeze(backbone, "full", 0, 0, 0)
     whole = VIFModel(backbone, make_adapter(vif, backbone), "full")
     rate, decay = {}, {}
     for group in make_optimizer(whole, args).param_groups:

@@ -144,7 +144,7 @@ def test_a_run_shows_busy_then_everything(wiring):
     assert list(done[wiring.result].traces) == ["plain", "vif"]
     assert done[wiring.answers.body].visible is True
     assert done[wiring.controls.message] == ""
-    assert set(done) <= set(wiring.told)
+    assert set(done) <= set(wiring.run_outputs)
     assert done[wiring.answers.answers].props["data"]["baseline"] == "plain"
 
 
@@ -199,8 +199,8 @@ def test_half_of_the_suggestions_are_relational():
 
 
 def test_unrelated_text_has_the_asked_length():
-    assert fill.unrelated(0) == ""
-    assert len(fill.unrelated(64).split()) > 30
+    assert fill.unrelated_text_of(0) == ""
+    assert len(fill.unrelated_text_of(64).split()) > 30
 
 
 def test_a_suggestion_of_another_scene_is_ignored(wiring):
@@ -255,5 +255,5 @@ def test_the_zip_goes_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_pat
 def test_a_new_result_takes_the_old_zip_away(wiring):
     a = wiring.answers
     *_, done = run_of(wiring)
-    assert a.files in wiring.shown
+    assert a.files in wiring.result_outputs
     assert not done[a.files].visible

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 from typing_extensions import override
 
-from training.adapter.passes.shared import Prefix, SharedLayer, chunks, has_axes, read_images
+from training.adapter.passes.shared import Prefix, SharedLayer, chunks, has_mrope, read_images
 from training.adapter.passes.steering import Mixer
 from training.adapter.passes.whole import inputs_of
 from training.data.encoding import ANSWER
@@ -258,7 +258,7 @@ def _positions(
     vlm: VisionLanguageModel, prefix: Prefix, image: torch.Tensor, ticks: torch.Tensor
 ) -> torch.Tensor:
     positions = prefix.next[:, image, None] + ticks
-    return positions if has_axes(vlm) else positions[0]
+    return positions if has_mrope(vlm) else positions[0]
 
 
 class _Pair(NamedTuple):

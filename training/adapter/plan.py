@@ -48,7 +48,7 @@ def noise(shard: Shard, plan: Plan, layer: int, like: torch.Tensor) -> torch.Ten
     return torch.stack(drawn).to(like.device)
 
 
-def gaps(shard: Shard, plan: Plan) -> torch.Tensor:
+def position_gaps(shard: Shard, plan: Plan) -> torch.Tensor:
     """How much later the positions of every row start, (R,)."""
     found = []
     for key in shard.key[shard.question[:, 0]].tolist():

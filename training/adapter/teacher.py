@@ -1,7 +1,7 @@
 """The teacher of maps: evidence from answers, computed once per question and stored on disk.
 
-`Store` is a folder of append-only files, one per process, so that a training that was stopped, a
-second epoch, another seed or another adapter finds what was asked before.
+`EvidenceStore` is a folder of append-only files, one per process. A resumed training, a second
+epoch, another seed or another adapter finds there what was computed before.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Asking:
+class EvidenceKey:
     """What evidence depends on; a store holds that of one such description.
 
     Attributes:
@@ -49,7 +49,7 @@ class Asking:
     strength: float
 
 
-class Found(NamedTuple):
+class Evidence(NamedTuple):
     """Evidence of one question.
 
     Attributes:
@@ -63,10 +63,10 @@ class Found(NamedTuple):
     value: float
 
 
-class Store:
+class EvidenceStore:
     """Evidence on disk, by the number of a question."""
 
-    def __init__(self, folder: str | Path, asking: Asking, rank: int = 0) -> None:
+    def __init__(self, folder: str | Path, asking: EvidenceKey, rank: int = 0) -> None:
         """Opens or makes a store.
 
         Raises:
@@ -79,7 +79,7 @@ class Store:
         self._describe(asking)
         self.refresh(own=True)
 
-    def _describe(self, asking: Asking) -> None:
+    def _describe(self, asking: EvidenceKey) -> None:
         path = self.folder / DESCRIPTION
         wanted = json.loads(json.dumps(asdict(asking)))
         if not path.exists():
@@ -131,7 +131,7 @@ class Store:
                 with path.open("r+b") as file:
                     file.truncate(at)
 
-    def get(self, key: int) -> Found:
+    def get(self, key: int) -> Evidence:
         """What was found for a question.
 
         Raises:
@@ -142,9 +142,9 @@ class Store:
             file.seek(at)
             _, places, gain, value = HEADER.unpack(file.read(HEADER.size))
             scores = np.frombuffer(file.read(2 * places), np.float16).astype(np.float32)
-        return Found(scores if places else None, gain, value)
+        return Evidence(scores if places else None, gain, value)
 
-    def add(self, found: dict[int, Found]) -> None:
+    def add(self, found: dict[int, Evidence]) -> None:
         """Appends some questions."""
         with self._own.open("ab") as file:
             for key, (scores, gain, value) in found.items():
@@ -171,7 +171,7 @@ class Teacher:
 
     def __init__(
         self,
-        store: Store,
+        store: EvidenceStore,
         layers: list[int],
         strength: float,
         sharpness: float = 2.0,
@@ -192,7 +192,7 @@ class Teacher:
         evidence = np.zeros((len(keys), shard.columns.shape[1]), np.float32)
         taught = np.zeros(len(keys), bool)
         for q, (key, real) in enumerate(zip(keys, known, strict=True)):
-            found = self.store.get(key) if real else Found(None, 0.0, 0.0)
+            found = self.store.get(key) if real else Evidence(None, 0.0, 0.0)
             if found.scores is not None:
                 share = min(max(found.gain / self.full_gain, 0.0), 1.0)
                 evidence[q] = self.sharpness * share * found.scores
@@ -230,14 +230,14 @@ class Teacher:
             elif not known[q]:
                 judged = self._skip("its gradient is the same everywhere")
             else:
-                judged = Found(scored[q], gains[q], float(values[q]))
+                judged = Evidence(scored[q], gains[q], float(values[q]))
             found[int(shard.key[q])] = judged
         self.asked += len(found)
         self.store.add(found)
         self.seconds += time.monotonic() - started
 
-    def _skip(self, reason: str) -> Found:
+    def _skip(self, reason: str) -> Evidence:
         if not self.skipped[reason]:
             _log.warning("A question has no evidence (%s) and teaches no map.", reason)
         self.skipped[reason] += 1
-        return Found(None, 0.0, 0.0)
+        return Evidence(None, 0.0, 0.0)

@@ -26,7 +26,7 @@ LORA, FULL = "lora", "model"  # folders within a checkpoint
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-def thaw(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float) -> None:
+def unfreeze(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: float) -> None:
     """Makes trainable what is to be tuned; everything else is frozen.
 
     ``"adapter"``: nothing of the backbone. ``"lora"``: low-rank updates of the language model's

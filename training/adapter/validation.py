@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from training.adapter.model import VIFModel
-from training.adapter.passes.losses import Answers, PassResult, is_in_box, strength
+from training.adapter.passes.losses import AnswerLogits, PassResult, is_in_box, strength
 from training.adapter.plan import Plan
 from training.data.shard import Shard
 from vif.adapter.mixture import normalised_entropy
@@ -88,7 +88,7 @@ def _collect(
                 found[name].append(float(value))
 
 
-def _right(answers: Answers, number: int) -> torch.Tensor:
+def _right(answers: AnswerLogits, number: int) -> torch.Tensor:
     """Whether every token of an answer is the most likely one, (Q,) bool."""
     right = torch.ones(number, dtype=torch.bool, device=answers.labels.device)
     right[answers.question[answers.logits.argmax(-1) != answers.labels]] = False

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from training.data.encoding import ANSWER, IGNORE, OTHER, QUESTION, Item
+from training.data.encoding import ANSWER, IGNORE, OTHER, QUESTION, TrainingItem
 from training.data.records import Turn
 from training.data.shard import Shard
 from vif.model.prompt import TEXT_INPUTS, join
@@ -26,9 +26,9 @@ class Collator:
         """With `whole`, every conversation gets its image for itself."""
         self.whole = whole
 
-    def __call__(self, items: list[Item | None]) -> dict[str, Any]:
+    def __call__(self, items: list[TrainingItem | None]) -> dict[str, Any]:
         """A batch: ``shards``, and ``counts`` (5,) of all of them."""
-        shards: dict[int, list[Item]] = {}
+        shards: dict[int, list[TrainingItem]] = {}
         for item in items:
             if item is not None:
                 parts = item.split() if self.whole else [item]
@@ -38,7 +38,7 @@ class Collator:
         return {"shards": found, "counts": counts}
 
 
-def make_shard(items: list[Item]) -> Shard:
+def make_shard(items: list[TrainingItem]) -> Shard:
     """Items with equally many image tokens as one shard."""
     rows = _rows([row for item in items for row in item.rows])
     head = _join_heads(items)
@@ -74,7 +74,7 @@ def _rows(rows: list[Any]) -> dict[str, torch.Tensor]:
     return out | {"length": torch.tensor([len(row.ids) for row in rows])}
 
 
-def _questions(items: list[Item], part: torch.Tensor) -> dict[str, Any]:
+def _questions(items: list[TrainingItem], part: torch.Tensor) -> dict[str, Any]:
     """Where questions are; `part` (R, T) as in `Shard`."""
     most = max(sum(len(row.turns) for row in item.rows) for item in items)
     total = len(items) * most
@@ -114,7 +114,7 @@ def _questions(items: list[Item], part: torch.Tensor) -> dict[str, Any]:
     }
 
 
-def _join_heads(items: list[Item]) -> dict[str, torch.Tensor]:
+def _join_heads(items: list[TrainingItem]) -> dict[str, torch.Tensor]:
     """Heads as one batch, tokens padded on the left, everything else at the end."""
     longest = max(item.head["input_ids"].shape[1] for item in items)
     out: dict[str, list[torch.Tensor]] = {}

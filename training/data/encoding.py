@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from training.data.records import BadRecord, Record, Records, Turn
+from training.data.records import BadRecord, Record, RecordIndex, Turn
 from vif.errors import InputError
 from vif.inputs.boxes import as_box, box_shares
 from vif.inputs.images import open_image
@@ -47,7 +47,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Item:
+class TrainingItem:
     """An image with its conversations.
 
     Attributes:
@@ -66,7 +66,7 @@ class Item:
     rows: list[Row]
     name: str
 
-    def split(self) -> list[Item]:
+    def split(self) -> list[TrainingItem]:
         """One item for every conversation."""
         return [replace(self, rows=[row]) for row in self.rows]
 
@@ -99,7 +99,7 @@ class Encoder:
         image: Image.Image | None,
         records: list[Record],
         skip: Callable[[Record, str], None],
-    ) -> Item | None:
+    ) -> TrainingItem | None:
         """An item of one image, or of a conversation without one.
 
         Args:
@@ -147,7 +147,7 @@ class Encoder:
             return None
         cells = np.zeros((0, 4)) if layout is None else layout.cells
         centres = torch.from_numpy((cells[:, :2] + cells[:, 2:]) / 2).float()
-        return Item(key, head, columns, centres, rows, records[0].image or "")
+        return TrainingItem(key, head, columns, centres, rows, records[0].image or "")
 
     @property
     def _is_templated(self) -> bool:
@@ -265,13 +265,13 @@ def _common_end(a: list[int], b: list[int]) -> int:
 class Conversations(Dataset):
     """Items of a data file, encoded where they are asked for; None where that fails."""
 
-    def __init__(self, records: Records, encoder: Encoder) -> None:
+    def __init__(self, records: RecordIndex, encoder: Encoder) -> None:
         self.records, self.encoder = records, encoder
 
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> Item | None:
+    def __getitem__(self, index: int) -> TrainingItem | None:
         found, image = self.records.read(index), None
         try:
             if found[0].image is not None:

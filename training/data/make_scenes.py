@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 
 from training.pretrain.processor import OPENINGS
-from vif.scenes.export import Diet, export_scenes
+from vif.scenes.export import ExportOptions, export_scenes
 
 # Relations are what the backbone gets wrong and a map can mend.
 FAMILY_WEIGHTS = {
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--text_max", type=int, default=128, help="longest such text in tokens")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     args = parser.parse_args()
-    diet = Diet(
+    options = ExportOptions(
         questions=args.questions,
         weights=FAMILY_WEIGHTS,
         text=args.text_max,
@@ -45,11 +45,13 @@ def main() -> None:
         apart=True,
         ambiguous=1,
     )
-    export_scenes(args.folder, "train", args.scenes, FIRST_SEED, diet=diet, workers=args.workers)
+    export_scenes(
+        args.folder, "train", args.scenes, FIRST_SEED, options=options, workers=args.workers
+    )
     # The one with text first: an export is called by its split.
     for length, name in ((VALIDATION_TEXT, "validation-text"), (0, "validation")):
-        diet = Diet(questions=args.questions, text=length, apart=True)
-        path = export_scenes(args.folder, "validation", args.validation_scenes, diet=diet)
+        options = ExportOptions(questions=args.questions, text=length, apart=True)
+        path = export_scenes(args.folder, "validation", args.validation_scenes, options=options)
         path.replace(args.folder / f"{name}.json")
     print(f"{args.folder}: {args.scenes} scenes to train on")
 

@@ -116,7 +116,7 @@ def _parse_boxes(boxes: Any) -> list[list[float]] | None:
 
 
 @dataclass
-class Skipped:
+class SkippedRecords:
     """What was left out: counted here, listed in a file with the reason.
 
     Attributes:
@@ -140,7 +140,7 @@ class Skipped:
                 file.write(json.dumps({"record": name, "reason": reason}) + "\n")
 
 
-class Records:
+class RecordIndex:
     """Where every record of a data file lies, grouped by image.
 
     Attributes:
@@ -152,7 +152,7 @@ class Records:
         self,
         path: str | Path,
         image_folder: str | Path,
-        skipped: Skipped,
+        skipped: SkippedRecords,
         text_only: bool = False,
         together: int = 16,
     ) -> None:

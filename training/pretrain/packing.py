@@ -86,7 +86,7 @@ class PackingConfig:
 
 
 @dataclass
-class Block:
+class QuestionBlock:
     """One question as token ids.
 
     Attributes:
@@ -145,7 +145,7 @@ class PackedScenes(Dataset):
 
     def block(
         self, question: SceneQuestion, rng: np.random.Generator, index: int, share: float
-    ) -> Block:
+    ) -> QuestionBlock:
         """A question with its random surroundings as token ids.
 
         Args:
@@ -176,11 +176,11 @@ class PackedScenes(Dataset):
             else 0
         )
         asked = slice(len(head), len(ids) - len(answer))
-        return Block(ids, gap, asked, slice(asked.stop, len(ids)), question)
+        return QuestionBlock(ids, gap, asked, slice(asked.stop, len(ids)), question)
 
 
 def pack(
-    scenes: list[Scene], blocks: list[list[Block]], ids: dict[str, int], lane: int
+    scenes: list[Scene], blocks: list[list[QuestionBlock]], ids: dict[str, int], lane: int
 ) -> dict[str, torch.Tensor]:
     """Puts the blocks of every scene into lanes.
 

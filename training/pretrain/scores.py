@@ -10,7 +10,7 @@ from training.pretrain.packing import FAMILY_NAMES
 from vif.scenes import GROUP_OF
 
 
-def correct(
+def is_correct(
     batch: dict[str, torch.Tensor], logits: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
     """Whether every answer token is the most likely one, (B, M) bool.

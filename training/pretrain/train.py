@@ -29,7 +29,7 @@ from training.pretrain.dense import DenseHead
 from training.pretrain.model import build_model
 from training.pretrain.packing import PackedScenes, PackingConfig
 from training.pretrain.processor import NUM_IMAGE_TOKENS, build_processor
-from training.pretrain.scores import averages, collect, correct
+from training.pretrain.scores import averages, collect, is_correct
 from training.run import Optimisers, Run, join_processes
 
 
@@ -157,7 +157,7 @@ def validate(
         batch = data[i]
         with torch.autocast("cpu", torch.bfloat16):
             logits, labels, _ = answer_logits(model, batch)
-        collect(found, batch["family"], correct(batch, logits, labels))
+        collect(found, batch["family"], is_correct(batch, logits, labels))
     model.train()
     return averages(found)
 

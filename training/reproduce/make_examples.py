@@ -25,7 +25,7 @@ from vif.scenes import RELATIONAL, is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
 from vif.ui.lessons import STEPS, Classroom, reveal
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.form import Truth
 
 NUM_QUESTIONS = 400
@@ -36,7 +36,7 @@ LEAST_GAIN = 0.1  # of the right answer's probability, mean over the lengths of 
 
 
 @dataclass(frozen=True)
-class Kind:
+class ExampleKind:
     """A sort of example.
 
     Attributes:
@@ -47,7 +47,7 @@ class Kind:
         vif: Whether VIF is right.
         families: Question families to take it from, in order of preference; any if empty.
         steady: Whether text must only take from the plain model and VIF give back, see
-            `gives_back`; the question comes first at which VIF helps most over all lengths.
+            `restores_answer`; the question comes first at which VIF helps most over all lengths.
     """
 
     label: str
@@ -60,30 +60,30 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredItem:
     """A question, the answers of plain and VIF, and whether each is right."""
 
-    item: bench.Item
+    item: bench.BenchItem
     plain: str
     vif: str
     right: tuple[bool, bool]
 
 
 KINDS = (
-    Kind("Fixed by VIF",
+    ExampleKind("Fixed by VIF",
          "VIF fixes the answer: it points at the neighbour, not at the object that is named.",
          0, False, True, RELATIONAL, steady=True),
-    Kind("Not needed",
+    ExampleKind("Not needed",
          "Both are right: the object is named directly, the model reads it without help.",
          0, True, True, ("glyph", "colour", "shape")),
-    Kind("Lost in text",
+    ExampleKind("Lost in text",
          "After a long unrelated text the plain model gets it wrong; with VIF it is right again.",
          LONG_TEXT, False, True, steady=True),
-    Kind("Fixed again", "VIF fixes another question about a neighbour.",
+    ExampleKind("Fixed again", "VIF fixes another question about a neighbour.",
          0, False, True, ("above", "right", "below", "left")),
-    Kind("Still wrong", "Both are wrong: look where the mixture lies.",
+    ExampleKind("Still wrong", "Both are wrong: look where the mixture lies.",
          0, False, False, ("counting", "neighbour-cell", "odd", "nearest")),
-    Kind("Broken by VIF", "VIF breaks a right answer: steering can hurt.", 0, True, False),
+    ExampleKind("Broken by VIF", "VIF breaks a right answer: steering can hurt.", 0, True, False),
 )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIO
     chosen: dict[str, dict] = {}
     used: set[int] = set()
     for seed in SEEDS:
-        asked: dict[int, list[Asked]] = {}
+        asked: dict[int, list[AnsweredItem]] = {}
         for kind in (kind for kind in KINDS if kind.label not in chosen):
             # Without text, too: what is lost in text must have been there.
             for text in {0, kind.text} - asked.keys():
@@ -117,7 +117,7 @@ def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIO
     return [chosen[kind.label] for kind in KINDS if kind.label in chosen]
 
 
-def _items(text: int, number: int, seed: int) -> list[bench.Item]:
+def _items(text: int, number: int, seed: int) -> list[bench.BenchItem]:
     """Questions with the text that the page's slider puts before them."""
     context = unrelated_text(SHOWN_TEXT_SEED, text)
     items = bench.items("test", number, seed=seed, text=0)
@@ -125,8 +125,8 @@ def _items(text: int, number: int, seed: int) -> list[bench.Item]:
 
 
 def _candidates(
-    session: Session, kind: Kind, asked: dict[int, list[Asked]], used: set[int]
-) -> list[Asked]:
+    session: Session, kind: ExampleKind, asked: dict[int, list[AnsweredItem]], used: set[int]
+) -> list[AnsweredItem]:
     """Questions of a kind, the best first."""
     fitting = [
         one
@@ -140,28 +140,28 @@ def _candidates(
     fitting.sort(key=lambda one: _rank(kind, one.item))
     if not kind.steady:
         return fitting
-    ladders = [(attenuation_ladder(session, one.item.asked), one) for one in fitting]
-    gains = [(gain_of(ladder), one) for ladder, one in ladders if gives_back(ladder)]
+    ladders = [(attenuation_ladder(session, one.item.as_question), one) for one in fitting]
+    gains = [(mean_gain(ladder), one) for ladder, one in ladders if restores_answer(ladder)]
     return [one for _, one in sorted(gains, key=lambda pair: -pair[0])]
 
 
-def gain_of(ladder: Ladder) -> float:
+def mean_gain(ladder: Ladder) -> float:
     """By how much VIF makes the right answer likelier, mean over the lengths of text."""
     plain, vif = ladder.probability
     return float(vif.mean() - plain.mean())
 
 
-def gives_back(ladder: Ladder) -> bool:
+def restores_answer(ladder: Ladder) -> bool:
     """Whether text only takes from plain, and VIF gives back: words, and looks at the picture.
 
     Args:
         ladder: Of plain and VIF, in this order.
     """
     plain, vif = ladder.share.mean(-1)
-    return ladder.falls("plain") and gain_of(ladder) > LEAST_GAIN and bool((vif > plain).all())
+    return ladder.falls("plain") and mean_gain(ladder) > LEAST_GAIN and bool((vif > plain).all())
 
 
-def _rank(kind: Kind, item: bench.Item) -> tuple[int, int]:
+def _rank(kind: ExampleKind, item: bench.BenchItem) -> tuple[int, int]:
     family = item.question.family
     order = kind.families.index(family) if kind.families else 0
     # A full scene is a better picture than an empty one.
@@ -169,7 +169,10 @@ def _rank(kind: Kind, item: bench.Item) -> tuple[int, int]:
 
 
 def _first(
-    session: Session, candidates: Sequence[Asked], kind: Kind, log: Callable[[str], None]
+    session: Session,
+    candidates: Sequence[AnsweredItem],
+    kind: ExampleKind,
+    log: Callable[[str], None],
 ) -> dict | None:
     """The first candidate for which the lessons about its kind hold."""
     for one in candidates[:MOST_TRIED]:
@@ -180,11 +183,13 @@ def _first(
     return None
 
 
-def _lessons(session: Session, kind: Kind, item: bench.Item) -> Iterator[tuple[int, str]]:
+def _lessons(
+    session: Session, kind: ExampleKind, item: bench.BenchItem
+) -> Iterator[tuple[int, str]]:
     """Lessons that the example would break: their number, and what would be seen."""
     asked = item.question
     truth = Truth(asked.text, asked.answer, tuple(_boxes(item)))
-    example = Example(item.scene.image, asked.text, kind.note, kind.text, truth, kind.label)
+    example = PageExample(item.scene.image, asked.text, kind.note, kind.text, truth, kind.label)
     for step in STEPS:
         if step.example == kind.label:
             shown = reveal(step, Classroom(session, [example]))
@@ -192,14 +197,14 @@ def _lessons(session: Session, kind: Kind, item: bench.Item) -> Iterator[tuple[i
                 yield step.number, shown.saw
 
 
-def _answers(session: Session, items: list[bench.Item]) -> list[Asked]:
+def _answers(session: Session, items: list[bench.BenchItem]) -> list[AnsweredItem]:
     found = []
     for start in range(0, len(items), bench.BATCH_SIZE):
         part = items[start : start + bench.BATCH_SIZE]
-        traces = session.ask_batch([item.asked for item in part], ["plain", "vif"])
+        traces = session.ask_batch([item.as_question for item in part], ["plain", "vif"])
         for item, plain, vif in zip(part, traces["plain"], traces["vif"], strict=True):
             first, second = (is_correct(t.answer, item.question.answer) for t in (plain, vif))
-            found.append(Asked(item, plain.answer, vif.answer, (first, second)))
+            found.append(AnsweredItem(item, plain.answer, vif.answer, (first, second)))
     return found
 
 
@@ -230,7 +235,7 @@ def write(session: Session, examples: list[dict], folder: Path) -> None:
     (folder / "examples.json").write_text(json.dumps(listing, indent=1) + "\n")
 
 
-def _note(kind: Kind, item: bench.Item) -> str:
+def _note(kind: ExampleKind, item: bench.BenchItem) -> str:
     """What to see in an example; an answer that names a cell is explained."""
     answer = item.question.answer
     if not re.fullmatch("[a-d][1-4]", answer):
@@ -238,10 +243,10 @@ def _note(kind: Kind, item: bench.Item) -> str:
     return f"{kind.note} {answer} is a cell of a 4 x 4 grid: a1 is top left, d4 bottom right."
 
 
-def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
+def record(session: Session, item: bench.BenchItem, note: str, path: Path) -> None:
     """Asks an example alone, as the page does, and saves the answers."""
     asked, settings = item.question, session.defaults
-    traces = session.ask(item.asked, settings=settings)
+    traces = session.ask(item.as_question, settings=settings)
     boxes = tuple(_boxes(item))
     made = {"model": session.name, "adapter": traces["vif"].meta["adapter"]}
     assert session.adapter is not None  # what is recorded compares the adapter
@@ -253,7 +258,7 @@ def record(session: Session, item: bench.Item, note: str, path: Path) -> None:
     bundle.write(path, saved)
 
 
-def _boxes(item: bench.Item) -> list[Box]:
+def _boxes(item: bench.BenchItem) -> list[Box]:
     return [(round(a, 4), round(b, 4), round(c, 4), round(d, 4)) for a, b, c, d in item.boxes]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, Variant
-from vif.bench import ALL, BASELINE, HARD, Item, by_group, items
+from vif.bench import ALL, BASELINE, HARD, BenchItem, by_group, items
 from vif.bench.tables import percent, span
 
 ABLATED = "Ablations at half of the steps, on validation; nothing was chosen on test:"
@@ -85,7 +85,7 @@ def _row(
     found: dict[str, Any],
     base: dict[str, Any] | None,
     reference: dict[str, Any] | None,
-    questions: Sequence[Item],
+    questions: Sequence[BenchItem],
 ) -> str:
     accuracy = f"{percent(found['accuracy'][ALL])} {span(found['interval'][ALL])}"
     pointing = "" if found["pointing"] is None else percent(found["pointing"])
@@ -98,7 +98,7 @@ def _row(
 
 
 def _difference(
-    found: dict[str, Any], other: dict[str, Any] | None, questions: Sequence[Item], group: str
+    found: dict[str, Any], other: dict[str, Any] | None, questions: Sequence[BenchItem], group: str
 ) -> str:
     """Mean paired difference in points with its interval; empty if there is no other."""
     if other is None:

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from torch import nn
 
 from vif.adapter.config import VIFConfig
-from vif.adapter.files import broken, fingerprint, read_adapter, write_adapter
+from vif.adapter.files import fingerprint, read_adapter, unreadable, write_adapter
 from vif.adapter.latent import (
     NUM_RELATIVE_FEATURES,
     Gaussian,
@@ -21,8 +21,8 @@ from vif.adapter.latent import (
     kl_divergence,
     relative_features,
 )
-from vif.adapter.mixture import MixtureParameters, grid_centres, point, render
-from vif.adapter.outputs import Inference, Memory, Rendered
+from vif.adapter.mixture import MixtureParameters, grid_centres, render, soft_argmax
+from vif.adapter.outputs import ImageMemory, Inference, Rendered
 from vif.adapter.sparsity import sparsity
 from vif.hub import card, upload
 
@@ -81,7 +81,7 @@ class VIFAdapter(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def remember(self, states: torch.Tensor, centres: torch.Tensor) -> Memory:
+    def remember(self, states: torch.Tensor, centres: torch.Tensor) -> ImageMemory:
         """Encodes an image.
 
         Args:
@@ -90,13 +90,13 @@ class VIFAdapter(nn.Module):
         """
         centres = centres.to(states.device).expand(len(states), -1, -1)
         tokens = self.latent.encode_image(states.float(), centres)
-        return Memory(tokens, self.keys(tokens), centres)
+        return ImageMemory(tokens, self.keys(tokens), centres)
 
-    def render(self, memory: Memory, z: torch.Tensor) -> Rendered:
+    def render(self, memory: ImageMemory, z: torch.Tensor) -> Rendered:
         """Decodes latents (B * M, K, width), M per image, into mixture, map and gate."""
         centres = memory.centres.repeat_interleave(len(z) // len(memory.keys), 0)
         pointing = self._point(memory, z, centres)
-        means, sigmas = point(pointing, centres, self.config.min_sigma)
+        means, sigmas = soft_argmax(pointing, centres, self.config.min_sigma)
         weights = self.weight_head(z).squeeze(-1).float().softmax(-1)
         mixture = MixtureParameters(means, sigmas, weights)
         tokens = render(mixture, centres, self.config.renderer)
@@ -105,7 +105,7 @@ class VIFAdapter(nn.Module):
         gate = gate.unflatten(-1, (self.config.num_layers, self.config.num_heads))
         return Rendered(z, pointing, *mixture, tokens, gate)
 
-    def _point(self, memory: Memory, z: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    def _point(self, memory: ImageMemory, z: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
         """What latents point at, (B * M, K, N): by content, and by place relative to an anchor.
 
         "The object left of the star" is not found by what it looks like. A latent first points at
@@ -119,7 +119,7 @@ class VIFAdapter(nn.Module):
             logits = logits.float().masked_fill(outside, float("-inf"))
             return logits.reshape(*z.shape[:2], -1)
 
-        anchors, _ = point(by_content(self.anchor(z)).softmax(-1), centres, min_sigma=0.0)
+        anchors, _ = soft_argmax(by_content(self.anchor(z)).softmax(-1), centres, min_sigma=0.0)
         gap = centres.nan_to_num(0.5)[:, None] - anchors[:, :, None]
         relative = (relative_features(gap) @ self.relation(z).float()[..., None]).squeeze(-1)
         return (by_content(self.pointer(z)) + relative).softmax(-1)
@@ -264,7 +264,7 @@ class VIFAdapter(nn.Module):
         try:
             return build(*read_adapter(name_or_folder)).float().eval()
         except RuntimeError as error:
-            raise broken(name_or_folder, error) from error
+            raise unreadable(name_or_folder, error) from error
 
 
 VIFAdapter.forms[VIFAdapter.encoder] = VIFAdapter

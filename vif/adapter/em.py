@@ -12,7 +12,7 @@ import numpy as np
 ROUNDS, TOLERANCE = 100, 1e-6
 
 
-class Fit(NamedTuple):
+class FittedMixture(NamedTuple):
     """An isotropic mixture on the plane, the heaviest component first.
 
     Attributes:
@@ -32,7 +32,7 @@ def fit_mixture(
     num_components: int,
     min_sigma: float,
     seed: int = 0,
-) -> Fit:
+) -> FittedMixture:
     """The mixture of isotropic Gaussians that makes weighted points most likely.
 
     A point of weight w counts as w points at one place. Starts from points drawn by weight and
@@ -70,10 +70,12 @@ def fit_mixture(
             break
         before = likelihood
     order = np.argsort(-fit.weights, kind="stable")
-    return Fit(fit.means[order], fit.sigmas[order], fit.weights[order])
+    return FittedMixture(fit.means[order], fit.sigmas[order], fit.weights[order])
 
 
-def _start(points: np.ndarray, share: np.ndarray, count: int, min_sigma: float, seed: int) -> Fit:
+def _start(
+    points: np.ndarray, share: np.ndarray, count: int, min_sigma: float, seed: int
+) -> FittedMixture:
     """Starts with means far apart on the weight, and equal sigmas."""
     rng = np.random.default_rng(seed)
     means = points[[rng.choice(len(points), p=share)]]
@@ -85,10 +87,10 @@ def _start(points: np.ndarray, share: np.ndarray, count: int, min_sigma: float, 
         means = np.concatenate([means, points[[rng.choice(len(points), p=chance)]]])
     spread = share @ np.square(points - share @ points).sum(-1) / 2
     sigma = np.sqrt(max(spread / count, min_sigma**2))
-    return Fit(means, np.full(count, sigma), np.full(count, 1 / count))
+    return FittedMixture(means, np.full(count, sigma), np.full(count, 1 / count))
 
 
-def _log_joint(points: np.ndarray, fit: Fit) -> np.ndarray:
+def _log_joint(points: np.ndarray, fit: FittedMixture) -> np.ndarray:
     """Log w_k N(x_n | mean_k, sigma_k), (N, K)."""
     gaps = np.square(points[:, None] - fit.means).sum(-1)
     with np.errstate(divide="ignore"):
@@ -96,7 +98,9 @@ def _log_joint(points: np.ndarray, fit: Fit) -> np.ndarray:
     return log - gaps / (2 * fit.sigmas**2)
 
 
-def _update(points: np.ndarray, parts: np.ndarray, fit: Fit, min_sigma: float) -> Fit:
+def _update(
+    points: np.ndarray, parts: np.ndarray, fit: FittedMixture, min_sigma: float
+) -> FittedMixture:
     """Maximises the likelihood given every point's parts (N, K), which sum to 1 in all."""
     weights = parts.sum(0)
     alive = weights > 1e-12
@@ -105,4 +109,4 @@ def _update(points: np.ndarray, parts: np.ndarray, fit: Fit, min_sigma: float) -
     gaps = np.square(points[:, None] - means).sum(-1)
     variances = (parts * gaps).sum(0) / (2 * safe)
     sigmas = np.sqrt(np.maximum(variances, min_sigma**2))
-    return Fit(means, sigmas, np.where(alive, weights, 0) / weights[alive].sum())
+    return FittedMixture(means, sigmas, np.where(alive, weights, 0) / weights[alive].sum())

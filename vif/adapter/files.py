@@ -63,10 +63,10 @@ def read_adapter(name_or_folder: str | Path) -> tuple[VIFConfig, dict[str, torch
         }
         return VIFConfig(**values, **ranges), load_file(folder / WEIGHTS_NAME)
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise broken(name_or_folder, error) from error
+        raise unreadable(name_or_folder, error) from error
 
 
-def broken(name_or_folder: str | Path, error: Exception) -> InputError:
+def unreadable(name_or_folder: str | Path, error: Exception) -> InputError:
     """The sentence for an adapter whose files cannot be used."""
     return InputError(
         f"The adapter in {name_or_folder} cannot be read ({str(error).splitlines()[0]}): "

@@ -78,7 +78,7 @@ def _exponents(
     return exponents, centres.isnan().any(-1)
 
 
-def point(
+def soft_argmax(
     pointing: torch.Tensor, centres: torch.Tensor, min_sigma: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and spread of a distribution over tokens (soft-argmax).

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 
-class Memory(NamedTuple):
+class ImageMemory(NamedTuple):
     """What of an image is computed once for all its questions.
 
     Attributes:

@@ -17,7 +17,7 @@ from vif.adapter.base import VIFAdapter
 from vif.adapter.config import VIFConfig
 from vif.adapter.latent import LOG_VARIANCE_RANGE, FeedForward, Gaussian
 from vif.adapter.mixture import MixtureParameters, components, endpoint_grid, render
-from vif.adapter.outputs import Memory, Rendered
+from vif.adapter.outputs import ImageMemory, Rendered
 
 
 class TwoStreamBlock(nn.Module):
@@ -124,7 +124,7 @@ class PublishedEncoder(nn.Module):
         return _read(self.compress_attn, self.latent_queries.expand(len(image), -1, -1), image)
 
 
-class Heads(nn.Module):
+class MixtureHeads(nn.Module):
     """Latents to mixtures, each parameter linear in the latent before it is bounded."""
 
     def __init__(self, width: int, min_sigma: float) -> None:
@@ -161,16 +161,16 @@ class PublishedVIF(VIFAdapter):
     @override
     def _build(self, config: VIFConfig) -> None:
         self.latent = PublishedEncoder(config)
-        self.renderer = Heads(config.width, config.min_sigma)
+        self.renderer = MixtureHeads(config.width, config.min_sigma)
 
     @override
-    def remember(self, states: torch.Tensor, centres: torch.Tensor) -> Memory:
+    def remember(self, states: torch.Tensor, centres: torch.Tensor) -> ImageMemory:
         """Keeps the states: nothing of this form can be shared between questions."""
         states = states.float()
-        return Memory(states, states, centres.to(states.device).expand(len(states), -1, -1))
+        return ImageMemory(states, states, centres.to(states.device).expand(len(states), -1, -1))
 
     @override
-    def render(self, memory: Memory, z: torch.Tensor) -> Rendered:
+    def render(self, memory: ImageMemory, z: torch.Tensor) -> Rendered:
         """As `VIFAdapter.render`, on the configured grid.
 
         Raises:

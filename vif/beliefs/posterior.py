@@ -20,8 +20,8 @@ from typing_extensions import override
 from vif import methods as registry
 from vif.adapter import VIFAdapter
 from vif.adapter.latent import Gaussian, kl_divergence
-from vif.adapter.mixture import MixtureParameters, components, point
-from vif.adapter.outputs import Memory
+from vif.adapter.mixture import MixtureParameters, components, soft_argmax
+from vif.adapter.outputs import ImageMemory
 from vif.beliefs.likeliest import likeliest_answers
 from vif.errors import InputError
 from vif.methods.evidence import log_likelihood
@@ -40,7 +40,7 @@ TINY = 1e-12
 
 
 @dataclass(frozen=True)
-class Draw:
+class LatentMap:
     """A latent as a mixture over the image.
 
     Attributes:
@@ -72,11 +72,11 @@ class Belief:
 
     answer: str | None
     probability: float
-    mean: Draw
-    samples: tuple[Draw, ...]
+    mean: LatentMap
+    samples: tuple[LatentMap, ...]
     kl: float
     overlap: float
-    refined: Draw | None = None
+    refined: LatentMap | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _refined(pair: _Pair, said: torch.Tensor, batch: Batch) -> _Pair:
     return _Pair(pair.prior, posteriors)
 
 
-def condition(draw: Draw, log_likelihood: torch.Tensor, centres: torch.Tensor) -> Draw:
+def condition(draw: LatentMap, log_likelihood: torch.Tensor, centres: torch.Tensor) -> LatentMap:
     """A mixture after an observation at places, by Bayes' rule.
 
     The map is exact. Each component is the Gaussian with the mean and the spread of that component
@@ -229,11 +229,11 @@ def condition(draw: Draw, log_likelihood: torch.Tensor, centres: torch.Tensor) -
     joint = spread.clamp_min(TINY).log() + said[:, None]
     evidence = joint.logsumexp(-1)
     # No component may become narrower than half the narrowest one before.
-    moved, widths = point(joint.softmax(-1).float(), centres, float(sigmas.min()) / 2)
+    moved, widths = soft_argmax(joint.softmax(-1).float(), centres, float(sigmas.min()) / 2)
     explained = (weights.clamp_min(TINY).log() + evidence).softmax(-1)
     after = (tokens.clamp_min(TINY).log() + said).masked_fill(centres.isnan().any(-1), -torch.inf)
     parts = (moved, widths, explained, after.softmax(-1))
-    return Draw(*(part[0].float().numpy() for part in parts))
+    return LatentMap(*(part[0].float().numpy() for part in parts))
 
 
 def _answered(prompt: Prompt, tokens: Sequence[int]) -> Prompt:
@@ -277,8 +277,13 @@ def _beliefs(
 
 
 def _draws(
-    adapter: VIFAdapter, batch: Batch, memory: Memory, latent: Gaussian, seed: int, samples: int
-) -> list[tuple[Draw, tuple[Draw, ...]]]:
+    adapter: VIFAdapter,
+    batch: Batch,
+    memory: ImageMemory,
+    latent: Gaussian,
+    seed: int,
+    samples: int,
+) -> list[tuple[LatentMap, tuple[LatentMap, ...]]]:
     """Per prompt the mean latent and samples, rendered."""
     generator = torch.Generator().manual_seed(seed)
     latents = [latent.mean, *(adapter.draw(latent, generator) for _ in range(samples))]
@@ -288,7 +293,7 @@ def _draws(
         mixture = MixtureParameters(out.means, out.sigmas, out.weights)
         arrays = (*adapter.place(mixture, batch.centres), out.map)
         parts = [part.float().cpu().numpy() for part in arrays]
-        by_latent.append([Draw(*(part[i] for part in parts)) for i in range(len(batch))])
+        by_latent.append([LatentMap(*(part[i] for part in parts)) for i in range(len(batch))])
     return [(mean, tuple(drawn)) for mean, *drawn in zip(*by_latent, strict=True)]
 
 

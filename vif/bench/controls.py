@@ -48,7 +48,7 @@ def gives_more_image(share: Sequence[float | None], base: Sequence[float | None]
     return float(np.nanmean(gain)) >= LEAST_GAIN
 
 
-class MatchedTap(InjectingTap):
+class MatchedControlTap(InjectingTap):
     """Mixes one map into all layers, at a strength of each layer's own, on all heads.
 
     Prompt rows after the image and generated rows alike, whatever the method itself steers.
@@ -63,7 +63,7 @@ class MatchedTap(InjectingTap):
                 self.mixes[layer] = Mix(batch.columns, map, heads, batch.first_row)
 
 
-class Matched(Method):
+class MatchedControl(Method):
     """A control of one method; it is no entry of the registry, as it needs that method's figures.
 
     Attributes:
@@ -78,6 +78,6 @@ class Matched(Method):
         self.strength, self.map = strength, MAPS[control].make
 
     @override
-    def tap(self, request: Request) -> MatchedTap:
+    def tap(self, request: Request) -> MatchedControlTap:
         """Replaces as much of every row as the method does, by the control's map."""
-        return MatchedTap(request, self.map(request), self.strength)
+        return MatchedControlTap(request, self.map(request), self.strength)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
-from vif.bench.questions import Item, members
+from vif.bench.questions import BenchItem, group_masks
 from vif.scenes import GROUP_OF, is_correct
 from vif.trace import Trace
 
@@ -38,7 +38,7 @@ class Outcome:
     seconds: float
 
 
-def outcome(trace: Trace, item: Item) -> Outcome:
+def outcome(trace: Trace, item: BenchItem) -> Outcome:
     """The result of one question."""
     covered = metrics.box_coverage(trace.cells, item.boxes)
     pointing = None
@@ -57,7 +57,7 @@ def outcome(trace: Trace, item: Item) -> Outcome:
 
 
 def summary(
-    found: Sequence[Outcome], base: Sequence[Outcome], questions: Sequence[Item]
+    found: Sequence[Outcome], base: Sequence[Outcome], questions: Sequence[BenchItem]
 ) -> dict[str, Any]:
     """One method beside the baseline.
 
@@ -68,7 +68,7 @@ def summary(
 
     Returns:
         ``accuracy``, ``interval``, ``difference``, ``difference_interval`` by group (see
-        `members`); ``families``, ``family_difference``, ``family_n``; ``fixed`` and ``broken``
+        `group_masks`); ``families``, ``family_difference``, ``family_n``; ``fixed`` and ``broken``
         (questions right only with, only without the method); ``agree``, share of answers that are
         the baseline's word by word; ``pointing``; per layer ``share`` and ``in_box``; and
         ``right``, a 0 or 1 for every question.
@@ -101,7 +101,7 @@ def summary(
 
 
 def by_group(
-    values: np.ndarray, questions: Sequence[Item]
+    values: np.ndarray, questions: Sequence[BenchItem]
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """Means and their intervals by group.
 
@@ -110,7 +110,7 @@ def by_group(
         questions: The questions.
     """
     scenes = np.array([item.scene.seed for item in questions])
-    chosen = members(questions)
+    chosen = group_masks(questions)
     means = {name: _mean(values[mask]) for name, mask in chosen.items()}
     return means, {name: interval(values[mask], scenes[mask]) for name, mask in chosen.items()}
 

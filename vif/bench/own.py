@@ -11,12 +11,12 @@ from vif import metrics
 from vif.bench.outcomes import interval
 from vif.bench.scoring import AUTO, IOU, check_rule, rule_of, score
 from vif.bench.tables import columns, percent, span
-from vif.data import Data, Example, Skipped
+from vif.data import DataSet, Example, SkippedEntry
 from vif.errors import InputError
 from vif.grounding import BoxFormat, Frame, box_of_map, find_format, iou, pointed_map
 from vif.grounding.boxes import FOUND
 from vif.inputs.boxes import Box
-from vif.measure import Ready
+from vif.measure import LoadedExample
 from vif.probes.base import plain
 from vif.session import Session
 from vif.trace import Trace
@@ -27,7 +27,7 @@ ANSWER, MAP = "answer", "map"
 RIGHT = 0.5
 
 
-def scorable(data: Data, rule: str) -> Data:
+def scorable(data: DataSet, rule: str) -> DataSet:
     """The questions whose answers can be scored; the others are listed.
 
     Raises:
@@ -39,13 +39,13 @@ def scorable(data: Data, rule: str) -> Data:
             check_rule(rule_of(example) if rule == AUTO else rule, example)
             kept.append(example)
         except InputError as error:
-            skipped.append(Skipped(example.name, str(error)))
+            skipped.append(SkippedEntry(example.name, str(error)))
     if not kept:
         raise InputError(
             f"{data.name!r} has no question whose answer can be scored; {skipped[-1].where}: "
             f"{skipped[-1].why}."
         )
-    return Data(data.name, data.kind, kept, skipped)
+    return DataSet(data.name, data.kind, kept, skipped)
 
 
 class Scorer:
@@ -65,13 +65,13 @@ class Scorer:
         """The rule by which an example is scored."""
         return rule_of(example) if self.rule == AUTO else self.rule
 
-    def word(self, example: Example) -> str:
+    def prompt_of(self, example: Example) -> str:
         """What is asked: a box in the words that the family was trained with."""
         if self.rule_of(example) != IOU or self.boxes_from == MAP:
             return example.prompt
         return self._format().ask.format(text=example.question)
 
-    def __call__(self, asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
+    def __call__(self, asked: LoadedExample, traces: Mapping[str, Trace]) -> dict[str, Any]:
         """Per method ``answer``, ``score``, ``rule``, ``seconds``, ``share``, ``group``, ``box``.
 
         The share is None in layers without attention, the box if none was given.
@@ -96,7 +96,7 @@ class Scorer:
             }
         return found
 
-    def _box(self, asked: Ready, trace: Trace) -> Box | None:
+    def _box(self, asked: LoadedExample, trace: Trace) -> Box | None:
         """The box of an answer in [0, 1] of the original image."""
         if self.boxes_from == MAP:
             return box_of_map(trace, pointed_map(trace))

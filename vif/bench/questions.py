@@ -18,7 +18,7 @@ ALL, HARD = "all", "fine-grained + grounding"
 
 
 @dataclass(frozen=True)
-class Item:
+class BenchItem:
     """One question of the benchmark.
 
     Attributes:
@@ -34,7 +34,7 @@ class Item:
     boxes: tuple[Box, ...]
 
     @property
-    def asked(self) -> Question:
+    def as_question(self) -> Question:
         """What a session is asked."""
         scene, question = self.scene, self.question
         return Question(
@@ -44,7 +44,7 @@ class Item:
 
 def items(
     split: str, num_questions: int, seed: int, text: int, families: Sequence[str] = ()
-) -> list[Item]:
+) -> list[BenchItem]:
     """Questions of the benchmark, five per scene; the same arguments give the same questions.
 
     Args:
@@ -54,10 +54,12 @@ def items(
         text: Tokens of unrelated text before every question.
         families: Only these; all if there are none. Scenes that allow none of them are passed over.
     """
-    return list(islice(endless(split, seed, text, families), num_questions))
+    return list(islice(endless_items(split, seed, text, families), num_questions))
 
 
-def endless(split: str, seed: int, text: int = 0, families: Sequence[str] = ()) -> Iterator[Item]:
+def endless_items(
+    split: str, seed: int, text: int = 0, families: Sequence[str] = ()
+) -> Iterator[BenchItem]:
     """The questions of `items`, without an end."""
     weights = {family: 0.0 for family in GROUP_OF if families and family not in families}
     count, number = 0, seed * 1_000_000
@@ -65,12 +67,12 @@ def endless(split: str, seed: int, text: int = 0, families: Sequence[str] = ()) 
         scene = draw_scene(number, split)
         for question in ask_scene(scene, number, QUESTIONS_PER_SCENE, weights):
             text_before = unrelated_text(count, text)
-            yield Item(scene, question, text_before, question.boxes_on(scene))
+            yield BenchItem(scene, question, text_before, question.boxes_on(scene))
             count += 1
         number += 1
 
 
-def members(questions: Sequence[Item]) -> dict[str, np.ndarray]:
+def group_masks(questions: Sequence[BenchItem]) -> dict[str, np.ndarray]:
     """Which questions belong to which group, (n,) bool by name; groups without any are left out."""
     group = np.array([item.question.group for item in questions])
     chosen = {ALL: np.ones(len(group), bool)} | {name: group == name for name in GROUPS}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from vif import methods as registry
-from vif.bench.controls import CONTROLS, Matched, gives_more_image, matched_strength
+from vif.bench.controls import CONTROLS, MatchedControl, gives_more_image, matched_strength
 from vif.bench.outcomes import Outcome, by_group, outcome, summary
-from vif.bench.questions import Item
+from vif.bench.questions import BenchItem
 from vif.errors import InputError
 from vif.measure.processes import Processes
 from vif.methods import Method
@@ -25,7 +25,7 @@ BASELINE = "plain"
 
 
 def supported(
-    session: Session, questions: Sequence[Item], methods: Sequence[str], settings: Settings
+    session: Session, questions: Sequence[BenchItem], methods: Sequence[str], settings: Settings
 ) -> tuple[list[str], dict[str, str]]:
     """Tests which methods can answer, by asking two questions with each.
 
@@ -42,7 +42,7 @@ def supported(
     able, reasons = [], {}
     for name in methods:
         try:
-            session.ask_batch([item.asked for item in questions[:2]], [name], settings)
+            session.ask_batch([item.as_question for item in questions[:2]], [name], settings)
         except InputError as error:
             reasons[name] = str(error)
         else:
@@ -52,7 +52,7 @@ def supported(
 
 def run(
     session: Session,
-    questions: Sequence[Item],
+    questions: Sequence[BenchItem],
     methods: Sequence[str],
     settings: Settings | None = None,
     progress: Progress | None = None,
@@ -91,7 +91,7 @@ def run(
 
 def run_controls(
     session: Session,
-    questions: Sequence[Item],
+    questions: Sequence[BenchItem],
     found: dict[str, dict[str, Any]],
     methods: Sequence[str],
     settings: Settings | None = None,
@@ -127,7 +127,7 @@ def run_controls(
     if not strengths:
         return {}
     matched = [
-        Matched(name, control, strength)
+        MatchedControl(name, control, strength)
         for name, strength in strengths.items()
         for control in CONTROLS
     ]
@@ -154,7 +154,7 @@ def _right(found: dict[str, Any]) -> np.ndarray:
 
 def _answers(
     session: Session,
-    questions: Sequence[Item],
+    questions: Sequence[BenchItem],
     methods: Sequence[str | Method],
     settings: Settings | None,
     progress: Progress | None,
@@ -166,7 +166,7 @@ def _answers(
     found: dict[int, dict[str, list[Outcome]]] = {}
     for start in (start for i, start in enumerate(starts) if processes.mine(i)):
         part = questions[start : start + BATCH_SIZE]
-        answered = session.ask_batch([item.asked for item in part], methods, settings)
+        answered = session.ask_batch([item.as_question for item in part], methods, settings)
         found[start] = {
             name: [outcome(trace, item) for trace, item in zip(traces, part, strict=True)]
             for name, traces in answered.items()

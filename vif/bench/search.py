@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vif.bench.questions import Item
+from vif.bench.questions import BenchItem
 from vif.bench.running import ANSWER_TOKENS, BASELINE
 from vif.errors import InputError
 from vif.model.generation import Cancelled
@@ -24,7 +24,7 @@ FIXED, BROKEN, OTHER = KINDS = ("fixed", "broken", "other")
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedAnswer:
     """A question that two methods answer differently.
 
     Attributes:
@@ -33,13 +33,13 @@ class Change:
         answers: By method.
     """
 
-    item: Item
+    item: BenchItem
     kind: str
     answers: dict[str, str]
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchResult:
     """The result of a search.
 
     Attributes:
@@ -52,7 +52,7 @@ class Search:
 
     asked: int
     counts: dict[str, int]
-    found: Change | None
+    found: ChangedAnswer | None
     next_seed: int
     cancelled: bool = False
 
@@ -68,7 +68,7 @@ def find_change(
     batch: int = BATCH,
     limit: int = LIMIT,
     cancel: threading.Event | None = None,
-) -> Search:
+) -> SearchResult:
     """Draws relational questions about test scenes until an answer changes.
 
     Nothing is chosen but the order: the first change of a wanted kind ends the search with its
@@ -95,11 +95,11 @@ def find_change(
     questions = relational(seed, context)
     while found is None and asked < limit:
         part = [next(questions) for _ in range(min(batch, limit - asked))]
-        asking = [item.asked for item in part]
+        asking = [item.as_question for item in part]
         try:
             traces = session.ask_batch(asking, [BASELINE, method], settings, cancel)
         except Cancelled:
-            return Search(asked, dict(counts), None, part[0].scene.seed, cancelled=True)
+            return SearchResult(asked, dict(counts), None, part[0].scene.seed, cancelled=True)
         asked += len(part)
         for item, before, after in zip(part, traces[BASELINE], traces[method], strict=True):
             if before.answer == after.answer:
@@ -107,9 +107,9 @@ def find_change(
             kind = kind_of(before.answer, after.answer, item.question.answer)
             counts[kind] += 1
             if found is None and kind in kinds:
-                found = Change(item, kind, {BASELINE: before.answer, method: after.answer})
+                found = ChangedAnswer(item, kind, {BASELINE: before.answer, method: after.answer})
         seed = part[-1].scene.seed + 1
-    return Search(asked, dict(counts), found, seed)
+    return SearchResult(asked, dict(counts), found, seed)
 
 
 def kind_of(before: str, after: str, truth: str) -> str:
@@ -120,7 +120,7 @@ def kind_of(before: str, after: str, truth: str) -> str:
     return FIXED if is_right else BROKEN
 
 
-def relational(seed: int, context: str = "") -> Iterator[Item]:
+def relational(seed: int, context: str = "") -> Iterator[BenchItem]:
     """Relational questions about test scenes, `PER_SCENE` per scene at most, without end.
 
     Args:
@@ -131,12 +131,12 @@ def relational(seed: int, context: str = "") -> Iterator[Item]:
     while True:
         scene = draw_scene(seed)
         for question in ask_scene(scene, seed, PER_SCENE, weights):
-            yield Item(scene, question, context, question.boxes_on(scene))
+            yield BenchItem(scene, question, context, question.boxes_on(scene))
         seed += 1
 
 
 @dataclass(frozen=True)
-class Rate:
+class ChangeRate:
     """How often a method changed an answer in a benchmark.
 
     Attributes:
@@ -154,7 +154,7 @@ class Rate:
     relational_gain: int
 
 
-def text_free(path: str | Path) -> dict[str, Any] | None:
+def results_without_text(path: str | Path) -> dict[str, Any] | None:
     """The part of a file of ``vif bench`` that has no text before its questions.
 
     Returns:
@@ -168,7 +168,7 @@ def text_free(path: str | Path) -> dict[str, Any] | None:
     return entry
 
 
-def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
+def read_rate(path: str | Path, method: str = "vif") -> ChangeRate | None:
     """The rate in a file that ``vif bench`` wrote, without text before the questions.
 
     Args:
@@ -178,7 +178,7 @@ def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
     Returns:
         None if there is no such file or it says nothing about the method.
     """
-    entry = text_free(path)
+    entry = results_without_text(path)
     if entry is None:
         return None
     try:
@@ -186,6 +186,6 @@ def read_rate(path: str | Path, method: str = "vif") -> Rate | None:
         number = {name: int(found["family_n"].get(name, 0)) for name in RELATIONAL}
         gain = sum(found["family_difference"][name] * n for name, n in number.items() if n)
         whole = (int(entry["n"]), int(found["fixed"]), int(found["broken"]))
-        return Rate(*whole, sum(number.values()), round(gain))
+        return ChangeRate(*whole, sum(number.values()), round(gain))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -74,7 +74,9 @@ _SMOLVLM = replace(
 SHAPES = (*LLAVA, SMOLVLM)
 
 
-def shaped(name: str, session: Session, image_tokens: int | None = None, seed: int = 0) -> Session:
+def session_of_shape(
+    name: str, session: Session, image_tokens: int | None = None, seed: int = 0
+) -> Session:
     """A random model of a shape, with a random adapter of `ADAPTER_SHARE` of its parameters.
 
     ``wide`` is the bundled model at width 512 with 16 heads; ``llava-7b`` has the width, heads and

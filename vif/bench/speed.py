@@ -18,7 +18,7 @@ from vif import methods as registry
 from vif.model import attention
 from vif.model.attention import Tap
 from vif.model.generation import generate
-from vif.probes.base import Result
+from vif.probes.base import ProbeResult
 from vif.probes.sweep import sweep
 from vif.progress import Progress
 from vif.question import Question
@@ -31,7 +31,7 @@ CASES = ("loop", "recorded", "vif", "eager", "methods", "sweep")
 
 
 @dataclass(frozen=True)
-class Ratio(Result):
+class Ratio(ProbeResult):
     """One case against another.
 
     Attributes:

@@ -17,7 +17,7 @@ import numpy as np
 from vif import metrics
 from vif.beliefs.posterior import Belief, beliefs
 from vif.bench.outcomes import interval
-from vif.bench.questions import endless
+from vif.bench.questions import endless_items
 from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
 from vif.bench.tables import columns, percent, span
 from vif.progress import Progress
@@ -84,7 +84,7 @@ def measure(
     Raises:
         InputError: If there is no adapter, or a setting does not fit the model.
     """
-    drawn = (item for item in endless(split, settings.seed) if item.boxes)
+    drawn = (item for item in endless_items(split, settings.seed) if item.boxes)
     plain = list(islice(drawn, num_questions))
     pairs = list(islice(_ambiguous(split, settings.seed), num_ambiguous))
     total, read = num_questions + num_ambiguous, []
@@ -99,7 +99,7 @@ def measure(
         note(_read(session, item.scene, (item.question,), samples, settings)) for item in plain
     ]
     double = [note(_read(session, scene, pair, samples, settings)) for scene, pair in pairs]
-    asked = [item.asked for item in plain]
+    asked = [item.as_question for item in plain]
     traces = _ask(session, asked, settings)
     answers = [trace.answer for trace in traces]
     right = np.array(

@@ -20,7 +20,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from vif.adapter import VIFAdapter
 from vif.adapter.config import VIFConfig
 from vif.check.recipes import TINY
-from vif.check.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, Recipe
+from vif.check.tiny import HIDDEN, NUM_HEADS, NUM_LAYERS, TinyRecipe
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.checkpoints.processors import processor_class
@@ -64,7 +64,7 @@ def tiny_backbone(
     return Backbone(model.to(device, dtype), processor, f"tiny {name}")
 
 
-def build(family: str | Recipe, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
+def build(family: str | TinyRecipe, seed: int = 0) -> tuple[nn.Module, ProcessorMixin]:
     """A random model of a family, tiny or as the recipe has it, and its processor.
 
     Args:
@@ -92,7 +92,7 @@ def tiny_adapter(seed: int = 0) -> VIFAdapter:
     return adapter.eval()
 
 
-def _model(recipe: Recipe, tokenizer: Any, seed: int) -> nn.Module:
+def _model(recipe: TinyRecipe, tokenizer: Any, seed: int) -> nn.Module:
     text = {
         "vocab_size": len(tokenizer),
         "hidden_size": HIDDEN,
@@ -137,7 +137,7 @@ def _takes(config_class: type, name: str) -> bool:
     return name in fields
 
 
-def _processor(recipe: Recipe) -> ProcessorMixin:
+def _processor(recipe: TinyRecipe) -> ProcessorMixin:
     module, image_class = recipe.image_processor
     # A few image processors exist with torchvision alone, all others with Pillow too.
     kind = "image_processing_pil" if image_class.endswith("Pil") else "image_processing"
@@ -154,7 +154,7 @@ def _processor(recipe: Recipe) -> ProcessorMixin:
     return made(**parts, chat_template=template, **recipe.processor_options)
 
 
-def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
+def _tokenizer(recipe: TinyRecipe) -> PreTrainedTokenizerFast:
     """Words of a small vocabulary; the beginning is marked as Llama's and Gemma's tokenizers do."""
     special = [
         PAD,
@@ -187,7 +187,7 @@ def _tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
     )
 
 
-def _template(recipe: Recipe) -> str:
+def _template(recipe: TinyRecipe) -> str:
     """A chat template; it writes the beginning itself, as those of most families do."""
     return (
         "{{ bos_token }}{% for message in messages %}{% for part in message['content'] %}"

@@ -51,7 +51,7 @@ class MixAll(Recorder):
         return Mix(self.batch.columns, self.map, self.strengths[layer], self.batch.first_row)
 
 
-class Spied(Recorder):
+class FullRowTap(Recorder):
     """A tap that keeps whole rows of attention, to compare them."""
 
     def __init__(self, batch: Batch) -> None:
@@ -142,7 +142,7 @@ def spy(
     tap = kwargs.get(KEYWORD)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     out = attention.attention(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    if isinstance(tap, Spied):
+    if isinstance(tap, FullRowTap):
         full = probabilities(query, key, attention_mask, scale, kwargs.get("softcap"))
         tap.expected.append(full[:, :, -1])
     return out
@@ -157,7 +157,7 @@ def prompt_of(backbone: Backbone, long: bool = False, other: bool = False) -> Pr
 
 def rows_error(backbone: Backbone) -> float:
     """Recorded rows against a full softmax of the very same queries and keys."""
-    tap = Spied(Batch.make(backbone, [prompt_of(backbone, long=True)]))
+    tap = FullRowTap(Batch.make(backbone, [prompt_of(backbone, long=True)]))
     with _through(backbone, _SPY):
         generate(backbone.model, dict(tap.batch.inputs), tap, STEPS)
     return _largest(tap.full, tap.expected)

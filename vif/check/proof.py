@@ -20,7 +20,7 @@ TOKENS, HALF_A_CELL, ROWS_LIMIT = 32, 0.5, 1e-5
 
 
 @dataclass(frozen=True)
-class Step:
+class ProofStep:
     """One step of a proof.
 
     Attributes:
@@ -39,7 +39,7 @@ class Step:
         return self.error <= self.limit
 
 
-def prove(backbone: Backbone) -> list[Step]:
+def prove(backbone: Backbone) -> list[ProofStep]:
     """Tries the layout of a model with two patterns at two sizes, and the rows it records.
 
     Raises:
@@ -58,7 +58,7 @@ def prove(backbone: Backbone) -> list[Step]:
     steps = []
     for name, trial, limit in trials:
         try:
-            steps.append(Step(name, trial(), limit))
+            steps.append(ProofStep(name, trial(), limit))
         except InputError:
             raise
         # Whatever a model that nobody has tried before does wrong, a person is told in a sentence.
@@ -95,7 +95,7 @@ def refuse_unproved(backbone: Backbone) -> None:
         )
 
 
-def proof_table(steps: list[Step]) -> str:
+def proof_table(steps: list[ProofStep]) -> str:
     """The verification as text, one line per step."""
     lines = [f"{'proof of the layout':<38}{'error':>9}{'limit':>9}"]
     for step in steps:

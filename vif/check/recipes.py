@@ -32,7 +32,7 @@ from vif.check.tiny import (
     SIGLIP,
     SQUARE,
     TOKENS_PER_IMAGE,
-    Recipe,
+    TinyRecipe,
     glm,
     qwen,
     split,
@@ -40,7 +40,7 @@ from vif.check.tiny import (
 )
 
 TINY = {
-    "llava": Recipe(
+    "llava": TinyRecipe(
         "LlavaConfig",
         {"image_seq_length": TOKENS_PER_IMAGE},
         {"model_type": "llama"},
@@ -49,7 +49,7 @@ TINY = {
         CROPPED,
         processor_options=CLIP_PARTS | {"num_additional_image_tokens": 1},
     ),
-    "vipllava": Recipe(
+    "vipllava": TinyRecipe(
         "VipLlavaConfig",
         {"vision_feature_layers": [-1, -2]},
         {"model_type": "llama"},
@@ -58,7 +58,7 @@ TINY = {
         CROPPED,
         processor_options=CLIP_PARTS | {"num_additional_image_tokens": 1},
     ),
-    "llava_next": Recipe(
+    "llava_next": TinyRecipe(
         "LlavaNextConfig",
         {"image_grid_pinpoints": PINPOINTS, "image_seq_length": TOKENS_PER_IMAGE},
         {"model_type": "mistral", "sliding_window": None},
@@ -67,7 +67,7 @@ TINY = {
         {**CROPPED, "image_grid_pinpoints": PINPOINTS},
         processor_options=CLIP_PARTS | {"num_additional_image_tokens": 1},
     ),
-    "llava_onevision": Recipe(
+    "llava_onevision": TinyRecipe(
         "LlavaOnevisionConfig",
         {"image_grid_pinpoints": ONEVISION_PINPOINTS, "vision_feature_layer": -1},
         {"model_type": "qwen2"},
@@ -126,7 +126,7 @@ TINY = {
     ),
     "glm4v": glm("Glm4vConfig", "glm4v_text", "glm4v_vision"),
     "glm46v": glm("Glm46VConfig", "glm4v_text", "glm4v_vision"),
-    "paddleocr_vl": Recipe(
+    "paddleocr_vl": TinyRecipe(
         "PaddleOCRVLConfig",
         {},
         {"model_type": "paddleocr_vl_text", "rope_parameters": ROPE},
@@ -141,7 +141,7 @@ TINY = {
             "vision_end_token": "<|IMAGE_END|>",
         },
     ),
-    "video_llama_3": Recipe(
+    "video_llama_3": TinyRecipe(
         "VideoLlama3Config",
         {},
         {"model_type": "qwen2"},
@@ -152,7 +152,7 @@ TINY = {
         placeholder="<|image_pad|>",
         tokens={"video_token": "<|video_pad|>"},
     ),
-    "exaone4_5": Recipe(
+    "exaone4_5": TinyRecipe(
         "Exaone4_5_Config",
         {},
         {
@@ -184,7 +184,7 @@ TINY = {
     "smolvlm": split("SmolVLM", 96),
     # 80 is no multiple of 32: the sizes are rounded twice, as with many real images.
     "idefics3": split("Idefics3", 80),
-    "internvl": Recipe(
+    "internvl": TinyRecipe(
         "InternVLConfig",
         {"image_seq_length": 4, "downsample_ratio": 0.5},
         {"model_type": "qwen2"},
@@ -201,7 +201,7 @@ TINY = {
         },
         processor_options={"image_seq_length": 4},
     ),
-    "aya_vision": Recipe(
+    "aya_vision": TinyRecipe(
         "AyaVisionConfig",
         {"downsample_factor": 2, "vision_feature_layer": -1},
         {"model_type": "cohere2", "sliding_window": 16},
@@ -220,7 +220,7 @@ TINY = {
         },
         processor_options={"patch_size": PATCH, "downsample_factor": 2, "img_size": IMAGE},
     ),
-    "ovis2": Recipe(
+    "ovis2": TinyRecipe(
         "Ovis2Config",
         {"hidden_size": HIDDEN, "visual_indicator_token_ids": [8, 9, 10, 11, 12]},
         {"model_type": "qwen2"},
@@ -235,7 +235,7 @@ TINY = {
         },
         processor_options={"image_seq_length": 4},
     ),
-    "gemma3": Recipe(
+    "gemma3": TinyRecipe(
         "Gemma3Config",
         {"mm_tokens_per_image": 4},
         {
@@ -252,7 +252,7 @@ TINY = {
         tokens=GEMMA_TOKENS,
         processor_options={"image_seq_length": 4},
     ),
-    "gemma4": Recipe(
+    "gemma4": TinyRecipe(
         "Gemma4Config",
         {"audio_config": None},
         {
@@ -290,8 +290,8 @@ TINY = {
         },
         processor_options={"image_seq_length": 70},
     ),
-    "paligemma": Recipe(text={"model_type": "gemma"}, **PALIGEMMA),
-    "paligemma2": Recipe(
+    "paligemma": TinyRecipe(text={"model_type": "gemma"}, **PALIGEMMA),
+    "paligemma2": TinyRecipe(
         text={
             "model_type": "gemma2",
             "query_pre_attn_scalar": 8,
@@ -301,7 +301,7 @@ TINY = {
         },
         **PALIGEMMA,
     ),
-    "mistral3": Recipe(
+    "mistral3": TinyRecipe(
         "Mistral3Config",
         {"spatial_merge_size": 2},
         {"model_type": "mistral", "sliding_window": None},
@@ -317,7 +317,7 @@ TINY = {
 # transformers prepares their images with torchvision alone.
 if find_spec("torchvision") is not None:
     TINY |= {
-        "cohere2_vision": Recipe(
+        "cohere2_vision": TinyRecipe(
             "Cohere2VisionConfig",
             {"downsample_factor": 2, "alignment_intermediate_size": 64},
             {"model_type": "cohere2", "sliding_window": 16},
@@ -338,7 +338,7 @@ if find_spec("torchvision") is not None:
                 "img_line_break_token": "<|IMG_LINE_BREAK|>",
             },
         ),
-        "lfm2_vl": Recipe(
+        "lfm2_vl": TinyRecipe(
             "Lfm2VlConfig",
             {"downsample_factor": 2, "projector_hidden_size": 64},
             {

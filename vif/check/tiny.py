@@ -11,7 +11,7 @@ TOKENS_PER_IMAGE = (IMAGE // PATCH) ** 2
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TinyRecipe:
     """How a model of a family is made.
 
     Attributes:
@@ -112,11 +112,11 @@ def qwen(
     vision: dict[str, Any],
     more: dict[str, Any] | None = None,
     **rope: Any,
-) -> Recipe:
+) -> TinyRecipe:
     """Qwen-VL: tokens of 2 x 2 patches, positions in three parts; `rope` adds to the latter."""
     factor = (2 * patch) ** 2
     sizes = {"patch_size": patch, "spatial_merge_size": 2, "temporal_patch_size": 2}
-    return Recipe(
+    return TinyRecipe(
         config,
         {},
         {"model_type": text, "rope_parameters": ROPE | rope, **(more or {})},
@@ -131,11 +131,11 @@ def qwen(
     )
 
 
-def glm(config: str, text: str, vision: str) -> Recipe:
+def glm(config: str, text: str, vision: str) -> TinyRecipe:
     """GLM-V: tokens of 2 x 2 patches between marks of the beginning and the end of an image."""
     factor = (2 * PATCH) ** 2
     folder, name = config.removesuffix("Config").lower(), config.removesuffix("Config")
-    return Recipe(
+    return TinyRecipe(
         config,
         {},
         {"model_type": text, "rope_parameters": ROPE | {"mrope_section": [2, 1, 1]}},
@@ -163,10 +163,10 @@ def glm(config: str, text: str, vision: str) -> Recipe:
     )
 
 
-def split(name: str, edge: int) -> Recipe:
+def split(name: str, edge: int) -> TinyRecipe:
     """SmolVLM and Idefics 3: tiles of 32 pixels, 4 x 4 tokens each."""
     folder = name.lower()
-    return Recipe(
+    return TinyRecipe(
         f"{name}Config",
         {"scale_factor": 2},
         {"model_type": "llama"},

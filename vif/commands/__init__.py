@@ -12,7 +12,7 @@ from vif.commands import (
     bench,
     benchmarks,
     check,
-    compare_forms,
+    compare_published,
     convert,
     models,
     open,
@@ -26,6 +26,6 @@ from vif.commands import (
 )
 
 COMMANDS = (
-    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, compare_forms,
+    ask, attenuation, bench, benchmarks, sweep, probe, speed, scenes, convert, compare_published,
     check, models, open, push, serve, uncertainty,
 )  # fmt: skip

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     curves = {}
     if args.metrics:
         curves = {n: metrics.by_layer(t, boxes=question.boxes or ()) for n, t in traces.items()}
-        found["metrics"] = {name: by_name(values) for name, values in curves.items()}
+        found["metrics"] = {name: curves_json(values) for name, values in curves.items()}
     if args.json:
         print(json.dumps(found))
         return
@@ -73,6 +73,6 @@ def _shown(values: list[float | None]) -> list[str]:
     return ["-" if value is None else str(value) for value in values]
 
 
-def by_name(curves: dict[str, np.ndarray]) -> dict[str, list[float | None]]:
+def curves_json(curves: dict[str, np.ndarray]) -> dict[str, list[float | None]]:
     """Curves of metrics as JSON values."""
     return {key: plain(values) for key, values in curves.items()}

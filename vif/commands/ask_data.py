@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from vif.commands.flags.data import add_data_flags, read_data
-from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.jobs import JobPlan, add_job_flags, ask_data, print_files
 from vif.errors import InputError
-from vif.measure import Ready
+from vif.measure import LoadedExample
 from vif.trace import Trace
 
 _FULL = (
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
             "traces: remove --image-file, --scene, --box and --save."
         )
 
-    def keep(asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
+    def keep(asked: LoadedExample, traces: Mapping[str, Trace]) -> dict[str, Any]:
         found = {}
         for method, trace in traces.items():
             folder = args.out / method.replace("/", "-")
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
             found[method] = {"answer": trace.answer, "trace": str(path.relative_to(args.out))}
         return {"question": asked.example.question, "answers": found}
 
-    asked = ask_data(args, read_data(args, args.n), lambda _: Plan(args.methods, keep))
+    asked = ask_data(args, read_data(args, args.n), lambda _: JobPlan(args.methods, keep))
     if asked is None:
         return
     rows = [

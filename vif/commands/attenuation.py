@@ -12,9 +12,9 @@ import numpy as np
 from vif import measure
 from vif.commands.flags.common import add_methods_flag, add_model_flags, add_setting_flags
 from vif.commands.flags.data import add_data_flags, read_data
-from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.jobs import JobPlan, add_job_flags, ask_data, print_files
 from vif.draw.tables import grid
-from vif.measure import Result
+from vif.measure import MeasuredCurves
 from vif.measure.curves import FIRST
 from vif.measure.summary import ATTENUATION, EVERY
 from vif.session import Session
@@ -52,18 +52,18 @@ def run(args: argparse.Namespace) -> None:
     asked = ask_data(args, read_data(args, args.n), partial(_plan, args))
     if asked is not None:
         entries = measure.summarise(asked.records)
-        result = Result(asked.origin, asked.session.num_layers, entries, asked.skipped)
+        result = MeasuredCurves(asked.origin, asked.session.num_layers, entries, asked.skipped)
         paths = measure.write(result, args.out)
         print(table(result))
         print_files(paths)
 
 
-def _plan(args: argparse.Namespace, session: Session) -> Plan:
+def _plan(args: argparse.Namespace, session: Session) -> JobPlan:
     methods = args.methods or (["plain", "vif"] if session.adapter else ["plain"])
-    return Plan(methods, measure.measure)
+    return JobPlan(methods, measure.measure)
 
 
-def table(result: Result) -> str:
+def table(result: MeasuredCurves) -> str:
     """Curves of the first token by layer, and how much deep layers lose, with intervals."""
     parts = []
     chosen = [e for e in result.entries if e["tokens"] == FIRST and e["text_tokens"] == EVERY]

@@ -9,7 +9,7 @@ from vif.bench import own
 from vif.bench.scoring import AUTO, SCORES
 from vif.commands.flags.common import check_output, write_json
 from vif.commands.flags.data import add_data_flags, list_skipped, read_data
-from vif.commands.flags.jobs import Plan, add_job_flags, ask_data, print_files
+from vif.commands.flags.jobs import JobPlan, add_job_flags, ask_data, print_files
 from vif.errors import InputError
 from vif.session import Session
 
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
     data = own.scorable(found, args.score)
     list_skipped([vars(entry) for entry in data.skipped[len(found.skipped) :]])
 
-    def plan(session: Session) -> Plan:
+    def plan(session: Session) -> JobPlan:
         scorer = own.Scorer(session, args.score, args.boxes_from)
-        return Plan(methods, scorer, scorer.word)
+        return JobPlan(methods, scorer, scorer.prompt_of)
 
     what = {"score": args.score, "boxes_from": args.boxes_from}
     asked = ask_data(args, data, plan, what)

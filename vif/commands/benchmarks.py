@@ -15,7 +15,7 @@ from vif import bundled, methods
 from vif.commands.flags.common import add_methods_flag, add_model_flags, load_session, parse_options
 from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS, Row
-from vif.lmms_eval.table import read_results, table, unjudged
+from vif.lmms_eval.table import count_unjudged, read_results, table
 from vif.question import Question
 from vif.scenes import draw_scene
 from vif.session import Session
@@ -89,7 +89,7 @@ def _drop_unjudged(
     """Removes figures of judged tasks with answers that got no score, and says so."""
     for row in rows:
         for name, results in measured.items():
-            if row.judged and (number := unjudged(out / name, row)):
+            if row.judged and (number := count_unjudged(out / name, row)):
                 results.pop(row.task, None)
                 print(f"{row.label}, {name}: {number} answers were not judged: no figure.")
 

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from vif.model.checkpoints.catalogue import CATALOGUE, Listed
+from vif.model.checkpoints.catalogue import CATALOGUE, ListedModel
 
 # Where a model may run: a machine with so many gigabytes of memory, and GPUs of two sizes.
 _PLACES = (("CPU 16 GB", 16, True), ("GPU 8 GB", 8, False), ("GPU 24 GB", 24, False))
@@ -47,6 +47,6 @@ def run(args: argparse.Namespace) -> None:
     print(_NOTE)
 
 
-def _facts(model: Listed) -> dict[str, Any]:
+def _facts(model: ListedModel) -> dict[str, Any]:
     runs = {place: model.fits(size, on_cpu) for place, size, on_cpu in _PLACES}
     return {"download_gigabytes": model.download, "runs": runs, "lacks": list(model.lacks)}

@@ -18,7 +18,7 @@ from vif.commands.flags.common import (
 )
 from vif.errors import InputError
 from vif.probes import PROBES
-from vif.probes.protocol import Call, Probe
+from vif.probes.protocol import Probe, ProbeCall
 from vif.session import Session
 
 ATTENTION = "attention"
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     session = load_session(args)
     probe = PROBES[args.probe]
     options = {flag.name: getattr(args, flag.name) for flag in probe.flags}
-    call = Call(session, question, options=options, progress=progress_of("variants"))
+    call = ProbeCall(session, question, options=options, progress=progress_of("variants"))
     if probe.needs_map:
         call = _with_map(call, probe, args)
     found = probe.run(call)
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.json, {"question": question.text, "truth": question.answer, **found.as_json()})
 
 
-def _with_map(call: Call, probe: Probe, args: argparse.Namespace) -> Call:
+def _with_map(call: ProbeCall, probe: Probe, args: argparse.Namespace) -> ProbeCall:
     """The call with the answer whose map is probed.
 
     Raises:

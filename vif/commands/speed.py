@@ -8,7 +8,7 @@ from typing import Any
 
 from vif import methods
 from vif.bench import speed
-from vif.bench.shapes import SHAPES, shaped
+from vif.bench.shapes import SHAPES, session_of_shape
 from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     check_output(args.json)
     session = load_session(args)
     if args.shape is not None:
-        session = shaped(args.shape, session, args.image_tokens, args.seed)
+        session = session_of_shape(args.shape, session, args.image_tokens, args.seed)
     vif = "vif" if session.adapter is not None else "vif-free"
     found = speed.measure(
         session,

@@ -18,7 +18,7 @@ from vif.commands.flags.common import (
     write_json,
 )
 from vif.probes import PROBES
-from vif.probes.protocol import Call
+from vif.probes.protocol import ProbeCall
 from vif.probes.sweep import sweep
 
 
@@ -56,5 +56,5 @@ def run(args: argparse.Namespace) -> None:
         progress=progress_of("ranges"),
     )
     print(f"question: {question.text}")
-    print(PROBES["sweep"].table(found, Call(session, question)))
+    print(PROBES["sweep"].table(found, ProbeCall(session, question)))
     write_json(args.json, {"question": question.text, **found.as_json()})

@@ -3,8 +3,8 @@
 Knows nothing about models. Entries that cannot be used are skipped and listed; nothing is guessed.
 """
 
-from vif.data.example import Data, Example, Skipped
+from vif.data.example import DataSet, Example, SkippedEntry
 from vif.data.reading import read
 from vif.data.sampling import checksum, sample
 
-__all__ = ["Data", "Example", "Skipped", "checksum", "read", "sample"]
+__all__ = ["DataSet", "Example", "SkippedEntry", "checksum", "read", "sample"]

@@ -87,7 +87,7 @@ def _check_pixels(boxes: tuple[Box, ...], size: tuple[int, int]) -> None:
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedEntry:
     """An entry that could not be used.
 
     Attributes:
@@ -100,7 +100,7 @@ class Skipped:
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSet:
     """What was read.
 
     Attributes:
@@ -113,4 +113,4 @@ class Data:
     name: str
     kind: str
     examples: list[Example]
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedEntry] = field(default_factory=list)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vif.data.example import Data, Example
+from vif.data.example import DataSet, Example
 from vif.errors import InputError
 
 # Of every picture that has no question of its own.
@@ -14,7 +14,7 @@ _SUFFIXES = {
 }  # fmt: skip
 
 
-def read_folder(folder: Path, question: str | None = None) -> Data:
+def read_folder(folder: Path, question: str | None = None) -> DataSet:
     """Reads a folder and those in it, in alphabetical order.
 
     Args:
@@ -32,4 +32,4 @@ def read_folder(folder: Path, question: str | None = None) -> Data:
         Example(name=name, image=path, question=question or QUESTION, source=name)
         for name, path in zip(names, paths, strict=True)
     ]
-    return Data(str(folder), "folder", examples)
+    return DataSet(str(folder), "folder", examples)

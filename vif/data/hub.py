@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from vif.data.example import Data, Example, Skipped
+from vif.data.example import DataSet, Example, SkippedEntry
 from vif.data.fields import NAMES
-from vif.data.jsonl import plain_fields
+from vif.data.jsonl import fields_without_image
 from vif.errors import InputError
 from vif.inputs.images import ImageSource
 
 
 def read_hub(
     name: str, split: str, columns: Mapping[str, str], question: str | None = None
-) -> Data:
+) -> DataSet:
     """Reads one split.
 
     Args:
@@ -42,13 +42,13 @@ def read_hub(
     for number in range(len(table)):
         try:
             record = {key: value for key, value in texts[number].items() if value is not None}
-            fields = plain_fields(record, f"row {number}", columns, question)
+            fields = fields_without_image(record, f"row {number}", columns, question)
         except InputError as error:
-            skipped.append(Skipped(f"row {number}", str(error)))
+            skipped.append(SkippedEntry(f"row {number}", str(error)))
             continue
         image = partial(_image, table, number, image_column)
         examples.append(Example(image=image, source=f"row {number}", **fields))
-    return Data(name, "hub", examples, skipped)
+    return DataSet(name, "hub", examples, skipped)
 
 
 def _load(name: str, split: str) -> Any:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vif.data.example import Data, Example, Skipped
+from vif.data.example import DataSet, Example, SkippedEntry
 from vif.data.fields import answers_of, boxes_of, choices_of, field, text_of
 from vif.errors import InputError
 
 
 def read_jsonl(
     path: Path, folder: Path, columns: Mapping[str, str], question: str | None = None
-) -> Data:
+) -> DataSet:
     """Reads a file of JSON lines.
 
     Args:
@@ -35,8 +35,8 @@ def read_jsonl(
                 examples.append(example_of(record, f"line {number}", folder, columns, question))
             except (InputError, json.JSONDecodeError) as error:
                 why = str(error) if isinstance(error, InputError) else "it is no JSON"
-                skipped.append(Skipped(f"line {number}", why))
-    return Data(str(path), "jsonl", examples, skipped)
+                skipped.append(SkippedEntry(f"line {number}", why))
+    return DataSet(str(path), "jsonl", examples, skipped)
 
 
 def example_of(
@@ -53,11 +53,11 @@ def example_of(
             after the record's name.
     """
     given = text_of(field(record, "image", columns), "image")
-    fields = plain_fields(record, name, columns, question)
+    fields = fields_without_image(record, name, columns, question)
     return Example(image=image_path(given, folder), source=given, **fields)
 
 
-def plain_fields(
+def fields_without_image(
     record: Mapping[str, Any], name: str, columns: Mapping[str, str], question: str | None
 ) -> dict[str, Any]:
     """All fields of an example but its image."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vif.data.example import Data, Example, Skipped
+from vif.data.example import DataSet, Example, SkippedEntry
 from vif.data.fields import boxes_of, text_of
 from vif.data.jsonl import example_of, image_path
 from vif.errors import InputError
@@ -17,7 +17,7 @@ _PLACEHOLDER = "<image>"
 
 def read_json(
     path: Path, folder: Path, columns: Mapping[str, str], question: str | None = None
-) -> Data:
+) -> DataSet:
     """Reads a JSON list of LLaVA's records, or of records with the fields of JSON lines.
 
     What this project's own scenes add (``questions``: boxes in pixels, family, context) is used.
@@ -49,8 +49,8 @@ def read_json(
             else:
                 examples.append(example_of(record, f"record {number}", folder, columns, question))
         except InputError as error:
-            skipped.append(Skipped(f"record {number}", str(error)))
-    return Data(str(path), "llava", examples, skipped)
+            skipped.append(SkippedEntry(f"record {number}", str(error)))
+    return DataSet(str(path), "llava", examples, skipped)
 
 
 def _turns(record: Mapping[str, Any], number: int, folder: Path) -> Iterator[Example]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from vif.data.example import Data
+from vif.data.example import DataSet
 from vif.data.folder import read_folder
 from vif.data.hub import read_hub
 from vif.data.jsonl import read_jsonl
@@ -28,7 +28,7 @@ def read(
     columns: Mapping[str, str] | None = None,
     question: str | None = None,
     split: str = "test",
-) -> Data:
+) -> DataSet:
     """Reads questions.
 
     Args:

@@ -7,7 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
-from vif.data.example import Data, Example, Skipped
+from vif.data.example import DataSet, Example, SkippedEntry
 from vif.errors import InputError
 
 INSTANCES = "instances.json"
@@ -29,7 +29,7 @@ def _refs_files(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("refs*") if p.suffix in (".p", ".pickle", ".json"))
 
 
-def read_refcoco(folder: Path, images: Path | None, split: str) -> Data:
+def read_refcoco(folder: Path, images: Path | None, split: str) -> DataSet:
     """Reads one split; every sentence is a question whose answer is the object's box.
 
     Args:
@@ -61,18 +61,20 @@ def read_refcoco(folder: Path, images: Path | None, split: str) -> Data:
             name = names[entry["image_id"]]
             sentences = [sentence["sent"] for sentence in entry["sentences"]]
         except (KeyError, TypeError, ValueError) as error:
-            skipped.append(Skipped(where, f"it has no {error}"))
+            skipped.append(SkippedEntry(where, f"it has no {error}"))
             continue
         path = (images or folder / "images") / name
         if not path.is_file():
-            skipped.append(Skipped(where, f"its image {name!r} is missing: give --image-folder"))
+            skipped.append(
+                SkippedEntry(where, f"its image {name!r} is missing: give --image-folder")
+            )
             continue
         box = (x, y, x + width, y + height)
         examples += [
             Example(f"{where} sentence {k}", path, sentence, boxes=(box,), source=name)
             for k, sentence in enumerate(sentences)
         ]
-    return Data(f"{folder} ({split})", "refcoco", examples, skipped)
+    return DataSet(f"{folder} ({split})", "refcoco", examples, skipped)
 
 
 def _read(path: Path) -> Any:

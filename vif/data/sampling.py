@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from vif.data.example import Data, Example
+from vif.data.example import DataSet, Example
 
 
-def sample(data: Data, number: int, seed: int = 0) -> Data:
+def sample(data: DataSet, number: int, seed: int = 0) -> DataSet:
     """At most so many questions, drawn without repetition, in the order of the source.
 
     Files are often sorted, so the first ones would stand for only a part of them.

@@ -7,7 +7,7 @@ from functools import partial
 
 from PIL import Image
 
-from vif.data.example import Data, Example
+from vif.data.example import DataSet, Example
 from vif.scenes import SceneQuestion, ask_scene, draw_scene
 from vif.scenes.boxes import FAMILY as BOX
 from vif.scenes.draw import Scene
@@ -19,7 +19,7 @@ Ask = Callable[[Scene, int, int], list[SceneQuestion]]
 
 def read_scenes(
     number: int, seed: int = 0, split: str = "test", ask: Ask = ask_scene, name: str = "scenes"
-) -> Data:
+) -> DataSet:
     """The first questions of the benchmark; the same arguments give the same ones.
 
     Args:
@@ -47,7 +47,7 @@ def read_scenes(
                 )
             )
         scene_number += 1
-    return Data(f"{name} ({split}, seed {seed})", "scenes", examples[:number])
+    return DataSet(f"{name} ({split}, seed {seed})", "scenes", examples[:number])
 
 
 def _picture(scene: Scene) -> Image.Image:

@@ -72,10 +72,10 @@ Methods = Annotated[
 ]
 
 
-Read = TypeVar("Read", bound="FromOutside")
+Read = TypeVar("Read", bound="UncheckedInput")
 
 
-class FromOutside(BaseModel):
+class UncheckedInput(BaseModel):
     """Unchecked values."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
@@ -93,7 +93,7 @@ class FromOutside(BaseModel):
             raise InputError(_words(cls, error.errors(include_url=False)[0])) from None
 
 
-class AskedSettings(FromOutside):
+class SettingsInput(UncheckedInput):
     """Settings of one question; one that is left out is the session's own."""
 
     learning_start: Annotated[Whole, _between("Learning layers from", 0, MOST_LAYER)] = 0
@@ -145,7 +145,7 @@ class AskedSettings(FromOutside):
         return found | {n: getattr(self, n) for n in single if n in self.model_fields_set}
 
 
-class AskedQuestion(AskedSettings):
+class QuestionInput(SettingsInput):
     """One question with its settings."""
 
     question: Text
@@ -173,7 +173,7 @@ class AskedQuestion(AskedSettings):
         return [as_box(corners) for corners in self.look]
 
 
-class TrackedAnswer(FromOutside):
+class TrackedAnswerInput(UncheckedInput):
     """A question and the answer whose probability is tracked; empty: the model's own."""
 
     question: Text
@@ -187,7 +187,7 @@ class TrackedAnswer(FromOutside):
     ] = ""
 
 
-class PublicQuestion(AskedQuestion):
+class PublicQuestionInput(QuestionInput):
     """One question where others wait: fewer methods, shorter answers."""
 
     # Must be given here, unlike in the class above.
@@ -209,7 +209,7 @@ def shortened(value: Any) -> str:
     return words if len(words) <= _SHOWN_CHARACTERS else f"{words[:_SHOWN_CHARACTERS]}..."
 
 
-def _words(schema: type[FromOutside], problem: Any) -> str:
+def _words(schema: type[UncheckedInput], problem: Any) -> str:
     """The one sentence on what is wrong with a field."""
     name, *inside = problem["loc"]
     field = schema.model_fields.get(name)

@@ -25,7 +25,7 @@ _CURE = "save it as MP4 or WebM and try again"
 
 
 @dataclass(frozen=True)
-class Frame:
+class VideoFrame:
     """One frame.
 
     Attributes:
@@ -37,7 +37,7 @@ class Frame:
     seconds: float
 
 
-def read_frames(path: str | Path, count: int) -> list[Frame]:
+def read_frames(path: str | Path, count: int) -> list[VideoFrame]:
     """Frames from the middles of `count` equal parts of a video.
 
     Args:
@@ -95,9 +95,9 @@ def _checked(path: Path) -> str:
     return name
 
 
-def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[Frame]:
+def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[VideoFrame]:
     """The frames of these numbers; fewer where the file ends before it says."""
-    frames: list[Frame] = []
+    frames: list[VideoFrame] = []
     for number in range(wanted[-1] + 1):
         # Seeking would land on another frame in some formats.
         if not capture.grab():
@@ -107,5 +107,5 @@ def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[
             if not done:
                 break
             image = open_image(np.ascontiguousarray(pixels[..., ::-1]))
-            frames.append(Frame(image, number / rate))
+            frames.append(VideoFrame(image, number / rate))
     return frames

@@ -12,7 +12,7 @@ from PIL import Image
 from vif import methods
 from vif.errors import InputError
 from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS
-from vif.lmms_eval.brief import Brief
+from vif.lmms_eval.brief import UnrecordedMethod
 from vif.methods import Method
 from vif.methods.forced import Forced
 from vif.methods.prompts import without_image
@@ -140,12 +140,14 @@ class Asker:
         if part[0].kind == TEXT:
             answers = self._read(part, Tap(), length)
         else:
-            answers = [trace.answer for trace in self._ask(part, Brief(self.method), length)]
+            answers = [
+                trace.answer for trace in self._ask(part, UnrecordedMethod(self.method), length)
+            ]
         return [cut_at(answer, asked.until) for answer, asked in zip(answers, part, strict=True)]
 
     def _score(self, part: Sequence[TaskItem]) -> list[tuple[float, bool]]:
         targets = [self._tokens(asked) for asked in part]
-        said = Forced(Brief(self.method), targets)
+        said = Forced(UnrecordedMethod(self.method), targets)
         if part[0].kind == TEXT:
             tap = Tap()
             tap.guide = said.forcing(tap.guide)

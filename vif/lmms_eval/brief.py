@@ -8,7 +8,7 @@ from vif.methods import Method, Request
 from vif.recording import Recorder
 
 
-class Brief(Method):
+class UnrecordedMethod(Method):
     """A method that keeps no record of a long answer.
 
     The attention of every token of a thousand would take gigabytes on a model of 7 B; what was

@@ -45,7 +45,7 @@ def figure(row: Row, results: Mapping[str, Mapping[str, float]]) -> float | None
     return results[row.task][row.metric] * row.scale
 
 
-def unjudged(folder: Path, row: Row) -> int:
+def count_unjudged(folder: Path, row: Row) -> int:
     """How many answers of the latest run the judge gave no score: lmms-eval marks them -1."""
     paths = sorted(
         folder.rglob(f"*samples_{row.task}.jsonl"), key=lambda path: path.stat().st_mtime

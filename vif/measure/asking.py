@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from vif.data import Data, Example
+from vif.data import DataSet, Example
 from vif.errors import InputError
 from vif.inputs.boxes import Box
-from vif.measure.records import Records
+from vif.measure.records import RunRecords
 from vif.question import Question
 from vif.scenes import unrelated_text
 from vif.session import Session
@@ -25,7 +25,7 @@ Forecast = Callable[[int, int, float | None], None]
 
 
 @dataclass(frozen=True)
-class Ready:
+class LoadedExample:
     """A question with its image in memory.
 
     Attributes:
@@ -44,7 +44,7 @@ class Ready:
 
 
 # From a question and a trace per method to what is recorded, as JSON values.
-Measure = Callable[[Ready, Mapping[str, Trace]], dict[str, Any]]
+Measure = Callable[[LoadedExample, Mapping[str, Trace]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -62,12 +62,12 @@ class Job:
     """
 
     session: Session
-    data: Data
+    data: DataSet
     methods: Sequence[str]
     settings: Settings
     texts: Sequence[int] = (0,)
     batch_size: int = 8
-    word: Callable[[Example], str] = attrgetter("prompt")
+    prompt_of: Callable[[Example], str] = attrgetter("prompt")
     _counts: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def chunks(self) -> list[tuple[int, range]]:
@@ -86,7 +86,9 @@ class Job:
         return self._counts[image.size]
 
 
-def ask_all(job: Job, measure: Measure, records: Records, progress: Forecast | None = None) -> None:
+def ask_all(
+    job: Job, measure: Measure, records: RunRecords, progress: Forecast | None = None
+) -> None:
     """Asks what has not been recorded yet.
 
     A question that cannot be asked (a broken image, a box off the image, too long a text) is
@@ -135,19 +137,19 @@ def _check_methods(job: Job) -> None:
             raise problems[-1]
 
 
-def _open(job: Job, key: tuple[int, int]) -> Ready:
+def _open(job: Job, key: tuple[int, int]) -> LoadedExample:
     text, number = key
     example = job.data.examples[number]
     image, boxes = example.open()
     parts = (unrelated_text(number, text), example.context)
-    return Ready(key, example, image, boxes, " ".join(filter(None, parts)))
+    return LoadedExample(key, example, image, boxes, " ".join(filter(None, parts)))
 
 
 def _ask_chunk(
     job: Job, keys: Sequence[tuple[int, int]], measure: Measure
 ) -> Iterator[dict[str, Any]]:
     """Records of one piece of work, its images grouped by their number of tokens."""
-    groups: dict[int, list[Ready]] = {}
+    groups: dict[int, list[LoadedExample]] = {}
     for key in keys:
         try:
             ready = _open(job, key)
@@ -158,7 +160,7 @@ def _ask_chunk(
         yield from _ask_group(job, group, measure)
 
 
-def _ask_group(job: Job, group: list[Ready], measure: Measure) -> Iterator[dict[str, Any]]:
+def _ask_group(job: Job, group: list[LoadedExample], measure: Measure) -> Iterator[dict[str, Any]]:
     try:
         found = _ask(job, group)
     except InputError as error:
@@ -179,8 +181,8 @@ def _ask_group(job: Job, group: list[Ready], measure: Measure) -> Iterator[dict[
         }
 
 
-def _ask(job: Job, group: Sequence[Ready]) -> dict[str, list[Trace]]:
-    asked = [Question(r.image, job.word(r.example), r.context, r.boxes) for r in group]
+def _ask(job: Job, group: Sequence[LoadedExample]) -> dict[str, list[Trace]]:
+    asked = [Question(r.image, job.prompt_of(r.example), r.context, r.boxes) for r in group]
     return job.session.ask_batch(asked, job.methods, job.settings)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from vif import metrics
 from vif.inputs.boxes import Box
-from vif.measure.asking import Ready
+from vif.measure.asking import LoadedExample
 from vif.trace import MASS_PARTS, Trace
 
 DIGITS = 5
@@ -56,7 +56,7 @@ METRICS = (
 )  # fmt: skip
 
 
-def measure(asked: Ready, traces: Mapping[str, Trace]) -> dict[str, Any]:
+def measure(asked: LoadedExample, traces: Mapping[str, Trace]) -> dict[str, Any]:
     """All metrics of a question's answers.
 
     Args:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from vif.measure.curves import METRICS, RATIO
 from vif.measure.lines import Line, depths_differ, lines
-from vif.measure.result import Result
+from vif.measure.result import MeasuredCurves
 
 WIDTH = 7.2  # inches: two columns of a paper
 # At 7.5 points: how wide a letter is on average, and a mark with the space around it, in inches.
@@ -39,7 +39,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def draw(
-    results: Sequence[Result], metrics: Sequence[str] = PANELS, title: str | None = None
+    results: Sequence[MeasuredCurves], metrics: Sequence[str] = PANELS, title: str | None = None
 ) -> Figure:
     """Curves of the row that predicts the first token, their 95 % intervals shaded.
 
@@ -95,7 +95,7 @@ def _panel(axes: Axes, name: str, found: Sequence[Line], by_share: bool) -> None
         axes.locator_params(axis="x", integer=True)
 
 
-def _title(results: Sequence[Result]) -> str:
+def _title(results: Sequence[MeasuredCurves]) -> str:
     first = next(e for e in results[0].entries if e["metric"] == "share")
     names = ", ".join(dict.fromkeys(result.model for result in results))
     data = ", ".join(dict.fromkeys(result.provenance["data"]["name"] for result in results))

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from vif.errors import InputError
 from vif.extras import need
-from vif.measure.result import FORMAT, KIND, NAME, Result
+from vif.measure.result import FORMAT, KIND, NAME, MeasuredCurves
 
 COMPARISON = "comparison"
 
 
-def write(result: Result, folder: Path) -> list[Path]:
+def write(result: MeasuredCurves, folder: Path) -> list[Path]:
     """Writes a table (CSV, Parquet), JSON with provenance, figures (PNG, SVG) and a page (HTML).
 
     Returns:
@@ -39,7 +39,7 @@ def write(result: Result, folder: Path) -> list[Path]:
         ) from error
 
 
-def write_figures(results: Sequence[Result], folder: Path, name: str = NAME) -> list[Path]:
+def write_figures(results: Sequence[MeasuredCurves], folder: Path, name: str = NAME) -> list[Path]:
     """PNG and SVG for print, and an interactive HTML file that needs nothing else."""
     png, svg, page = (folder / f"{name}.{suffix}" for suffix in ("png", "svg", "html"))
     figure = need("vif.measure.figure", "app").draw(results)
@@ -65,7 +65,7 @@ def compare(files: Sequence[str | Path], folder: Path) -> list[Path]:
         InputError: If a file is no result, two are of the same model and methods on the same
             questions, or nothing can be written.
     """
-    results = [Result.load(path) for path in files]
+    results = [MeasuredCurves.load(path) for path in files]
     keys = [(r.model, *r.provenance["methods"], r.provenance["data"]["sha256"]) for r in results]
     if len(set(keys)) < len(keys):
         raise InputError(

@@ -9,7 +9,7 @@ from typing import Any
 
 from vif.charts.style import OTHER_COLOURS, method_colour, method_label
 from vif.measure.curves import FIRST
-from vif.measure.result import Result
+from vif.measure.result import MeasuredCurves
 from vif.measure.summary import EVERY
 
 _MODEL_COLOURS = ("#64748b", "#e2661d", *OTHER_COLOURS, "#2f7fc1", "#c08a12")
@@ -28,7 +28,7 @@ class Line:
         marker: One of `MARKERS`, by the model.
         depth: Where every layer lies: its number, or its share of the depth where models differ in
             it.
-        entry: As in `Result`.
+        entry: As in `MeasuredCurves`.
     """
 
     label: str
@@ -45,13 +45,13 @@ class Line:
         return [list(compress(column, is_known)) for column in columns]
 
 
-def depths_differ(results: Sequence[Result]) -> bool:
+def depths_differ(results: Sequence[MeasuredCurves]) -> bool:
     """Whether layers can only be compared by their share of the depth."""
     return len({result.num_layers for result in results}) > 1
 
 
 def lines(
-    results: Sequence[Result], metric: str, tokens: str = FIRST, by_length: bool = False
+    results: Sequence[MeasuredCurves], metric: str, tokens: str = FIRST, by_length: bool = False
 ) -> list[Line]:
     """Curves of one metric.
 
@@ -97,7 +97,7 @@ def lines(
     return made
 
 
-def _names(results: Sequence[Result]) -> list[str]:
+def _names(results: Sequence[MeasuredCurves]) -> list[str]:
     """What every result is called: by its model, its data or its number, as far as it takes."""
     plain = [result.model for result in results]
     methods = [(r.model, name) for r in results for name in r.provenance["methods"]]

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from vif.charts.style import axis_title, dress
 from vif.measure.curves import ALL, FIRST, METRICS, RATIO
 from vif.measure.lines import Line, depths_differ, lines
-from vif.measure.result import Result
+from vif.measure.result import MeasuredCurves
 
 # In pixels; a gap holds one panel's axis and the next one's title.
 _COLUMNS, _PANEL_HEIGHT, _GAP = 3, 270, 80
@@ -28,7 +28,7 @@ VIEWS = (
 )
 
 
-def draw_page(results: Sequence[Result]) -> go.Figure:
+def draw_page(results: Sequence[MeasuredCurves]) -> go.Figure:
     """A panel per metric; the menu chooses among first token, all tokens, and text lengths.
 
     Args:
@@ -68,7 +68,10 @@ def draw_page(results: Sequence[Result]) -> go.Figure:
 
 
 def draw_metric(
-    results: Sequence[Result], metric: str, view: int = 0, methods: Collection[str] | None = None
+    results: Sequence[MeasuredCurves],
+    metric: str,
+    view: int = 0,
+    methods: Collection[str] | None = None,
 ) -> go.Figure | None:
     """One metric: a curve per model and method, its 95 % interval shaded.
 

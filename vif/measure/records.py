@@ -14,7 +14,7 @@ from vif.measure.processes import Processes
 HEADER, LINES = "run.json", "records-{}.jsonl"
 
 
-class Records:
+class RunRecords:
     """The records of one run in a folder: a header, and lines by every process.
 
     A record is ``{"key": [...], ...}``; its key says which question it is of.

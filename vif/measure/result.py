@@ -83,7 +83,7 @@ class _File(_Checked):
 
 
 @dataclass(frozen=True)
-class Result:
+class MeasuredCurves:
     """Curves of one model over one data set.
 
     Attributes:
@@ -104,7 +104,7 @@ class Result:
         return self.provenance["model"]
 
     @classmethod
-    def load(cls, path: str | Path, called: str | None = None) -> Result:
+    def load(cls, path: str | Path, called: str | None = None) -> MeasuredCurves:
         """Reads a file that `write` made, or the one in a folder. The file may be a stranger's.
 
         Args:

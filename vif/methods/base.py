@@ -60,7 +60,7 @@ class Request:
     def with_question(self, question: str) -> Batch:
         """The same images and contexts with another question."""
         pairs = zip(self.batch.prompts, self.images, strict=True)
-        prompts = [self.backbone.again(*pair, question) for pair in pairs]
+        prompts = [self.backbone.vary(*pair, question) for pair in pairs]
         return Batch.make(self.backbone, prompts, like=self.batch)
 
     def generators(self, *key: int) -> list[np.random.Generator]:

@@ -16,7 +16,7 @@ PLUS = "+"
 # Composites that have a name of their own, and read their map in the answer's own pass.
 NAMED = {
     "vif+mix": "vif",
-    "free+mix": "vif-free",
+    "answers+mix": "vif-free",
     "uniform+mix": "uniform",
     "random+mix": "random",
     "truth+mix": "oracle",

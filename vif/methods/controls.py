@@ -14,20 +14,24 @@ from vif.errors import InputError
 from vif.methods.base import Group, Method, Request, register
 from vif.methods.given import GivenTap
 from vif.methods.maps.base import MAPS
-from vif.methods.vif import Choose, Draw, InjectingTap, MixingTap
-from vif.methods.vif_free import FreeTap, VIFFree
+from vif.methods.vif import Choose, InjectingTap, MixingTap, SteeringMap
+from vif.methods.vif_free import TrainingFreeTap, VIFFree
 
 
-def given(name: str) -> Choose:
+def named_map(name: str) -> Choose:
     """The map of that name, which nothing has to be read for."""
 
-    def choose(request: Request, draw: Draw, _: int) -> tuple[MixtureParameters, torch.Tensor]:
+    def choose(
+        request: Request, draw: SteeringMap, _: int
+    ) -> tuple[MixtureParameters, torch.Tensor]:
         return _no_components(draw), MAPS[name].make(request).to(draw.map)
 
     return choose
 
 
-def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParameters, torch.Tensor]:
+def at_random_places(
+    request: Request, draw: SteeringMap, index: int
+) -> tuple[MixtureParameters, torch.Tensor]:
     """The draw's own sigmas and weights at random places; see `Request.generators`."""
     own = draw.mixture
     means = np.stack([rng.random(own.means.shape[1:]) for rng in request.generators(index)])
@@ -35,7 +39,7 @@ def scattered(request: Request, draw: Draw, index: int) -> tuple[MixtureParamete
     return moved, render(moved, request.batch.centres, draw.renderer)
 
 
-def _no_components(draw: Draw) -> MixtureParameters:
+def _no_components(draw: SteeringMap) -> MixtureParameters:
     return MixtureParameters(*(part[:, :0] for part in draw.mixture))
 
 
@@ -69,7 +73,7 @@ class Uniform(Control):
     label = "Uniform map"
     group = Group.PLACE
     summary = "Control: the same strength, uniform over the image."
-    choose = staticmethod(given("uniform"))
+    choose = staticmethod(named_map("uniform"))
 
 
 @register
@@ -80,14 +84,14 @@ class Random(Control):
     label = "Random place"
     group = Group.PLACE
     summary = "Control: the same mixture at random places."
-    choose = staticmethod(scattered)
+    choose = staticmethod(at_random_places)
     extra_passes = VIFFree.extra_passes
     adapter_saves = True
 
     @override
     def without_adapter(self, request: Request) -> InjectingTap:
         """Moves the mixture of the training-free VIF."""
-        return FreeTap(request, self.choose)
+        return TrainingFreeTap(request, self.choose)
 
 
 @register
@@ -99,7 +103,7 @@ class Oracle(Control):
     group = Group.PLACE
     summary = "Upper bound: the same strength on the true box."
     place = "truth"
-    choose = staticmethod(given("truth"))
+    choose = staticmethod(named_map("truth"))
 
     @override
     def tap(self, request: Request) -> InjectingTap:
@@ -118,7 +122,7 @@ class Look(Control):
     group = Group.PLACE
     summary = "The same strength on the place you mark."
     place = "look"
-    choose = staticmethod(given("look"))
+    choose = staticmethod(named_map("look"))
 
     @override
     def tap(self, request: Request) -> InjectingTap:

@@ -22,7 +22,7 @@ MOST_CELLS = 128
 
 
 @dataclass(frozen=True)
-class Field:
+class PictureMap:
     """A map laid on the part of a picture that the model sees.
 
     Attributes:
@@ -51,7 +51,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class View:
+class EditedPicture:
     """A picture to ask about instead of the original.
 
     Attributes:
@@ -63,7 +63,7 @@ class View:
     box: Box
 
 
-def lay(layout: Layout, weights: np.ndarray) -> Field:
+def lay_on_picture(layout: Layout, weights: np.ndarray) -> PictureMap:
     """Lays a map (N,) on the picture; tokens of several scales add up."""
     known = ~np.isnan(layout.cells).any(1)
     cells, weights, blocks = layout.cells[known], weights[known], layout.blocks[known]
@@ -74,7 +74,7 @@ def lay(layout: Layout, weights: np.ndarray) -> Field:
     across = _shares(cells[:, 0], cells[:, 2], low[0], high[0], columns)
     down = _shares(cells[:, 1], cells[:, 3], low[1], high[1], rows)
     values = np.einsum("n,nr,nc->rc", weights, down, across)
-    return Field(values, (*low.tolist(), *high.tolist()))
+    return PictureMap(values, (*low.tolist(), *high.tolist()))
 
 
 def _shares(start: np.ndarray, end: np.ndarray, low: float, high: float, count: int) -> np.ndarray:
@@ -100,7 +100,7 @@ def ranked(weights: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.lexsort((np.square(points - middle).sum(1), -weights))
 
 
-def top_cells(field: Field, share: float) -> np.ndarray:
+def top_cells(field: PictureMap, share: float) -> np.ndarray:
     """Which cells are the top share of a field, (R, C) bool; one at least."""
     order = ranked(field.values.ravel(), field.points)
     kept = np.zeros(order.shape, bool)
@@ -108,7 +108,7 @@ def top_cells(field: Field, share: float) -> np.ndarray:
     return kept.reshape(field.values.shape)
 
 
-def fullest_window(field: Field, share: float) -> Box:
+def fullest_window(field: PictureMap, share: float) -> Box:
     """The window of a share of the region's area, in its shape, that holds most of the map."""
     rows, columns = field.values.shape
     height, width = (max(1, round(n * share**0.5)) for n in (rows, columns))
@@ -133,7 +133,7 @@ def sliding_sums(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return taller[:, width:] - taller[:, :-width]
 
 
-def black_out(image: Image.Image, field: Field, kept: np.ndarray) -> Image.Image:
+def black_out(image: Image.Image, field: PictureMap, kept: np.ndarray) -> Image.Image:
     """The picture with cells of the field that are not kept (R, C) in black."""
     if kept.all():
         return image
@@ -144,19 +144,19 @@ def black_out(image: Image.Image, field: Field, kept: np.ndarray) -> Image.Image
     return Image.composite(image, Image.new(image.mode, image.size), full)
 
 
-def cut_out(image: Image.Image, box: Box, size: tuple[int, int]) -> View:
+def cut_out(image: Image.Image, box: Box, size: tuple[int, int]) -> EditedPicture:
     """A part of the picture, magnified to `size`; the whole picture stays unchanged."""
     scale = np.array([image.width, image.height, image.width, image.height])
     x0, y0, x1, y1 = np.rint(np.array(box) * scale).astype(int).tolist()
     x0, y0 = min(x0, image.width - 1), min(y0, image.height - 1)
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     if (x0, y0, x1, y1) == (0, 0, *image.size):
-        return View(image, WHOLE)
+        return EditedPicture(image, WHOLE)
     part = image.crop((x0, y0, x1, y1)).resize(size, Image.Resampling.BICUBIC)
-    return View(part, as_box((np.array([x0, y0, x1, y1]) / scale).tolist()))
+    return EditedPicture(part, as_box((np.array([x0, y0, x1, y1]) / scale).tolist()))
 
 
-def ask_again(request: Request, views: Sequence[View]) -> Recorder:
+def ask_again(request: Request, views: Sequence[EditedPicture]) -> Recorder:
     """The same questions about other pictures.
 
     Tokens are placed where they lie on the original, so that heatmaps fall on the right pixels
@@ -167,15 +167,15 @@ def ask_again(request: Request, views: Sequence[View]) -> Recorder:
     """
     prompts = []
     for view, prompt in zip(views, request.batch.prompts, strict=True):
-        again = request.backbone.again(prompt, view.image)
-        prompts.append(replace(again, layout=placed(again.layout, view.box)))
+        again = request.backbone.vary(prompt, view.image)
+        prompts.append(replace(again, layout=in_whole_picture(again.layout, view.box)))
     recorder = Recorder(Batch.make(request.backbone, prompts))
     for note, view in zip(recorder.notes, views, strict=True):
         note["box"] = [round(side, 6) for side in view.box]
     return recorder
 
 
-def placed(layout: Layout, box: Box) -> Layout:
+def in_whole_picture(layout: Layout, box: Box) -> Layout:
     """A layout of a part of a picture in the coordinates of the whole."""
     grids = tuple(replace(g, region=_within(np.array(g.region), box)) for g in layout.grids)
     x0, y0, x1, y1 = box

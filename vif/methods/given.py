@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from vif.adapter.mixture import MixtureParameters
-from vif.methods.vif import Draw, InjectingTap
+from vif.methods.vif import InjectingTap, SteeringMap
 from vif.methods.vif_free import constant_gate
 
 
@@ -21,5 +21,5 @@ class GivenTap(InjectingTap):
         batch = self.batch
         nothing = batch.centres.new_zeros(batch.columns.shape)
         none = MixtureParameters(batch.centres[:, :0], nothing[:, :0], nothing[:, :0])
-        draw = Draw(none, nothing, constant_gate(self.request))
+        draw = SteeringMap(none, nothing, constant_gate(self.request))
         self.inject(self.request.settings.injection_layers, -1, [draw])

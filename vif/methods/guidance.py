@@ -70,7 +70,7 @@ def plausible(logits: torch.Tensor, cutoff: float) -> torch.Tensor:
     return logits >= logits.amax(-1, keepdim=True) + floor
 
 
-def keep(guided: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+def mask_logits(guided: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     """Guided logits (B, V) with tokens that are not kept (B, V) bool out of reach."""
     return torch.where(kept, guided, guided - IMPLAUSIBLE)
 

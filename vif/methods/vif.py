@@ -20,7 +20,7 @@ from vif.recording import Recorder
 from vif.trace import Mixture
 
 
-class Draw(NamedTuple):
+class SteeringMap(NamedTuple):
     """A mixture with its map and strength, for B prompts.
 
     Attributes:
@@ -37,10 +37,10 @@ class Draw(NamedTuple):
 
 
 # From a request, a draw and its index to what is injected instead of the draw's own.
-Choose = Callable[[Request, Draw, int], tuple[MixtureParameters, torch.Tensor]]
+Choose = Callable[[Request, SteeringMap, int], tuple[MixtureParameters, torch.Tensor]]
 
 
-def own(_: Request, draw: Draw, __: int) -> tuple[MixtureParameters, torch.Tensor]:
+def as_drawn(_: Request, draw: SteeringMap, __: int) -> tuple[MixtureParameters, torch.Tensor]:
     """Uses the mixture as it was drawn."""
     return draw.mixture, draw.map
 
@@ -52,7 +52,7 @@ class InjectingTap(Recorder):
     the prompt only, which leaves generated tokens to forget the image again.
     """
 
-    def __init__(self, request: Request, choose: Choose = own) -> None:
+    def __init__(self, request: Request, choose: Choose = as_drawn) -> None:
         super().__init__(request.batch)
         self.request, self.choose = request, choose
         self.mixes: dict[int, Mix] = {}
@@ -64,7 +64,7 @@ class InjectingTap(Recorder):
             return None
         return self.mixes.get(layer)
 
-    def inject(self, layers: Iterable[int], source: int, draws: list[Draw]) -> None:
+    def inject(self, layers: Iterable[int], source: int, draws: list[SteeringMap]) -> None:
         """Prepares layers with the average of draws.
 
         Args:
@@ -94,7 +94,7 @@ class InjectingTap(Recorder):
 class MixingTap(InjectingTap):
     """Reads the latent at learning layers, injects its map at the layers that belong to them."""
 
-    def __init__(self, request: Request, adapter: VIFAdapter, choose: Choose = own) -> None:
+    def __init__(self, request: Request, adapter: VIFAdapter, choose: Choose = as_drawn) -> None:
         super().__init__(request, choose)
         self.adapter = adapter
         self.sources = request.settings.sources()
@@ -107,7 +107,7 @@ class MixingTap(InjectingTap):
         targets = [target for target, source in self.sources.items() if source == layer]
         self.inject(targets, layer, self._infer(states))
 
-    def _infer(self, states: torch.Tensor) -> list[Draw]:
+    def _infer(self, states: torch.Tensor) -> list[SteeringMap]:
         batch, settings, adapter = self.batch, self.request.settings, self.adapter
         states = states.to(batch.columns.device)
         index = batch.columns[..., None].expand(-1, -1, states.shape[-1])
@@ -122,7 +122,7 @@ class MixingTap(InjectingTap):
             out = adapter.render(memory, z)
             mixture = MixtureParameters(out.means, out.sigmas, out.weights)
             placed = adapter.place(mixture, batch.centres)
-            draws.append(Draw(placed, out.map, out.gate, adapter.config.renderer))
+            draws.append(SteeringMap(placed, out.map, out.gate, adapter.config.renderer))
         return draws
 
 

@@ -18,7 +18,7 @@ from vif.adapter.em import fit_mixture
 from vif.adapter.mixture import MixtureParameters
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.evidence import SHARPNESS, STRENGTH, UniformMap, standardised
-from vif.methods.vif import Choose, Draw, InjectingTap, own
+from vif.methods.vif import Choose, InjectingTap, SteeringMap, as_drawn
 from vif.model.generation import Cancelled, open_stream
 
 NUM_COMPONENTS = 8
@@ -36,12 +36,12 @@ OPTIONS = (
 )
 
 
-def own_options(request: Request) -> dict[str, float]:
+def answer_map_options(request: Request) -> dict[str, float]:
     """The options of a request, complete: another method that shares the map has others."""
     return {option.name: request.options.get(option.name, option.default) for option in OPTIONS}
 
 
-def own_answers(request: Request, options: dict[str, float]) -> torch.Tensor:
+def answer_map(request: Request, options: dict[str, float]) -> torch.Tensor:
     """Where looking would have made the model's own answers likelier, (B, N) float64 on the CPU.
 
     Rows sum to 1, or to 0 where no answer depends on a place. One pass for the answers, one that
@@ -82,16 +82,16 @@ def constant_gate(request: Request) -> torch.Tensor:
     return batch.centres.new_ones(len(batch), layers, request.num_heads)
 
 
-class FreeTap(InjectingTap):
+class TrainingFreeTap(InjectingTap):
     """Asks about the model's own answers first, then steers by the map that they give."""
 
-    def __init__(self, request: Request, choose: Choose = own) -> None:
+    def __init__(self, request: Request, choose: Choose = as_drawn) -> None:
         super().__init__(request, choose)
-        draw = drawn_from(request, own_answers(request, own_options(request)))
+        draw = steering_map_of(request, answer_map(request, answer_map_options(request)))
         self.inject(request.settings.injection_layers, -1, [draw])
 
 
-def drawn_from(request: Request, weights: torch.Tensor) -> Draw:
+def steering_map_of(request: Request, weights: torch.Tensor) -> SteeringMap:
     """A map (B, N) at strength alpha, and the mixture that is drawn for it."""
     centres = request.batch.centres
     points, maps = centres.cpu().numpy(), weights.numpy()
@@ -104,7 +104,7 @@ def drawn_from(request: Request, weights: torch.Tensor) -> Draw:
     ]
     parts = (np.stack([fit[i] for fit in fits]) for i in range(3))
     mixture = MixtureParameters(*(torch.from_numpy(p).to(centres) for p in parts))
-    return Draw(mixture, weights.to(centres), constant_gate(request))
+    return SteeringMap(mixture, weights.to(centres), constant_gate(request))
 
 
 @register
@@ -121,6 +121,6 @@ class VIFFree(Method):
     options = OPTIONS
 
     @override
-    def tap(self, request: Request) -> FreeTap:
+    def tap(self, request: Request) -> TrainingFreeTap:
         """Works without an adapter, on any model."""
-        return FreeTap(request)
+        return TrainingFreeTap(request)

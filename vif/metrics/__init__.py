@@ -1,7 +1,7 @@
 """Metrics of attention to an image: one function per formula; arrays or a trace in, arrays out.
 
 Knows nothing about models. What a trace does not hold (states, values, whole columns) is collected
-by `vif.probes.look_inside` and handed over as arrays. Unless said otherwise a metric is taken by
+by `vif.probes.read_internals` and handed over as arrays. Unless said otherwise a metric is taken by
 layer, over the mean of the heads, for the row that predicts one generated token.
 """
 

@@ -11,8 +11,8 @@ from vif.trace import Trace
 def token_dynamics(trace: Trace) -> np.ndarray:
     """d_j^l = max_i a_ij over the rows a trace holds, those of generated tokens, (L, N).
 
-    AIF takes all text rows; `vif.probes.look_inside` collects those. Heads are averaged before the
-    maximum, which the paper leaves open.
+    AIF takes all text rows; `vif.probes.read_internals` collects those. Heads are averaged before
+    the maximum, which the paper leaves open.
     """
     return trace.rows.mean(2).max(0)
 

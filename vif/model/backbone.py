@@ -162,7 +162,7 @@ class Backbone:
             torch.cat([positions[:start], positions[end:]]),
         )
 
-    def again(
+    def vary(
         self,
         prompt: Prompt,
         image: Image.Image,

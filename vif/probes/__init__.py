@@ -1,9 +1,9 @@
 """Probes: remove something, and observe how the answer changes.
 
 Functions of a session and a question; each gives a frozen dataclass of arrays with `as_json`. All
-but `look_inside` work without attention weights. They edit by `vif.model.edits`, many variants in
-one pass (`vif.probes.prefix`). A file's `Probe` makes its function known to the command line and to
-the page, which list `PROBES`; see `vif.probes.protocol`.
+but `read_internals` work without attention weights. They edit by `vif.model.edits`, many variants
+in one pass (`vif.probes.prefix`). A file's `Probe` makes its function known to the command line
+and the page, which list `PROBES`; see `vif.probes.protocol`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from vif.probes.deletion import DeletionCurve, deletion_curve, map_of
 from vif.probes.exits import ExitSweep, exit_sweep
 from vif.probes.heads import HeadDivergence, head_divergence
-from vif.probes.inside import Inside, look_inside
+from vif.probes.inside import Internals, read_internals
 from vif.probes.knockout import BOX_FLOWS, FLOWS, Knockout, knockout
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.probes.lens import LogitLens, PatchLens, logit_lens, patch_lens
@@ -25,7 +25,7 @@ __all__ = [
     "DeletionCurve",
     "ExitSweep",
     "HeadDivergence",
-    "Inside",
+    "Internals",
     "Knockout",
     "Ladder",
     "LogitLens",
@@ -37,7 +37,7 @@ __all__ = [
     "head_divergence",
     "knockout",
     "logit_lens",
-    "look_inside",
     "map_of",
     "patch_lens",
+    "read_internals",
 ]

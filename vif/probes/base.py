@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from vif.model.batch import Batch
-from vif.probes.prefix import Reading
+from vif.probes.prefix import SharedPrompt
 from vif.question import Question
 from vif.session import Session
 
 
 @dataclass(frozen=True)
-class Result:
+class ProbeResult:
     """A frozen dataclass whose fields are numbers, words and arrays."""
 
     def as_json(self) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def open_reading(session: Session, question: Question) -> Reading:
+def open_prompt(session: Session, question: Question) -> SharedPrompt:
     """A question that is read many times."""
     prompt = session.encode(question.opened())
-    return Reading(session.backbone, Batch.make(session.backbone, [prompt]))
+    return SharedPrompt(session.backbone, Batch.make(session.backbone, [prompt]))

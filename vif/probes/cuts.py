@@ -13,13 +13,13 @@ from vif.errors import InputError
 from vif.model.attention import Tap
 from vif.model.backbone import Backbone
 from vif.model.edits import Edit, Rows
-from vif.probes.prefix import Reading
+from vif.probes.prefix import SharedPrompt
 
 _NEVER = torch.iinfo(torch.long).max
 
 
 @dataclass(frozen=True)
-class Cut:
+class EdgeCut:
     """Edges that one variant of a prompt lacks.
 
     Attributes:
@@ -33,7 +33,7 @@ class Cut:
     keys: torch.Tensor
 
 
-def whole_image(reading: Reading) -> torch.Tensor:
+def whole_image(reading: SharedPrompt) -> torch.Tensor:
     """Everything from the image's first token to its last, (S,) bool.
 
     Between them some models have row breaks, tile marks or words. They have read what stands
@@ -58,7 +58,7 @@ def check_hideable(backbone: Backbone) -> None:
 class CutTap(Tap):
     """One pass over variants, one cut each; a variant without edges is unchanged."""
 
-    def __init__(self, cuts: Sequence[Cut], device: torch.device) -> None:
+    def __init__(self, cuts: Sequence[EdgeCut], device: torch.device) -> None:
         self.cuts = cuts
         self.queries = torch.stack([cut.queries for cut in cuts]).to(device)
         self.keys = torch.stack([cut.keys for cut in cuts]).to(device)

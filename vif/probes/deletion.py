@@ -14,9 +14,9 @@ from typing_extensions import override
 from vif.draw.tables import grid
 from vif.errors import InputError
 from vif.metrics import image_weights, mean_weights
-from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
-from vif.probes.protocol import ANSWER, Call, Flag, Probe, charts, register, signed
+from vif.probes.base import ProbeResult, open_prompt
+from vif.probes.cuts import CutTap, EdgeCut, check_hideable, whole_image
+from vif.probes.protocol import ANSWER, Probe, ProbeCall, ProbeFlag, charts, register, signed
 from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
@@ -26,7 +26,7 @@ SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class DeletionCurve(Result):
+class DeletionCurve(ProbeResult):
     """An answer's probability as more and more image tokens are hidden.
 
     K shares, D random orders.
@@ -88,7 +88,7 @@ def deletion_curve(
     points = np.asarray(shares, float)
     _check(points, draws)
     check_hideable(session.backbone)
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     number = reading.batch.columns.shape[1]
     weights = np.asarray(weights, float)
     if weights.shape != (number,) or not np.isfinite(weights).all() or weights.min() < 0:
@@ -111,7 +111,7 @@ def deletion_curve(
         whole_image(reading) if len(positions) == number else _marked(reading.length, positions)
         for positions in distinct
     ]
-    cuts = [Cut(range(session.num_layers), rows, hidden_keys) for hidden_keys in keys]
+    cuts = [EdgeCut(range(session.num_layers), rows, hidden_keys) for hidden_keys in keys]
     tracked = reading.answer(answer)
     device = reading.batch.columns.device
     found = reading.logprobs(
@@ -184,19 +184,19 @@ class DeletionProbe(Probe[DeletionCurve]):
     needs_whole = True
     flags = (
         ANSWER,
-        Flag("draws", int, "random orders", 8),
-        Flag("seed", int, "of the random orders", 0),
+        ProbeFlag("draws", int, "random orders", 8),
+        ProbeFlag("seed", int, "of the random orders", 0),
     )
 
     @override
-    def run(self, call: Call) -> DeletionCurve:
+    def run(self, call: ProbeCall) -> DeletionCurve:
         _check_whole(call)
         given = {flag.name: self.option(call, flag.name) for flag in self.flags}
         weights = map_of(call.mapped)
         return deletion_curve(call.session, call.question, weights, **given, **call.shared)
 
     @override
-    def words(self, found: DeletionCurve, call: Call) -> str:
+    def words(self, found: DeletionCurve, call: ProbeCall) -> str:
         by_chance = float(found.areas.max())
         verdict = (
             "so the map marks what the answer depends on"
@@ -210,7 +210,7 @@ class DeletionProbe(Probe[DeletionCurve]):
         )
 
     @override
-    def table(self, found: DeletionCurve, call: Call) -> str:
+    def table(self, found: DeletionCurve, call: ProbeCall) -> str:
         columns = [f"{share:.0%}" for share in found.shares]
         low, high = found.random.min(0), found.random.max(0)
         values = np.stack([found.top, found.random.mean(0), low, high])
@@ -226,11 +226,11 @@ class DeletionProbe(Probe[DeletionCurve]):
         )
 
     @override
-    def figure(self, found: DeletionCurve, call: Call) -> Any:
+    def figure(self, found: DeletionCurve, call: ProbeCall) -> Any:
         return charts().deletion(found.shares, found.top, found.random, call.label)
 
 
-def _check_whole(call: Call) -> None:
+def _check_whole(call: ProbeCall) -> None:
     """Raises `InputError` if a map lies on other tokens than those that are hidden."""
     mapped = call.mapped.cells
     if not np.array_equal(mapped, call.cells().astype(mapped.dtype), equal_nan=True):

@@ -12,16 +12,16 @@ from typing_extensions import override
 
 from vif.draw.tables import grid
 from vif.metrics import next_token_divergence
-from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap, check_hideable, whole_image
-from vif.probes.protocol import ANSWER, Call, Probe, charts, register
+from vif.probes.base import ProbeResult, open_prompt
+from vif.probes.cuts import CutTap, EdgeCut, check_hideable, whole_image
+from vif.probes.protocol import ANSWER, Probe, ProbeCall, charts, register
 from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
 
 
 @dataclass(frozen=True)
-class ExitSweep(Result):
+class ExitSweep(ProbeResult):
     """What is left of an answer when the image is dropped after a layer.
 
     Attributes:
@@ -68,12 +68,12 @@ def exit_sweep(
     """
     check_hideable(session.backbone)
     num_layers = session.num_layers
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     tracked = reading.answer(answer)
     rows = torch.arange(reading.length) >= reading.first_row
     keys = whole_image(reading)
     after = range(-1, num_layers)
-    cuts = [Cut(range(layer + 1, num_layers), rows, keys) for layer in after]
+    cuts = [EdgeCut(range(layer + 1, num_layers), rows, keys) for layer in after]
     device = reading.batch.columns.device
     found = reading.logprobs(
         lambda part: CutTap(cuts[part], device),
@@ -106,12 +106,12 @@ class ExitProbe(Probe[ExitSweep]):
     flags = (ANSWER,)
 
     @override
-    def run(self, call: Call) -> ExitSweep:
+    def run(self, call: ProbeCall) -> ExitSweep:
         answer = self.option(call, "answer")
         return exit_sweep(call.session, call.question, answer=answer, **call.shared)
 
     @override
-    def words(self, found: ExitSweep, call: Call) -> str:
+    def words(self, found: ExitSweep, call: ProbeCall) -> str:
         needed = (
             "The answer is the same without the image."
             if found.first < 0
@@ -120,7 +120,7 @@ class ExitProbe(Probe[ExitSweep]):
         return f"Tracked: “{found.answer}”. {needed}"
 
     @override
-    def table(self, found: ExitSweep, call: Call) -> str:
+    def table(self, found: ExitSweep, call: ProbeCall) -> str:
         values = np.stack([found.same, found.kl, found.probability], 1).astype(float)
         names = ["never seen", *map(str, found.after[1:])]
         first = f"after layer {found.first}" if found.first >= 0 else "without the image at all"
@@ -133,7 +133,7 @@ class ExitProbe(Probe[ExitSweep]):
         )
 
     @override
-    def figure(self, found: ExitSweep, call: Call) -> Any:
+    def figure(self, found: ExitSweep, call: ProbeCall) -> Any:
         return charts().exit_sweep(
             found.after, found.kl, found.probability, found.same, found.first
         )

@@ -16,8 +16,8 @@ from vif.metrics import sensitivity, total_sensitivity
 from vif.model.batch import Batch
 from vif.model.generation import Cancelled, open_stream
 from vif.model.heads import HeadOutputs
-from vif.probes.base import Result
-from vif.probes.protocol import Call, Flag, Probe, charts, register
+from vif.probes.base import ProbeResult
+from vif.probes.protocol import Probe, ProbeCall, ProbeFlag, charts, register
 from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
@@ -27,7 +27,7 @@ _TOP = 1 / 8
 
 
 @dataclass(frozen=True)
-class HeadDivergence(Result):
+class HeadDivergence(ProbeResult):
     """How far head outputs move when the image is taken out of the prompt.
 
     Attributes:
@@ -104,15 +104,15 @@ class HeadsProbe(Probe[HeadDivergence]):
     name = "heads"
     label = "Head divergence"
     does = "Compares what every head puts out with and without the image, in two passes."
-    flags = (Flag("top", int, "heads per layer in the sum"),)
+    flags = (ProbeFlag("top", int, "heads per layer in the sum"),)
 
     @override
-    def run(self, call: Call) -> HeadDivergence:
+    def run(self, call: ProbeCall) -> HeadDivergence:
         top = self.option(call, "top")
         return head_divergence(call.session, call.question, top=top, **call.shared)
 
     @override
-    def words(self, found: HeadDivergence, call: Call) -> str:
+    def words(self, found: HeadDivergence, call: ProbeCall) -> str:
         most = int(np.nanargmax(found.divergence))
         layer, head = np.unravel_index(most, found.divergence.shape)
         return (
@@ -122,7 +122,7 @@ class HeadsProbe(Probe[HeadDivergence]):
         )
 
     @override
-    def table(self, found: HeadDivergence, call: Call) -> str:
+    def table(self, found: HeadDivergence, call: ProbeCall) -> str:
         layers, columns = (range(size) for size in found.divergence.shape)
         return "\n".join(
             [
@@ -136,5 +136,5 @@ class HeadsProbe(Probe[HeadDivergence]):
         )
 
     @override
-    def figure(self, found: HeadDivergence, call: Call) -> Any:
+    def figure(self, found: HeadDivergence, call: ProbeCall) -> Any:
         return charts().head_divergence(found.divergence)

@@ -16,14 +16,14 @@ from vif.errors import InputError
 from vif.model.attention import Tap
 from vif.model.edits import Edit, Rows
 from vif.model.generation import open_stream
-from vif.probes.base import Result, open_reading
-from vif.probes.protocol import Call, Probe, charts, register
+from vif.probes.base import ProbeResult, open_prompt
+from vif.probes.protocol import Probe, ProbeCall, charts, register
 from vif.question import Question
 from vif.session import Session
 
 
 @dataclass(frozen=True)
-class Inside(Result):
+class Internals(ProbeResult):
     """Arrays for the metrics that need more than a trace.
 
     Attributes:
@@ -43,7 +43,7 @@ class Inside(Result):
     first: np.ndarray
 
 
-def look_inside(session: Session, question: Question) -> Inside:
+def read_internals(session: Session, question: Question) -> Internals:
     """Reads a prompt once, without changing anything.
 
     Args:
@@ -53,7 +53,7 @@ def look_inside(session: Session, question: Question) -> Inside:
     Raises:
         InputError: If a layer has no output projection that is known here.
     """
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     blocks = session.backbone.model.get_decoder().layers
     if not all(hasattr(getattr(block, "self_attn", None), "o_proj") for block in blocks):
         raise InputError(
@@ -64,7 +64,7 @@ def look_inside(session: Session, question: Question) -> Inside:
         reading.batch.columns[0], reading.first_row, [block.self_attn.o_proj for block in blocks]
     )
     open_stream(session.backbone.model, reading.batch.inputs).advance(tap)
-    return Inside(
+    return Internals(
         **{name: np.stack(arrays) for name, arrays in tap.found.items()},
     )
 
@@ -132,7 +132,7 @@ def _value_norms(values: torch.Tensor, heads: int, projection: nn.Module) -> tor
 
 
 @register
-class InsideProbe(Probe[Inside]):
+class InsideProbe(Probe[Internals]):
     """What the attention on the image brings."""
 
     name = "inside"
@@ -144,11 +144,11 @@ class InsideProbe(Probe[Inside]):
     takes_boxes = True
 
     @override
-    def run(self, call: Call) -> Inside:
-        return call.once(lambda: look_inside(call.session, call.question))
+    def run(self, call: ProbeCall) -> Internals:
+        return call.once(lambda: read_internals(call.session, call.question))
 
     @override
-    def words(self, found: Inside, call: Call) -> str:
+    def words(self, found: Internals, call: ProbeCall) -> str:
         shares = sink_shares(found)
         name, curve = max(shares.items(), key=lambda entry: np.nanmean(entry[1]))
         layer = int(np.nanargmax(curve))
@@ -160,7 +160,7 @@ class InsideProbe(Probe[Inside]):
         )
 
     @override
-    def table(self, found: Inside, call: Call) -> str:
+    def table(self, found: Internals, call: ProbeCall) -> str:
         shares = sink_shares(found)
         columns = range(len(found.attention))
         values = np.stack(list(shares.values()))
@@ -168,16 +168,16 @@ class InsideProbe(Probe[Inside]):
             "share of the attention on the image that lies on sinks, by test (down) and layer:",
             grid(list(shares), columns, values, ".3f", "test"),
             "tokens that hold half of the image's contribution |a v W_O|, by layer:",
-            grid(["tokens"], columns, half_of(found)[None], ".0f", ""),
+            grid(["tokens"], columns, tokens_for_half(found)[None], ".0f", ""),
         ]
         recalled = self._recalled(found, call)
         return "\n".join([*lines, recalled] if recalled else lines)
 
     @override
-    def figure(self, found: Inside, call: Call) -> Any:
+    def figure(self, found: Internals, call: ProbeCall) -> Any:
         return charts().sink_shares(sink_shares(found))
 
-    def _recalled(self, found: Inside, call: Call) -> str:
+    def _recalled(self, found: Internals, call: ProbeCall) -> str:
         """What the entropy of tokens over layers says about the true place, if that is known."""
         if not call.question.boxes:
             return ""
@@ -188,7 +188,7 @@ class InsideProbe(Probe[Inside]):
         return f"Of the true place, {recall:.0%} is among the 20 % of tokens of least entropy."
 
 
-def sink_shares(found: Inside) -> dict[str, np.ndarray]:
+def sink_shares(found: Internals) -> dict[str, np.ndarray]:
     """Share of the attention on the image that lies on sinks, (L,) by test; NaN where untested."""
     rows = found.attention.mean(1)
     dimensions = metrics.massive_dimensions(found.first)
@@ -207,7 +207,7 @@ def sink_shares(found: Inside) -> dict[str, np.ndarray]:
     return shares
 
 
-def half_of(found: Inside) -> np.ndarray:
+def tokens_for_half(found: Internals) -> np.ndarray:
     """How many image tokens bring half of what attention brings from the image, (L,)."""
     brought = np.sort(metrics.contribution(found.attention, found.value_norms), -1)[:, ::-1]
     return (brought.cumsum(-1) < 0.5).sum(-1) + 1

@@ -15,10 +15,10 @@ from vif.draw.tables import grid, span
 from vif.errors import InputError
 from vif.inputs.boxes import Box, check_boxes
 from vif.metrics import box_coverage
-from vif.probes.base import Result, open_reading
-from vif.probes.cuts import Cut, CutTap, whole_image
-from vif.probes.prefix import Reading
-from vif.probes.protocol import Call, Flag, Probe, charts, layers_named, register, signed
+from vif.probes.base import ProbeResult, open_prompt
+from vif.probes.cuts import CutTap, EdgeCut, whole_image
+from vif.probes.prefix import SharedPrompt
+from vif.probes.protocol import Probe, ProbeCall, ProbeFlag, charts, layers_named, register, signed
 from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
@@ -35,7 +35,7 @@ _WINDOW = 7 / 32
 
 
 @dataclass(frozen=True)
-class Knockout(Result):
+class Knockout(ProbeResult):
     """What cutting a flow in a window of layers does to the first answer token.
 
     F flows, L layers; a window stands at its middle layer.
@@ -99,13 +99,13 @@ def knockout(
     window = max(1, round(_WINDOW * num_layers)) if window is None else window
     check_boxes(boxes)
     _check(flows, boxes, window, num_layers)
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     tracked = reading.answer(answer, max_new_tokens=1).ids[0]
     spans = [_span(layer, window, num_layers) for layer in range(num_layers)]
     edges = [_edges(reading, flow, boxes) for flow in flows]
     nothing = torch.zeros(reading.length, dtype=torch.bool)
-    cuts = [Cut((), nothing, nothing)]
-    cuts += [Cut(range(a, b + 1), rows, keys) for rows, keys in edges for a, b in spans]
+    cuts = [EdgeCut((), nothing, nothing)]
+    cuts += [EdgeCut(range(a, b + 1), rows, keys) for rows, keys in edges for a, b in spans]
     device = reading.batch.columns.device
     found = reading.logprobs(
         lambda part: CutTap(cuts[part], device), len(cuts), cancel=cancel, progress=progress
@@ -145,7 +145,9 @@ def _span(layer: int, window: int, num_layers: int) -> tuple[int, int]:
     return max(0, first), min(num_layers - 1, max(last, 0))
 
 
-def _edges(reading: Reading, flow: str, boxes: Sequence[Box]) -> tuple[torch.Tensor, torch.Tensor]:
+def _edges(
+    reading: SharedPrompt, flow: str, boxes: Sequence[Box]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows and keys of a flow, each (S,) bool."""
     columns = reading.batch.columns[0].cpu()
     last = torch.zeros(reading.length, dtype=torch.bool)
@@ -177,18 +179,18 @@ class KnockoutProbe(Probe[Knockout]):
     )
     takes_boxes = True
     flags = (
-        Flag("window", int, "layers of a window"),
-        Flag("flows", str, f"which of {', '.join(FLOWS + BOX_FLOWS)}", several=True),
-        Flag("answer", str, "track its first token; default: the model's own answer"),
+        ProbeFlag("window", int, "layers of a window"),
+        ProbeFlag("flows", str, f"which of {', '.join(FLOWS + BOX_FLOWS)}", several=True),
+        ProbeFlag("answer", str, "track its first token; default: the model's own answer"),
     )
 
     @override
-    def run(self, call: Call) -> Knockout:
+    def run(self, call: ProbeCall) -> Knockout:
         given = {flag.name: self.option(call, flag.name) for flag in self.flags}
         return knockout(call.session, call.question, **given, **call.shared)
 
     @override
-    def words(self, found: Knockout, call: Call) -> str:
+    def words(self, found: Knockout, call: ProbeCall) -> str:
         # Cutting the question itself always hurts, and tells nothing about the image.
         seen = [i for i, flow in enumerate(found.flows) if not flow.startswith("question")]
         if not seen:
@@ -204,7 +206,7 @@ class KnockoutProbe(Probe[Knockout]):
         )
 
     @override
-    def table(self, found: Knockout, call: Call) -> str:
+    def table(self, found: Knockout, call: ProbeCall) -> str:
         columns = [span(*ends) for ends in found.spans.tolist()]
         return "\n".join(
             [
@@ -215,5 +217,5 @@ class KnockoutProbe(Probe[Knockout]):
         )
 
     @override
-    def figure(self, found: Knockout, call: Call) -> Any:
+    def figure(self, found: Knockout, call: ProbeCall) -> Any:
         return charts().knockout(found.flows, found.change, found.spans)

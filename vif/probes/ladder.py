@@ -12,7 +12,7 @@ from vif import methods as registry
 from vif.errors import InputError
 from vif.methods.forced import Forced
 from vif.metrics import box_coverage, image_share, in_box_mass
-from vif.probes.base import Result
+from vif.probes.base import ProbeResult
 from vif.question import Question
 from vif.scenes import unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
@@ -25,7 +25,7 @@ SLACK = 0.05
 
 
 @dataclass(frozen=True)
-class Ladder(Result):
+class Ladder(ProbeResult):
     """How an answer fares as text comes between image and question.
 
     M methods, R lengths, L layers. Attention is that of the row that predicts the first token of

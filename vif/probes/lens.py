@@ -16,8 +16,8 @@ from vif.metrics import token_at
 from vif.model.attention import Tap
 from vif.model.generation import Cancelled, open_stream
 from vif.model.vocabulary import read_words
-from vif.probes.base import Result, open_reading
-from vif.probes.protocol import Call, Flag, Probe, charts, register
+from vif.probes.base import ProbeResult, open_prompt
+from vif.probes.protocol import Probe, ProbeCall, ProbeFlag, charts, register
 from vif.question import Question
 from vif.session import Session
 
@@ -25,7 +25,7 @@ TOP = 5
 
 
 @dataclass(frozen=True)
-class LogitLens(Result):
+class LogitLens(ProbeResult):
     """What states would say if the model ended there. K words, likeliest first; L layers.
 
     Attributes:
@@ -49,7 +49,7 @@ class LogitLens(Result):
 
 
 @dataclass(frozen=True)
-class PatchLens(Result):
+class PatchLens(ProbeResult):
     """What one image token would say after every layer but the last. K words, likeliest first.
 
     Attributes:
@@ -93,7 +93,7 @@ def logit_lens(session: Session, question: Question, *, top: int = TOP) -> Logit
         InputError: If the model's final norm is not known.
     """
     model = session.backbone.model
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     tap = _States(reading.batch.columns[0])
     final = open_stream(model, dict(reading.batch.inputs)).advance(tap).log_softmax(-1)[0]
     first = int(final.argmax())
@@ -138,7 +138,7 @@ def patch_lens(
     if cancel is not None and cancel.is_set():
         raise Cancelled
     model = session.backbone.model
-    reading = open_reading(session, question)
+    reading = open_prompt(session, question)
     token = token_at(reading.batch.prompts[0].layout.cells, place)
     if token is None:
         raise InputError("No image token lies at this place: the model never looks there.")
@@ -161,23 +161,23 @@ class LensProbe(Probe[LogitLens]):
     name = "lens"
     label = "Logit lens"
     does = "Reads the states of every layer as words: where does the answer appear?"
-    flags = (Flag("top", int, "words per layer", TOP),)
+    flags = (ProbeFlag("top", int, "words per layer", TOP),)
 
     @override
-    def run(self, call: Call) -> LogitLens:
+    def run(self, call: ProbeCall) -> LogitLens:
         top = self.option(call, "top")
         if top < 1:
             raise InputError(f"--top is {top}, expected at least 1.")
         return call.once(lambda: logit_lens(call.session, call.question, top=top))
 
     @override
-    def words(self, found: LogitLens, call: Call) -> str:
+    def words(self, found: LogitLens, call: ProbeCall) -> str:
         first = np.flatnonzero(found.rank == 0)
         where = f"first likeliest after layer {first[0]}" if len(first) else "never the likeliest"
         return f"The first word of the answer, “{found.answer}”, is {where}."
 
     @override
-    def table(self, found: LogitLens, call: Call) -> str:
+    def table(self, found: LogitLens, call: ProbeCall) -> str:
         lines = [f"first word of the answer: {found.answer!r}", "layer  rank  last row"]
         for layer, (words, shares) in enumerate(zip(found.words, found.probabilities, strict=True)):
             shown = ", ".join(f"{w!r} {p:.2f}" for w, p in zip(words, shares, strict=True))
@@ -189,5 +189,5 @@ class LensProbe(Probe[LogitLens]):
         return "\n".join(lines)
 
     @override
-    def figure(self, found: LogitLens, call: Call) -> Any:
+    def figure(self, found: LogitLens, call: ProbeCall) -> Any:
         return charts().lens(found.rank, found.words)

@@ -56,7 +56,7 @@ class Answer:
         return np.exp(self.logprob(logprobs))
 
 
-class Reading:
+class SharedPrompt:
     """A prompt that is read again under variants.
 
     Attributes:

@@ -13,7 +13,7 @@ import numpy as np
 from vif.errors import InputError
 from vif.extras import need
 from vif.model.generation import Cancelled
-from vif.probes.base import Result
+from vif.probes.base import ProbeResult
 from vif.progress import Progress
 from vif.question import Question
 from vif.registry import Registry
@@ -21,11 +21,11 @@ from vif.session import Session
 from vif.settings import Settings
 from vif.trace import Trace
 
-Found = TypeVar("Found", bound=Result)
+Found = TypeVar("Found", bound=ProbeResult)
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
+class ProbeCall:
     """The input of a probe.
 
     Attributes:
@@ -87,7 +87,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Flag:
+class ProbeFlag:
     """An option of a probe on the command line.
 
     Attributes:
@@ -105,7 +105,7 @@ class Flag:
     several: bool = False
 
 
-ANSWER = Flag("answer", str, "answer to track; default: the model's own")
+ANSWER = ProbeFlag("answer", str, "answer to track; default: the model's own")
 
 
 class Probe(ABC, Generic[Found]):
@@ -129,10 +129,10 @@ class Probe(ABC, Generic[Found]):
     needs_injection: bool = False
     needs_whole: bool = False
     takes_boxes: bool = False
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[ProbeFlag, ...] = ()
 
     @abstractmethod
-    def run(self, call: Call) -> Found:
+    def run(self, call: ProbeCall) -> Found:
         """Carries it out.
 
         Raises:
@@ -141,14 +141,14 @@ class Probe(ABC, Generic[Found]):
         """
 
     @abstractmethod
-    def words(self, found: Found, call: Call) -> str:
+    def words(self, found: Found, call: ProbeCall) -> str:
         """What was found, in one to three sentences for the page."""
 
     @abstractmethod
-    def table(self, found: Found, call: Call) -> str:
+    def table(self, found: Found, call: ProbeCall) -> str:
         """What was found, as plain text for a terminal."""
 
-    def figure(self, found: Found, call: Call) -> Any:  # noqa: ARG002
+    def figure(self, found: Found, call: ProbeCall) -> Any:  # noqa: ARG002
         """A plotly figure of what was found; None where the page draws it by itself."""
         return None
 
@@ -157,7 +157,7 @@ class Probe(ABC, Generic[Found]):
         """Whether it tracks the probability of an answer that the user can choose."""
         return any(flag.name == ANSWER.name for flag in self.flags)
 
-    def option(self, call: Call, name: str) -> Any:
+    def option(self, call: ProbeCall, name: str) -> Any:
         """What a person gave for an option, or its default; `name` is that of one of `flags`."""
         (flag,) = [flag for flag in self.flags if flag.name == name]
         value = call.options.get(name)

@@ -22,9 +22,9 @@ from vif.methods.vif import InjectingTap, MixingTap
 from vif.model.attention import Tap
 from vif.model.generation import open_stream
 from vif.model.rows import Mix
-from vif.probes.base import Result
-from vif.probes.prefix import Reading
-from vif.probes.protocol import Call, Flag, Probe, layers_named, register, signed
+from vif.probes.base import ProbeResult
+from vif.probes.prefix import SharedPrompt
+from vif.probes.protocol import Probe, ProbeCall, ProbeFlag, layers_named, register, signed
 from vif.progress import Progress
 from vif.question import Question
 from vif.session import Session
@@ -32,7 +32,7 @@ from vif.settings import Range, Settings
 
 
 @dataclass(frozen=True)
-class Sweep(Result):
+class Sweep(ProbeResult):
     """What every injection range does to the log-probability of an answer.
 
     Attributes:
@@ -86,7 +86,7 @@ def sweep(
     session.check([method], settings)
     # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
     request = session.request([question], settings, cancel)
-    reading = Reading(session.backbone, request.batch)
+    reading = SharedPrompt(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)
     tracked = _tracked(reading, sources, answer)
     ranges = [(start, end) for start in layers for end in layers if start <= end]
@@ -141,7 +141,9 @@ def _sources(
 
 
 @torch.no_grad()
-def _tracked(reading: Reading, sources: dict[int | None, InjectingTap], answer: str | None) -> Any:
+def _tracked(
+    reading: SharedPrompt, sources: dict[int | None, InjectingTap], answer: str | None
+) -> Any:
     """Makes the maps in a plain pass, which finds the model's own answer too if it is wanted."""
     plain_pass = _PlainPass(list(sources.values()))
     tracked = reading.answer(answer, tap=plain_pass)
@@ -225,13 +227,13 @@ class SweepProbe(Probe[Sweep]):
     needs_map = True
     needs_injection = True
     flags = (
-        Flag(
+        ProbeFlag(
             "answer", str, "answer to track; default: the right one if known, else the model's own"
         ),
     )
 
     @override
-    def run(self, call: Call) -> Sweep:
+    def run(self, call: ProbeCall) -> Sweep:
         if not call.mapped.mixtures:
             raise InputError(
                 f"{call.label} was not injected, so there is no range to sweep: choose an "
@@ -247,7 +249,7 @@ class SweepProbe(Probe[Sweep]):
         )
 
     @override
-    def words(self, found: Sweep, call: Call) -> str:
+    def words(self, found: Sweep, call: ProbeCall) -> str:
         start, end = found.best
         return (
             f"Tracked: “{found.answer}”, probability {np.exp(found.plain):.1%} without "
@@ -256,7 +258,7 @@ class SweepProbe(Probe[Sweep]):
         )
 
     @override
-    def table(self, found: Sweep, call: Call) -> str:
+    def table(self, found: Sweep, call: ProbeCall) -> str:
         layers = range(len(found.change))
         best = found.change[found.best]
         return "\n".join(

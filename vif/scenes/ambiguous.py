@@ -13,7 +13,7 @@ import numpy as np
 
 from vif.scenes.draw import Scene
 from vif.scenes.questions import SceneQuestion
-from vif.scenes.wording import word
+from vif.scenes.wording import put_in_words
 from vif.scenes.world import COLOURS, SHAPES, SceneObject
 
 FAMILY, GROUP = "ambiguous", "fine-grained"
@@ -37,7 +37,7 @@ def ask_ambiguous(scene: Scene, seed: int, num_questions: int = 1) -> list[Pair]
     rng.shuffle(drafts)
     made = []
     for asked, phrase, items in drafts[:num_questions]:
-        text = word(asked, {"it": phrase}, rng)
+        text = put_in_words(asked, {"it": phrase}, rng)
         first, second = (
             SceneQuestion(text, getattr(item, asked), FAMILY, GROUP, (scene.box(item),))
             for item in items

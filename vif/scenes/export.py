@@ -20,7 +20,7 @@ QUESTIONS_PER_SCENE = 5
 
 
 @dataclass(frozen=True)
-class Diet:
+class ExportOptions:
     """Questions about a scene, and the text before them.
 
     Attributes:
@@ -54,7 +54,7 @@ def export_scenes(
     num_scenes: int,
     seed: int = 0,
     text: int = 0,
-    diet: Diet | None = None,
+    options: ExportOptions | None = None,
     workers: int = 1,
 ) -> Path:
     """Writes scenes for other programs to train or test on.
@@ -64,8 +64,8 @@ def export_scenes(
         split: One of `SPLITS`.
         num_scenes: How many.
         seed: Of the first scene; the same arguments write the same files.
-        text: Tokens of unrelated text before every question; a `diet` has its own.
-        diet: What is asked.
+        text: Tokens of unrelated text before every question; `options` have their own.
+        options: What is asked.
         workers: Processes that draw.
 
     Returns:
@@ -74,7 +74,7 @@ def export_scenes(
         (x0, y0, x1, y1) in pixels and the unrelated text (``context``), one entry per turn.
     """
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    write = partial(_export_scene, folder, split, diet or Diet(text=text))
+    write = partial(_export_scene, folder, split, options or ExportOptions(text=text))
     numbers = range(seed, seed + num_scenes)
     if workers > 1:
         with get_context("fork").Pool(workers) as pool:
@@ -87,44 +87,44 @@ def export_scenes(
     return path
 
 
-def _export_scene(folder: Path, split: str, diet: Diet, number: int) -> list[dict]:
+def _export_scene(folder: Path, split: str, options: ExportOptions, number: int) -> list[dict]:
     """Draws one scene and returns its records."""
     scene = draw_scene(number, split)
     name = f"images/{split}-{number:06d}.png"
     scene.image.save(folder / name)
-    questions = ask_scene(scene, number, diet.questions, dict(diet.weights))
-    questions += [given for given, _ in ask_ambiguous(scene, number, diet.ambiguous)]
+    questions = ask_scene(scene, number, options.questions, dict(options.weights))
+    questions += [given for given, _ in ask_ambiguous(scene, number, options.ambiguous)]
     turns, facts = [], []
     for k, question in enumerate(questions):
-        before, asked = _word(diet, question, number, k)
-        image = "<image>\n" if k == 0 or diet.apart else ""
+        before, asked = _word(options, question, number, k)
+        image = "<image>\n" if k == 0 or options.apart else ""
         turns.append({"from": "human", "value": image + f"{before} {asked}".strip()})
         turns.append({"from": "gpt", "value": question.answer})
         facts.append(_facts(question, before))
     name_of = f"{split}-{number:06d}"
-    parts = [slice(k, k + 1) for k in range(len(facts))] if diet.apart else [slice(None)]
+    parts = [slice(k, k + 1) for k in range(len(facts))] if options.apart else [slice(None)]
     return [
         {
-            "id": f"{name_of}-{k}" if diet.apart else name_of,
+            "id": f"{name_of}-{k}" if options.apart else name_of,
             "image": name,
-            "conversations": turns[2 * k : 2 * k + 2] if diet.apart else turns,
+            "conversations": turns[2 * k : 2 * k + 2] if options.apart else turns,
             "questions": facts[part],
         }
         for k, part in enumerate(parts)
     ]
 
 
-def _word(diet: Diet, question: SceneQuestion, number: int, k: int) -> tuple[str, str]:
+def _word(options: ExportOptions, question: SceneQuestion, number: int, k: int) -> tuple[str, str]:
     """The unrelated text before a question, and the question as asked."""
     rng = np.random.default_rng([number, k, 13])
-    length = diet.text
-    if diet.least_text is not None:
-        length = int(rng.integers(diet.least_text, diet.text + 1))
-    if rng.random() >= diet.text_share:
+    length = options.text
+    if options.least_text is not None:
+        length = int(rng.integers(options.least_text, options.text + 1))
+    if rng.random() >= options.text_share:
         length = 0
-    before = unrelated_text(number * diet.questions + k, length)
-    if rng.random() < diet.opening_share:
-        return before, f"{diet.openings[rng.integers(len(diet.openings))]} {question.text}"
+    before = unrelated_text(number * options.questions + k, length)
+    if rng.random() < options.opening_share:
+        return before, f"{options.openings[rng.integers(len(options.openings))]} {question.text}"
     return before, question.text
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from vif.inputs.boxes import Box, as_box
 from vif.scenes.draw import Scene
-from vif.scenes.relations import descriptions, neighbour, only
-from vif.scenes.wording import word
+from vif.scenes.relations import descriptions, find_unique, neighbour
+from vif.scenes.wording import put_in_words
 from vif.scenes.world import COLOURS, SHAPES, SceneObject, allowed_combinations
 
 GRID = 4  # "where" is answered by a cell of a 4 x 4 grid, a1 top left, d4 bottom right
@@ -98,7 +98,7 @@ def ask_scene(
 def _ask(scene: Scene, family: str, draft: _Draft, rng: np.random.Generator) -> SceneQuestion:
     """Puts a draft into words."""
     boxes = tuple(scene.box(target) for target in draft.targets)
-    text = word(draft.kind, draft.blanks, rng)
+    text = put_in_words(draft.kind, draft.blanks, rng)
     return SceneQuestion(text, draft.answer, family, GROUP_OF[family], boxes)
 
 
@@ -143,11 +143,11 @@ def _counting(scene: Scene) -> Iterator[_Draft]:
 
 
 def _tiny(scene: Scene) -> Iterator[_Draft]:
-    item = only(scene, size="tiny")
+    item = find_unique(scene, size="tiny")
     if item is not None:
         yield _Draft("colour", {"it": "the tiny {thing}"}, item.colour, (item,))
     for shape in SHAPES:
-        item = only(scene, size="tiny", shape=shape)
+        item = find_unique(scene, size="tiny", shape=shape)
         if item is not None:
             yield _Draft("colour", {"it": f"the tiny {shape}"}, item.colour, (item,))
 

@@ -13,7 +13,7 @@ NEARER = 1.25  # the runner-up must be this much farther away than the answer
 _DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 
 
-def only(scene: Scene, **wanted: str) -> SceneObject | None:
+def find_unique(scene: Scene, **wanted: str) -> SceneObject | None:
     """The one object with these attributes, None if there are none or several."""
     found = [o for o in scene.objects if all(getattr(o, k) == v for k, v in wanted.items())]
     return found[0] if len(found) == 1 else None
@@ -22,11 +22,11 @@ def only(scene: Scene, **wanted: str) -> SceneObject | None:
 def descriptions(scene: Scene) -> Iterator[tuple[str, SceneObject, set[str]]]:
     """Every phrase that names exactly one object, with what the phrase gives away."""
     for item in scene.objects:
-        if only(scene, shape=item.shape) is item:
+        if find_unique(scene, shape=item.shape) is item:
             yield f"the {item.shape}", item, {"shape"}
-        if only(scene, colour=item.colour) is item:
+        if find_unique(scene, colour=item.colour) is item:
             yield f"the {item.colour} {{thing}}", item, {"colour"}
-        if only(scene, colour=item.colour, shape=item.shape) is item:
+        if find_unique(scene, colour=item.colour, shape=item.shape) is item:
             yield f"the {item.colour} {item.shape}", item, {"colour", "shape"}
 
 

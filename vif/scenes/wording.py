@@ -75,7 +75,7 @@ _RELATIONS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def word(kind: str, blanks: dict[str, str], rng: np.random.Generator) -> str:
+def put_in_words(kind: str, blanks: dict[str, str], rng: np.random.Generator) -> str:
     """Puts a question into words.
 
     Args:

@@ -28,7 +28,7 @@ from vif.ui.panels.answers import build_answers
 from vif.ui.panels.controls import build_controls, header
 from vif.ui.programs.endpoint import add_endpoint
 from vif.ui.programs.tools import add_tools
-from vif.ui.state.examples import Example, read_examples
+from vif.ui.state.examples import PageExample, read_examples
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Shelf
 from vif.ui.theme import html_block
@@ -76,7 +76,7 @@ def build_demo(
     """
     turns = turns or Turns()
     turns.share(on_gpu(session, turns.seconds))
-    examples: Sequence[Example] = read_examples(Path(assets) / "examples")
+    examples: Sequence[PageExample] = read_examples(Path(assets) / "examples")
     traces = Path(assets) / "training-traces"
     measured = Path(assets) / "results" / "attenuation" / "attenuation.json"
     shown = opened or first_result(examples)

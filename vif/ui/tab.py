@@ -21,10 +21,10 @@ from vif.ui.html.ruler import ruler_panel
 from vif.ui.html.strips import suggestion_strip
 from vif.ui.html.templates import notice
 from vif.ui.panels import look
-from vif.ui.panels.answers import Answers, answers_block
+from vif.ui.panels.answers import AnswersColumn, answers_block
 from vif.ui.panels.controls import Controls
 from vif.ui.state.drawing import Drawing
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.form import Form
 from vif.ui.state.payload import opening_layer
 from vif.ui.state.result import Result
@@ -57,8 +57,8 @@ class Tab:
 
     session: Session
     controls: Controls
-    answers: Answers
-    examples: Sequence[Example]
+    answers: AnswersColumn
+    examples: Sequence[PageExample]
     seconds: int
     opened: Result | None = None
     shelf: Shelf = field(init=False)
@@ -97,30 +97,30 @@ class Tab:
         )
 
     @property
-    def asked(self) -> set[Any]:
+    def run_inputs(self) -> set[Any]:
         """Everything that a run needs."""
         return {self.key, self.truths, *self.form}
 
     @property
-    def told(self) -> list[Any]:
+    def run_outputs(self) -> list[Any]:
         """Everything that a run changes while and after it runs."""
         c = self.controls
-        return [c.run, c.stop, c.message, self.cancel, *self.shown]
+        return [c.run, c.stop, c.message, self.cancel, *self.result_outputs]
 
     @property
-    def filled(self) -> list[Any]:
+    def form_outputs(self) -> list[Any]:
         """What a new picture with its question changes on the left."""
         fields = map(self.field, ("image", "beside", "number", "question", "context"))
-        return [*fields, *self.marked, self.truths, self.controls.suggestions]
+        return [*fields, *self.look_outputs, self.truths, self.controls.suggestions]
 
     @property
-    def marked(self) -> list[Any]:
+    def look_outputs(self) -> list[Any]:
         """The components of the marked place: its canvas, its state and its note."""
         look = self.controls.look
         return [look.canvas, self.drawing, look.note]
 
     @property
-    def shown(self) -> list[Any]:
+    def result_outputs(self) -> list[Any]:
         """Everything that a new result changes."""
         a = self.answers
         return [self.result, a.answers, a.body, a.ruler, a.files]
@@ -150,7 +150,7 @@ class Tab:
             self.field("beside"): None,
             self.field("number"): gr.Slider(value=1, visible=False),
             self.field("question"): question or questions[0],
-            self.field("context"): fill.unrelated(text),
+            self.field("context"): fill.unrelated_text_of(text),
             self.truths: fill.truths_about(filled.image, filled.truths),
             c.suggestions: suggestion_strip(questions),
             c.text_length: text,
@@ -159,7 +159,7 @@ class Tab:
 
     def mark(self, image: Any, drawing: Drawing | None = None) -> dict[Any, Any]:
         """Updates of the marked place for another picture."""
-        return dict(zip(self.marked, look.new_picture(image, drawing), strict=True))
+        return dict(zip(self.look_outputs, look.new_picture(image, drawing), strict=True))
 
     def busy(self, cancel: threading.Event) -> dict[Any, Any]:
         """What the page shows while the model runs."""

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vif.ui import tones
-from vif.ui.guard.memory import bounded, sweeping
+from vif.ui.guard.memory import launch_limits, sweeping
 from vif.ui.guard.origin import request_guard
 from vif.ui.guard.turns import MOST_IN_ALL
 
@@ -111,7 +111,7 @@ def launch_options(host: str = "127.0.0.1") -> dict[str, Any]:
     """
     return {
         "app_kwargs": {"middleware": [request_guard(host), _ZIPPED], "lifespan": sweeping},
-        **bounded(),
+        **launch_limits(),
         # Gradio's limit on running requests, most of which only wait for the model.
         "max_threads": MOST_IN_ALL + 32,
         "server_name": host,

@@ -17,7 +17,7 @@ from gradio.events import Dependency
 from vif.errors import InputError
 from vif.ui.actions import ask
 from vif.ui.actions.change_mixture import ask_again
-from vif.ui.actions.events import LATEST, QUICK, SLOW, STOPPING, WAITING, settle
+from vif.ui.actions.events import LATEST, QUICK, SLOW, STOPPING, WAITING, reset_buttons
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.actions.recorded import recorded_for
 from vif.ui.html.templates import notice
@@ -63,7 +63,7 @@ class Wiring(Tab):
         """Connects marking a place, and checking a guess."""
         box = self.controls.look
         image, others = self.field("image"), [self.field("image").upload, self.field("image").clear]
-        gr.on(others, look.new_picture, [image], self.marked, **QUICK)
+        gr.on(others, look.new_picture, [image], self.look_outputs, **QUICK)
         # Every event brings the whole drawing.
         drawn = [self.drawing, box.note, box.canvas]
         box.canvas.select(look.take_drawing, None, drawn, **LATEST)
@@ -78,10 +78,12 @@ class Wiring(Tab):
         every = [*clicks, c.look.ask.click, a.components.submit]
         self._watch_form(demo, [*clicks, c.look.ask.click])
         gr.on(every, None, None, [c.run, c.message], **WAITING)
-        self.settle(gr.on(clicks, self.run, self.asked, self.told, **slow))
-        placed = [*self.told, self.field("chosen"), c.look.note]
-        self.settle(c.look.ask.click(self.run_with_place, self.asked, placed, **slow))
-        again = a.components.submit(self.ask_again, [self.key, self.result], self.told, **slow)
+        self.settle(gr.on(clicks, self.run, self.run_inputs, self.run_outputs, **slow))
+        placed = [*self.run_outputs, self.field("chosen"), c.look.note]
+        self.settle(c.look.ask.click(self.run_with_place, self.run_inputs, placed, **slow))
+        again = a.components.submit(
+            self.ask_again, [self.key, self.result], self.run_outputs, **slow
+        )
         self.settle(again)
         # On a narrow screen the answers lie below everything that was filled in.
         self.result.change(None, js=_SCROLL, **QUICK)
@@ -117,7 +119,7 @@ class Wiring(Tab):
     def settle(self, event: Dependency) -> None:
         """Resets the buttons when a run ends."""
         c = self.controls
-        settle(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
+        reset_buttons(event, {c.run: "Run", c.stop: ""}, c.message, FAILED)
 
     # -- running ------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.progress import Progress
 from vif.session import Session, load
-from vif.ui.guard.turns import REQUEST, Request
+from vif.ui.guard.turns import REQUEST, QueuedRequest
 
 # How often each process polls the other.
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -75,7 +75,7 @@ def on_gpu(session: Any, seconds: float) -> Any:
         function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, Exception | None]:
         # The process may have served another request before.
-        REQUEST.set(Request())
+        REQUEST.set(QueuedRequest())
         move_to_gpu(session)
         # `spaces` turns all exceptions into one of its own.
         try:

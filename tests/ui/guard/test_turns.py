@@ -22,7 +22,7 @@ from vif.ui.guard.turns import (
     MOST_IN_ALL,
     MOST_OF_SESSION,
     REQUEST,
-    Request,
+    QueuedRequest,
     Turns,
 )
 
@@ -60,7 +60,7 @@ class Server:
         self.begin = threading.Event()
 
     def answer(self, session, count, address=""):
-        request = Request(session=session, address=address)
+        request = QueuedRequest(session=session, address=address)
         self.turns.enter(request)
         self.requests.add(request)
         thread = threading.Thread(target=self.work, args=(request, count))
@@ -153,14 +153,14 @@ def test_at_most_one_thread_runs_the_model(turns):
 
 def test_a_request_is_stopped_when_its_time_is_over(clock):
     turns = Turns(seconds=1, clock=clock)
-    REQUEST.set(Request())
+    REQUEST.set(QueuedRequest())
     turns.take()
     clock.now += 1.5
     turns.give()
     with pytest.raises(InputError, match=r"than 1 seconds .* was stopped: ask for fewer"):
         turns.take()
     # Other requests go on.
-    REQUEST.set(Request())
+    REQUEST.set(QueuedRequest())
     turns.take()
     turns.give()
     REQUEST.set(None)
@@ -168,7 +168,7 @@ def test_a_request_is_stopped_when_its_time_is_over(clock):
 
 def test_a_client_that_has_left_is_cancelled_between_two_passes(turns):
     gone = threading.Event()
-    REQUEST.set(Request(is_gone=gone.is_set))
+    REQUEST.set(QueuedRequest(is_gone=gone.is_set))
     turns.take()
     turns.give()
     gone.set()
@@ -179,11 +179,11 @@ def test_a_client_that_has_left_is_cancelled_between_two_passes(turns):
 
 def test_a_client_that_leaves_while_it_waits_frees_its_place(turns):
     gone = threading.Event()
-    leaving = [Request(str(i), str(i), is_gone=gone.is_set) for i in range(MOST_AT_ONCE)]
+    leaving = [QueuedRequest(str(i), str(i), is_gone=gone.is_set) for i in range(MOST_AT_ONCE)]
     for request in leaving:
         turns.enter(request)
         assert turns.admits(request)
-    last = Request(session="last")
+    last = QueuedRequest(session="last")
     turns.enter(last)
     assert not turns.admits(last)
     assert (turns.place(last), turns.num_waiting) == (0, 1)
@@ -194,7 +194,7 @@ def test_a_client_that_leaves_while_it_waits_frees_its_place(turns):
 
 def test_one_address_and_one_session_leave_room_for_others(turns):
     def admitted(session, address, count=MOST_OF_SESSION):
-        requests = [Request(session, address) for _ in range(count)]
+        requests = [QueuedRequest(session, address) for _ in range(count)]
         for request in requests:
             turns.enter(request)
         return sum(turns.admits(request) for request in requests)
@@ -207,18 +207,18 @@ def test_one_address_and_one_session_leave_room_for_others(turns):
 
 def test_too_many_questions_are_refused_in_one_sentence(turns):
     for _ in range(MOST_OF_SESSION):
-        turns.enter(Request(session="one", address="1"))
+        turns.enter(QueuedRequest(session="one", address="1"))
     with pytest.raises(InputError, match=f"{MOST_OF_SESSION} of your questions are still"):
-        turns.enter(Request(session="one", address="1"))
+        turns.enter(QueuedRequest(session="one", address="1"))
     for i in range(MOST_IN_ALL - MOST_OF_SESSION):
-        turns.enter(Request(session=f"{i}", address=f"{i}"))
+        turns.enter(QueuedRequest(session=f"{i}", address=f"{i}"))
     with pytest.raises(InputError, match=f"{MOST_IN_ALL} questions are waiting .* in a minute"):
-        turns.enter(Request(session="late", address="late"))
+        turns.enter(QueuedRequest(session="late", address="late"))
 
 
 def test_what_was_used_is_forgotten(turns, clock):
     for i in range(10 * MOST_IN_ALL):
-        REQUEST.set(Request(session=f"{i}"))
+        REQUEST.set(QueuedRequest(session=f"{i}"))
         turns.take()
         clock.now += 100
         turns.give()

@@ -11,7 +11,7 @@ from tests.support.fake_session import HEADS, LAYERS, FakeSession
 from vif.draw import render
 from vif.trace import Trace
 from vif.ui.html import answers
-from vif.ui.html.answers import answers_html, empty_html, headline, spoken
+from vif.ui.html.answers import answers_html, empty_html, headline, screen_reader_text
 from vif.ui.html.strips import plan_strip, suggestion_strip
 from vif.ui.html.templates import notice
 from vif.ui.html.words import visible_token
@@ -79,10 +79,10 @@ def test_a_screen_reader_hears_both_answers_and_which_is_right():
     truth = Truth(QUESTION, ask().first.answer)
     result = ask(truths=[truth], context=LONG_TEXT)
     plain, vif = (trace.answer for trace in result.traces.values())
-    assert spoken(result) == (
+    assert screen_reader_text(result) == (
         f"Plain answers {plain}, which is wrong. VIF answers {vif}, which is right."
     )
-    assert f'role="status" id="spoken">{spoken(result)}<' in shown(result)
+    assert f'role="status" id="spoken">{screen_reader_text(result)}<' in shown(result)
 
 
 def test_the_probability_compared_is_that_of_the_same_word(differing):

@@ -94,7 +94,7 @@ def test_a_frame_of_a_video_becomes_the_picture(folder, filling):
 def test_what_cannot_be_put_beside_is_one_sentence(folder, filling, names, words):
     files = [str(folder / name) for name in names]
     with pytest.raises(InputError, match=words):
-        beside.taken(files)
+        beside.read_beside(files)
     updates = filling.put_beside(files)
     assert words in updates[filling.wiring.controls.message]
 

@@ -89,21 +89,21 @@ def test_costs_are_counted_in_passes():
 
 def test_every_setting_starts_at_its_published_default(wiring):
     own = wiring.controls.own
-    chosen = [*methods.names(), "relative+cut", "free+mix"]
+    chosen = [*methods.names(), "relative+cut", "answers+mix"]
     sent = own.gather({slider: slider.value for slider in own.sliders}, chosen)
-    assert {"pai", "relative+cut", "free+mix"} < set(sent)
+    assert {"pai", "relative+cut", "answers+mix"} < set(sent)
     for name, values in sent.items():
         assert values == {option.name: option.default for option in methods.find(name).options}
 
 
 def test_only_panels_of_chosen_methods_are_shown(wiring):
     own = wiring.controls.own
-    _, shared, *panels = choice.follow(own, ["plain", "pai"])
+    _, shared, *panels = choice.updates_for_choice(own, ["plain", "pai"])
     assert not shared.visible
     shown = [name for name, panel in zip(own.panels, panels, strict=True) if panel.visible]
     assert shown == ["pai"]
-    assert choice.follow(own, ["plain", "uniform"])[1].visible
-    panels = choice.follow(own, ["plain", "relative+cut"])[2:]
+    assert choice.updates_for_choice(own, ["plain", "uniform"])[1].visible
+    panels = choice.updates_for_choice(own, ["plain", "relative+cut"])[2:]
     shown = [name for name, panel in zip(own.panels, panels, strict=True) if panel.visible]
     assert shown == ["relative+", "+cut"]
 
@@ -118,7 +118,7 @@ def test_a_composite_needs_the_place_that_its_map_needs():
         ask(session, chosen=["look+crop"])
 
 
-@pytest.mark.parametrize("name", [*methods.names(), "free+cut", "look+bias", "look+cut"])
+@pytest.mark.parametrize("name", [*methods.names(), "answers+cut", "look+bias", "look+cut"])
 def test_ranges_and_strength_are_offered_exactly_where_they_do_something(name):
     options = {"carve": {"steps": 3}} if name == "carve" else {}
     session = session_of("llava")

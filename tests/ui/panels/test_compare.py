@@ -12,11 +12,11 @@ import pytest
 from gradio.state_holder import SessionState
 
 from vif.errors import InputError
-from vif.measure import Result
+from vif.measure import MeasuredCurves
 from vif.measure.page import draw_metric
 from vif.ui.features import compare
 from vif.ui.state import measured
-from vif.ui.state.measured import Readings
+from vif.ui.state.measured import ResultFiles
 
 SHIPPED = Path(__file__).parents[3] / "assets" / "results" / "attenuation" / "attenuation.json"
 
@@ -97,9 +97,9 @@ def test_a_name_in_a_file_is_text_and_no_markup(page, other):
 
 
 def test_one_model_on_two_data_sets_is_told_apart_by_the_data(shipped):
-    first = Result(**{name: shipped[name] for name in Result.__dataclass_fields__})
+    first = MeasuredCurves(**{name: shipped[name] for name in MeasuredCurves.__dataclass_fields__})
     provenance = {**first.provenance, "data": {**first.provenance["data"], "name": "photographs"}}
-    second = Result(provenance, first.num_layers, first.entries, [])
+    second = MeasuredCurves(provenance, first.num_layers, first.entries, [])
     names = [trace.name for trace in draw_metric([first, second], "share").data if trace.name]
     assert len(names) == len(set(names)) == 8
     assert any("photographs" in name for name in names)
@@ -142,7 +142,7 @@ def test_a_wrong_file_is_one_sentence_and_what_is_shown_stays(
     assert words in message
     assert str(tmp_path) not in message
     with pytest.raises(InputError, match="is not a result of 'vif attenuation'") as error:
-        Result.load(path)
+        MeasuredCurves.load(path)
     assert "\n" not in str(error.value)
 
 
@@ -153,19 +153,19 @@ def test_values_that_are_no_numbers_are_refused(shipped, tmp_path):
         found["entries"][0]["mean"][0] = value
         path.write_text(json.dumps(found))
         with pytest.raises(InputError, match="not a result"):
-            Result.load(path)
+            MeasuredCurves.load(path)
 
 
 def test_too_many_files_are_refused():
     with pytest.raises(InputError, match="9 files are open, expected 8 at most"):
-        Readings().open(["x"] * 9)
+        ResultFiles().open(["x"] * 9)
 
 
 def test_files_that_are_too_large_together_are_refused(other, monkeypatch):
     monkeypatch.setattr(measured, "MOST_BYTES", 1.5 * other.stat().st_size)
-    assert len(Readings().open([str(other)]).results) == 1
+    assert len(ResultFiles().open([str(other)]).results) == 1
     with pytest.raises(InputError, match=r"MB together, expected .* at most: close some"):
-        Readings().open([str(other)] * 2)
+        ResultFiles().open([str(other)] * 2)
 
 
 # --- files are read once ------------------------------------------------------------------------
@@ -174,13 +174,13 @@ def test_files_that_are_too_large_together_are_refused(other, monkeypatch):
 @pytest.fixture
 def reads(monkeypatch):
     """The files that were read."""
-    found, load = [], Result.load
+    found, load = [], MeasuredCurves.load
 
     def count(path, *args):
         found.append(Path(path).name)
         return load(path, *args)
 
-    monkeypatch.setattr(Result, "load", count)
+    monkeypatch.setattr(MeasuredCurves, "load", count)
     return found
 
 
@@ -210,7 +210,7 @@ def test_what_a_tab_has_open_is_read_once(other, reads):
 
 
 def test_other_files_are_read_anew(other, reads):
-    readings = Readings()
+    readings = ResultFiles()
     one = readings.open([str(other)])
     assert readings.open([str(other)], one) is one
     two = readings.open([str(other)] * 2, one)
@@ -220,7 +220,7 @@ def test_other_files_are_read_anew(other, reads):
 
 def test_of_what_tabs_have_open_the_latest_is_kept(other, reads):
     size = other.stat().st_size
-    readings = Readings(most=2 * size)
+    readings = ResultFiles(most=2 * size)
     first, second = (readings.open([str(other)]) for _ in range(2))
     readings.open([str(other)], first)
     third = readings.open([str(other)])
@@ -234,7 +234,7 @@ def test_of_what_tabs_have_open_the_latest_is_kept(other, reads):
 
 
 def test_what_a_tab_had_open_goes_with_its_session(other):
-    readings = Readings()
+    readings = ResultFiles()
     opened = readings.open([str(other)])
     kept = weakref.ref(opened.results[0])
     del opened

@@ -6,7 +6,7 @@ import pytest
 from tests.support.fake_session import FakeSession
 from vif.errors import InputError
 from vif.ui.actions.change_mixture import ask_again
-from vif.ui.state.components import Changes
+from vif.ui.state.components import MixtureChanges
 from vif.ui.state.result import CHANGED
 
 
@@ -33,12 +33,12 @@ def moved(mixture, index, x, y, **changes):
 def test_no_change_renders_the_map_that_was_injected(session, image):
     trace = session.ask(image, "what colour", ["vif"], max_new_tokens=2)["vif"]
     for mixture in trace.mixtures:
-        found = Changes.of(mixture).apply(mixture, trace)
+        found = MixtureChanges.of(mixture).apply(mixture, trace)
         np.testing.assert_allclose(found.map, mixture.map, rtol=1e-5, atol=1e-6)
 
 
 def test_a_mute_counts_for_nothing_and_the_rest_keep_their_ratios(mixture):
-    weights = Changes.read(changed(mixture, muted=[1]), mixture).heard_weights()
+    weights = MixtureChanges.read(changed(mixture, muted=[1]), mixture).heard_weights()
     assert weights[1] == 0
     assert weights.sum() == pytest.approx(1, rel=1e-5)
     assert weights[0] / weights[2] == pytest.approx(
@@ -47,13 +47,13 @@ def test_a_mute_counts_for_nothing_and_the_rest_keep_their_ratios(mixture):
 
 
 def test_a_solo_is_heard_even_if_it_is_muted(mixture):
-    weights = Changes.read(changed(mixture, muted=[2], solo=2), mixture).heard_weights()
+    weights = MixtureChanges.read(changed(mixture, muted=[2], solo=2), mixture).heard_weights()
     assert weights.tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
 
 
 def test_moving_one_component_leaves_the_model_s_own_untouched(result, mixture):
     before = mixture.means.copy()
-    changes = Changes.read(moved(mixture, 0, 0.9, 0.1, solo=0), mixture)
+    changes = MixtureChanges.read(moved(mixture, 0, 0.9, 0.1, solo=0), mixture)
     found = changes.apply(mixture, result.traces["vif"])
     x, y = result.traces["vif"].centres[int(found.map.argmax())]
     assert (x, y) == pytest.approx((0.9, 0.1), abs=1 / 12)
@@ -62,12 +62,12 @@ def test_moving_one_component_leaves_the_model_s_own_untouched(result, mixture):
 
 def test_numbers_out_of_range_are_clipped_and_untouched_ones_keep_their_precision(mixture):
     data = moved(mixture, 0, 7, -1, sigmas=[0.0] * 8, weights=[9.0] * 8)
-    changes = Changes.read(data, mixture)
+    changes = MixtureChanges.read(data, mixture)
     assert changes.means[0].tolist() == [1, 0]
     assert changes.sigmas[0] > 0
     assert changes.weights[0] == 1
     np.testing.assert_array_equal(changes.sigmas[1:], mixture.sigmas[1:])
-    assert changes.told() == "1 changed"
+    assert changes.describe() == "1 changed"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_numbers_out_of_range_are_clipped_and_untouched_ones_keep_their_precisio
 def test_nonsense_from_the_browser_is_one_sentence(mixture, broken):
     data = {**changed(mixture), **broken} if broken else broken
     with pytest.raises(InputError, match="undo the changes and try again"):
-        Changes.read(data, mixture)
+        MixtureChanges.read(data, mixture)
 
 
 def test_all_muted_is_one_sentence(result, mixture):
@@ -107,7 +107,7 @@ def test_asking_again_gives_the_changed_map_as_a_place_and_shows_it_beside(resul
     found = ask_again(session, result, data, threading.Event())
     call = session.calls[-1]
     assert call["methods"] == ["look"]
-    expected = Changes.read(data, mixture).apply(mixture, result.traces["vif"]).map
+    expected = MixtureChanges.read(data, mixture).apply(mixture, result.traces["vif"]).map
     np.testing.assert_array_equal(call["look"], expected)
     assert list(found.traces) == ["plain", "vif", CHANGED]
     assert "1 muted" in found.traces[CHANGED].meta["changed"]

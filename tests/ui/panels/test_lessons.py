@@ -17,7 +17,7 @@ from vif.probes import attenuation_ladder
 from vif.scenes import is_correct
 from vif.ui.features.lessons import after_html, head_html, take_mark
 from vif.ui.lessons import STEPS, Classroom, prepare, reveal, sheet
-from vif.ui.lessons.room import asked, example_of
+from vif.ui.lessons.room import example_of, question_of
 from vif.ui.state.examples import read_examples
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ MARK = (0.1, 0.1, 0.6, 0.6)
 @pytest.fixture(scope="module")
 def room():
     session = vif.load(ASSETS / "demo-vlm", ASSETS / "demo-vif")
-    entry = bench.text_free(ASSETS / "results" / "bench.json")
+    entry = bench.results_without_text(ASSETS / "results" / "bench.json")
     return Classroom(session, read_examples(ASSETS / "examples"), entry, MARK)
 
 
@@ -45,7 +45,7 @@ def test_the_shipped_model_shows_what_the_lesson_is_about(shown, step):
 
 def test_the_plain_answer_is_the_models_own(room, shown):
     example = example_of(STEPS[1], room.examples)
-    trace = room.session.ask(asked(example), methods=["plain"], max_new_tokens=8)["plain"]
+    trace = room.session.ask(question_of(example), methods=["plain"], max_new_tokens=8)["plain"]
     covered = metrics.box_coverage(trace.cells, example.truth.boxes)
     look = trace.rows[0].mean((0, 1))
     told = f"The model answers {trace.answer}, but the answer is {example.truth.answer}. "
@@ -55,7 +55,7 @@ def test_the_plain_answer_is_the_models_own(room, shown):
 
 def test_the_ladder_counts_right_answers(room, shown):
     example = example_of(STEPS[3], room.examples)
-    ladder = attenuation_ladder(room.session, asked(example))
+    ladder = attenuation_ladder(room.session, question_of(example))
     right = [sum(said == example.truth.answer for said in line) for line in ladder.said]
     assert f"It is right at {right[0]} of 7 lengths, VIF at {right[1]}." in shown[4].saw
     for i, length in enumerate(ladder.lengths):
@@ -65,7 +65,7 @@ def test_the_ladder_counts_right_answers(room, shown):
 
 def test_the_posterior_of_the_right_answer_goes_to_the_place(room, shown):
     example = example_of(STEPS[4], room.examples)
-    found = beliefs(room.session, asked(example), [example.truth.answer], samples=0)
+    found = beliefs(room.session, question_of(example), [example.truth.answer], samples=0)
     layer = max(found.prior)
     covered = metrics.box_coverage(found.cells, example.truth.boxes) > 0
     share = found.posteriors[0][layer].refined.map[covered].sum()

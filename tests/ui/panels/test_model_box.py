@@ -125,7 +125,7 @@ def test_everything_follows_the_loaded_model(page):
 def test_the_first_model_comes_back_without_a_reload(page):
     box, wiring, title = page
     assert load(page)[-1][box.back].visible
-    back = model_box.followed(wiring, title, wiring.session, ["plain", "vif-free"])
+    back = model_box.updates_for_model(wiring, title, wiring.session, ["plain", "vif-free"])
     assert "fake-vlm" in back[title]
     assert back[wiring.field("chosen")].value == ["plain", "vif"]
     assert back[wiring.result] is None

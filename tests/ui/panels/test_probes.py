@@ -10,7 +10,7 @@ from vif.model.generation import Cancelled
 from vif.probes import PROBES
 from vif.probes.sweep import Sweep, best_to_set
 from vif.ui.actions.ask import answer
-from vif.ui.actions.probe_runs import Found, call_of, run_probe
+from vif.ui.actions.probe_runs import ProbeOutput, call_of, run_probe
 from vif.ui.features import probing
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.state.form import Form, Truth
@@ -79,7 +79,7 @@ def test_every_probe_says_the_same_in_a_terminal(session, asked, kind):
 
 
 def test_results_stay_newest_first(page, monkeypatch):
-    monkeypatch.setattr(probing, "run_probe", lambda *_, **__: Found("Seen."))
+    monkeypatch.setattr(probing, "run_probe", lambda *_, **__: ProbeOutput("Seen."))
     _box, _, _, kept = page
     first = run(page, "exit")[-1][kept]
     second = run(page, "exit", first)[-1][kept]
@@ -104,7 +104,7 @@ def test_a_problem_or_a_stop_leaves_results_in_place(page, monkeypatch):
 
 
 def test_too_many_results_are_said_before_anything_runs(page):
-    kept = [probing.Kept(i, "", "", Found("")) for i in range(probing.MOST_KEPT)]
+    kept = [probing.KeptOutput(i, "", "", ProbeOutput("")) for i in range(probing.MOST_KEPT)]
     news = run(page, "knockout", kept)
     assert len(news) == 1
     assert "remove one first" in news[0][page[0].message]
@@ -112,11 +112,11 @@ def test_too_many_results_are_said_before_anything_runs(page):
 
 def test_the_menu_of_maps_is_there_only_for_probes_of_a_map():
     result = ask()
-    assert not probing.whose("exit", result, None).visible
-    menu = probing.whose("deletion", result, None)
+    assert not probing.map_menu("exit", result, None).visible
+    menu = probing.map_menu("deletion", result, None)
     assert [value for _, value in menu.choices] == ["plain", "vif"]
     assert menu.value == "vif"
-    assert [value for _, value in probing.whose("sweep", result, "plain").choices] == ["vif"]
+    assert [value for _, value in probing.map_menu("sweep", result, "plain").choices] == ["vif"]
 
 
 def test_an_answer_about_a_crop_is_not_probed_with_the_full_picture_s_tokens(session, image):
@@ -127,7 +127,7 @@ def test_an_answer_about_a_crop_is_not_probed_with_the_full_picture_s_tokens(ses
     )  # fmt: skip
     result = answer(session, form, [], threading.Event())
     assert result.reads_part("vicrop")
-    assert probing.whose("deletion", result, None).choices == []
+    assert probing.map_menu("deletion", result, None).choices == []
     with pytest.raises(InputError, match="lies on a part of the picture"):
         run_probe(session, "deletion", result, "vicrop")
 
@@ -157,16 +157,16 @@ def test_the_best_range_that_can_be_set_is_named_too():
 
 def test_the_tracked_answer_is_chosen_and_the_right_one_comes_first(session, asked):
     result = ask(truths=[Truth(QUESTION, "teal")])
-    menu = probing.answers_of("knockout", result, None)
+    menu = probing.answer_menu("knockout", result, None)
     assert menu.value == "teal"
     assert menu.choices[0] == ("teal (right)", "teal")
     assert len({answer for _, answer in menu.choices}) == len(menu.choices) >= 2
-    assert probing.answers_of("knockout", result, "typed").value == "typed"
+    assert probing.answer_menu("knockout", result, "typed").value == "typed"
     said = asked.traces["vif"].answer
     right = ask(truths=[Truth(QUESTION, said)])
-    menu = probing.answers_of("knockout", right, None)
+    menu = probing.answer_menu("knockout", right, None)
     assert menu.choices[0] == (f"{said} (right)", said)
     assert menu.value == said
-    assert not probing.answers_of("heads", result, None).visible
+    assert not probing.answer_menu("heads", result, None).visible
     for kind in ("exit", "deletion", "sweep"):
         assert "Tracked: “red”" in run_probe(session, kind, asked, "vif", "red").words

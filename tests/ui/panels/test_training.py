@@ -89,7 +89,7 @@ def test_all_steps_share_one_scale(folder):
 
 
 def test_opening_shows_the_last_step_and_sliding_another(folder):
-    _run, body, _question, message, frames, layer, step, strip, view, _ = training.opened(
+    _run, body, _question, message, frames, layer, step, strip, view, _ = training.open_run(
         str(folder)
     )
     assert "trains on 40 images." in message
@@ -113,11 +113,11 @@ def test_a_run_may_not_say_what_it_is_trained_on(folder):
     index = json.loads((folder / "index.json").read_text())
     del index["trained_on"]
     (folder / "index.json").write_text(json.dumps(index))
-    assert "trains on" not in training.opened(str(folder))[3]
+    assert "trains on" not in training.open_run(str(folder))[3]
 
 
 def test_a_problem_leaves_what_is_shown(tmp_path):
-    *rest, message = training.opened(str(tmp_path))[:4]
+    *rest, message = training.open_run(str(tmp_path))[:4]
     assert rest == [gr.skip()] * 3
     assert 'role="alert"' in message
 

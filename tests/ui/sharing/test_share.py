@@ -57,7 +57,7 @@ def test_an_own_picture_has_none_but_a_command():
 
 
 def test_text_of_the_page_is_told_by_its_length(scene):
-    question, context = scene.truths[0].question, fill.unrelated(64)
+    question, context = scene.truths[0].question, fill.unrelated_text_of(64)
     shown = ask(image=scene.image, question=question, truths=scene.truths, context=context)
     link = link_of(replace(shown, text_tokens=64), View(), Settings(), [])
     assert (link.text, link.context) == (64, "")

@@ -16,7 +16,7 @@ from vif.adapter.outputs import Rendered
 from vif.adapter.sparsity import entropy_loss, volume_loss
 
 
-class Answers(NamedTuple):
+class AnswerLogits(NamedTuple):
     """Logits (A, V) and labels (A,) of answer tokens, with the question each belongs to (A,)."""
 
     logits: torch.Tensor
@@ -33,10 +33,10 @@ class PassResult(NamedTuple):
     """
 
     inferred: dict[int, Inferred]
-    answers: Answers | None
+    answers: AnswerLogits | None
 
 
-def kept(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+def select_positions(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     """The logits of the positions asked for: VideoLLaMA 3 gives all, whatever it is asked for.
 
     Args:
@@ -48,7 +48,7 @@ def kept(logits: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
 
 def answers_of(
     shard: Shard, rows: torch.Tensor, keep: torch.Tensor, logits: torch.Tensor
-) -> Answers:
+) -> AnswerLogits:
     """The answer tokens of some rows.
 
     Args:
@@ -61,7 +61,7 @@ def answers_of(
     turn = shard.turn[rows][:, keep + 1].clamp_min(0)
     wanted = labels != IGNORE
     whose = shard.question[rows].gather(1, turn)
-    return Answers(logits[wanted].float(), labels[wanted], whose[wanted])
+    return AnswerLogits(logits[wanted].float(), labels[wanted], whose[wanted])
 
 
 def sum_losses(

@@ -14,9 +14,9 @@ from transformers.cache_utils import DynamicLayer
 from typing_extensions import override
 
 from training.adapter.passes.infer import infer
-from training.adapter.passes.losses import Answers, PassResult, answers_of, kept
+from training.adapter.passes.losses import AnswerLogits, PassResult, answers_of, select_positions
 from training.adapter.passes.steering import Injection, Mixer, Reader
-from training.adapter.plan import Plan, gaps
+from training.adapter.plan import Plan, position_gaps
 from training.data.shard import Shard
 from vif.adapter import VIFAdapter
 from vif.model.attention import KEYWORD, PassEnded, Tap, cache_keyword
@@ -88,9 +88,11 @@ def run_shared(
         length = int(shard.length[rows].max())
         wanted = shard.labels[rows, 1:length] >= 0
         keep = torch.nonzero(wanted.any(0)).squeeze(1)
-        logits = kept(_pass(vlm, shard, plan, prefix, rows, tap, keep).logits, keep)
+        logits = select_positions(_pass(vlm, shard, plan, prefix, rows, tap, keep).logits, keep)
         parts.append(answers_of(shard, rows, keep, logits))
-    return PassResult(inferred, Answers(*(torch.cat(part) for part in zip(*parts, strict=True))))
+    return PassResult(
+        inferred, AnswerLogits(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    )
 
 
 @torch.no_grad()
@@ -102,7 +104,7 @@ def read_images(vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None
     for name, tensor in head.items():
         if tensor.is_floating_point():
             head[name] = tensor.to(vlm.dtype)
-    if not has_axes(vlm):
+    if not has_mrope(vlm):
         head["position_ids"] = (mask.cumsum(1) - 1).clamp_min(0)
     cache = DynamicCache()
     tap = Reader([], stop=False)
@@ -111,14 +113,14 @@ def read_images(vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None
     with suppress(PassEnded), _positions(vlm) as seen:
         vlm(
             **head,
-            attention_mask=mask if is_padded or has_axes(vlm) else None,
+            attention_mask=mask if is_padded or has_mrope(vlm) else None,
             use_cache=True,
             logits_to_keep=1,
             **{cache_keyword(vlm): cache, KEYWORD: tap},
         )
     states = {layer: image_states(shard, found) for layer, found in tap.states.items()}
     following = mask.sum(1)[None]
-    if has_axes(vlm):
+    if has_mrope(vlm):
         # Text positions first where there are four rows; the others go on behind the largest.
         (positions,) = seen
         largest = positions[-3:].amax((0, 2)) + 1
@@ -128,7 +130,7 @@ def read_images(vlm: VisionLanguageModel, shard: Shard, plan: Plan | None = None
     return Prefix(cache, states, mask if is_padded else None, following)
 
 
-def has_axes(vlm: VisionLanguageModel) -> bool:
+def has_mrope(vlm: VisionLanguageModel) -> bool:
     """Whether positions have axes of their own for time, row and column (Qwen)."""
     parameters = getattr(vlm.config.get_text_config(), "rope_parameters", None) or {}
     return "mrope_section" in parameters
@@ -199,14 +201,14 @@ def _pass(
     cache.layers = shared
     positions = prefix.next[:, image, None] + torch.arange(length, device=image.device)
     if plan.gap_max:
-        positions = positions + gaps(shard, plan)[rows][:, None]
+        positions = positions + position_gaps(shard, plan)[rows][:, None]
     mask = None
     if prefix.mask is not None:
         mask = F.pad(prefix.mask[image], (0, length), value=1)
     return vlm(
         input_ids=shard.ids[rows, :length],
         attention_mask=mask,
-        position_ids=positions if has_axes(vlm) else positions[0],
+        position_ids=positions if has_mrope(vlm) else positions[0],
         use_cache=True,
         logits_to_keep=keep,
         **{cache_keyword(vlm): cache, KEYWORD: tap},

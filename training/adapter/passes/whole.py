@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from training.adapter.passes.infer import Inferred, infer
-from training.adapter.passes.losses import PassResult, answers_of, kept
-from training.adapter.passes.shared import has_axes, image_states
+from training.adapter.passes.losses import PassResult, answers_of, select_positions
+from training.adapter.passes.shared import has_mrope, image_states
 from training.adapter.passes.steering import Injection
-from training.adapter.plan import Plan, gaps
+from training.adapter.plan import Plan, position_gaps
 from training.data.encoding import ANSWER
 from training.data.shard import Shard
 from vif.adapter.base import VIFAdapter
@@ -22,7 +22,7 @@ from vif.model.rows import Mix
 from vif.model.types import VisionLanguageModel
 
 
-class Live(Tap):
+class LiveInjection(Tap):
     """Infers at learning layers and mixes into injection layers of the same pass.
 
     Layers report between each other, outside of what gradient checkpointing runs again.
@@ -58,7 +58,7 @@ def run_whole(
     vlm: VisionLanguageModel, adapter: VIFAdapter, shard: Shard, plan: Plan
 ) -> PassResult:
     """One pass over every conversation, its image included."""
-    tap = Live(adapter, shard, plan)
+    tap = LiveInjection(adapter, shard, plan)
     start = shard.head["input_ids"].shape[1]
     wanted = shard.labels[:, 1:] >= 0
     keep = torch.nonzero(wanted.any(0)).squeeze(1)
@@ -72,7 +72,7 @@ def run_whole(
         ).logits
     answers = None
     if logits is not None:
-        answers = answers_of(shard, tap.rows, keep, kept(logits, start + keep))
+        answers = answers_of(shard, tap.rows, keep, select_positions(logits, start + keep))
     return PassResult(tap.inferred, answers)
 
 
@@ -96,9 +96,9 @@ def inputs_of(
             inputs[name] = torch.cat([tensor, own[name]], 1)
         elif name.endswith("token_type_ids"):
             inputs[name] = F.pad(tensor, (0, length))
-    if not has_axes(vlm):
+    if not has_mrope(vlm):
         positions = (inputs["attention_mask"].cumsum(1) - 1).clamp_min(0)
         if plan is not None and plan.gap_max:
-            positions[:, -length:] += gaps(shard, plan)[:, None]
+            positions[:, -length:] += position_gaps(shard, plan)[:, None]
         inputs["position_ids"] = positions
     return inputs

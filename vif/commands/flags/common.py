@@ -13,7 +13,7 @@ from typing import Any
 from vif import bundled
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
-from vif.inputs.schema import AskedQuestion, AskedSettings
+from vif.inputs.schema import QuestionInput, SettingsInput
 from vif.inputs.video import read_frames
 from vif.model.checkpoints.aspect import ASPECT_RATIOS
 from vif.question import Question
@@ -145,7 +145,7 @@ def question_of(args: argparse.Namespace) -> Question:
             )
         found = replace(found, others=tuple(args.other or ()), place=args.place)
     boxes = getattr(args, "box", None) or []
-    asked = AskedQuestion.read({"question": found.text, "context": args.context, "look": boxes})
+    asked = QuestionInput.read({"question": found.text, "context": args.context, "look": boxes})
     check_boxes(asked.boxes)
     marked = tuple(asked.boxes) or None
     return replace(
@@ -246,7 +246,7 @@ def chosen_settings(args: argparse.Namespace, defaults: Settings) -> Settings:
         "max_new_tokens": getattr(args, "max_new_tokens", None),
         "options": parse_options(args.options) or None,
     }
-    asked = AskedSettings.read({name: value for name, value in given.items() if value is not None})
+    asked = SettingsInput.read({name: value for name, value in given.items() if value is not None})
     return replace(defaults, **asked.settings(defaults))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vif import data
 from vif.commands.flags.common import Flags
-from vif.data import Data
+from vif.data import DataSet
 from vif.data.fields import NAMES
 from vif.data.reading import SCENES
 from vif.errors import InputError
@@ -37,7 +37,7 @@ def add_data_flags(parser: Flags, default: str | None = SCENES, takes_query: boo
     parser.add_argument("--data-split", default="test", help="split of scenes or of a Hub data set")
 
 
-def read_data(args: argparse.Namespace, number: int) -> Data:
+def read_data(args: argparse.Namespace, number: int) -> DataSet:
     """The questions that `add_data_flags` stand for, at most so many.
 
     What cannot be read is listed on stderr, the first lines of it.

@@ -12,9 +12,9 @@ from typing import Any
 from vif import bundled, measure
 from vif.commands.flags.common import Flags, chosen_settings, load_session, progress_of
 from vif.commands.flags.data import list_skipped
-from vif.data import Data, Example
+from vif.data import DataSet, Example
 from vif.errors import InputError
-from vif.measure import Job, Measure, Processes, Records
+from vif.measure import Job, Measure, Processes, RunRecords
 from vif.session import Session
 from vif.settings import Settings
 
@@ -28,7 +28,7 @@ def add_job_flags(parser: Flags, out: str | None) -> None:
 
 
 @dataclass(frozen=True)
-class Plan:
+class JobPlan:
     """What is done with a session.
 
     Attributes:
@@ -39,11 +39,11 @@ class Plan:
 
     methods: Sequence[str]
     record: Measure
-    word: Callable[[Example], str] = attrgetter("prompt")
+    prompt_of: Callable[[Example], str] = attrgetter("prompt")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Recorded:
     """What was recorded of a whole data set.
 
     Attributes:
@@ -61,10 +61,10 @@ class Asked:
 
 def ask_data(
     args: argparse.Namespace,
-    data: Data,
-    plan: Callable[[Session], Plan],
+    data: DataSet,
+    plan: Callable[[Session], JobPlan],
     what: dict[str, Any] | None = None,
-) -> Asked | None:
+) -> Recorded | None:
     """Asks the questions of `data` and records something of each.
 
     Args:
@@ -89,7 +89,7 @@ def ask_data(
     model = args.model_path or f"bundled {bundled.MODEL}"
     adapter = args.adapter or (f"bundled {bundled.ADAPTER}" if session.adapter else None)
     origin = measure.provenance(job, model, adapter, args.seed) | (what or {})
-    records = Records(args.out, origin, processes, args.restart)
+    records = RunRecords(args.out, origin, processes, args.restart)
     shown = progress_of("questions") if processes.is_main else None
     measure.ask_all(job, planned.record, records, shown)
     processes.wait()
@@ -100,14 +100,14 @@ def ask_data(
     list_skipped(unasked)
     if len(unasked) == len(found):
         raise InputError(f"No question could be asked; {unasked[0]['why']}")
-    return Asked(session, origin, found, [*map(vars, data.skipped), *unasked])
+    return Recorded(session, origin, found, [*map(vars, data.skipped), *unasked])
 
 
-def _job(args: argparse.Namespace, session: Session, data: Data, plan: Plan) -> Job:
+def _job(args: argparse.Namespace, session: Session, data: DataSet, plan: JobPlan) -> Job:
     settings = chosen_settings(args, session.defaults)
     session.check(plan.methods, settings)
     texts = tuple(args.text)
-    return Job(session, data, plan.methods, settings, texts, args.batch_size, plan.word)
+    return Job(session, data, plan.methods, settings, texts, args.batch_size, plan.prompt_of)
 
 
 def print_files(paths: Sequence[Path]) -> None:

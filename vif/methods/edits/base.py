@@ -162,10 +162,10 @@ class Cut(MapEdit):
 )
 def cut(request: Request, weights: torch.Tensor) -> Recorder:
     """Cuts edges from text and generated rows to that share of the tokens on the image."""
-    return cut_tokens(request, least_of_each(request, weights), weights)
+    return cut_tokens(request, least_tokens_of(request, weights), weights)
 
 
-def least_of_each(request: Request, weights: torch.Tensor) -> np.ndarray:
+def least_tokens_of(request: Request, weights: torch.Tensor) -> np.ndarray:
     """Which tokens are the least share of every map, as option ``ratio`` says, (B, N) bool."""
     points, ratio = request.batch.centres.cpu().numpy(), request.options["ratio"]
     pairs = zip(weights.cpu().numpy(), points, strict=True)
@@ -193,7 +193,7 @@ def cut_tokens(request: Request, dropped: np.ndarray, weights: torch.Tensor) -> 
     marked = torch.from_numpy(dropped).float().to(weights.device)
     edit = Cut(request, marked)
     tap = edited(request, weights, edit, range(request.backbone.num_layers))
-    note(tap, [{"cut": int(count)} for count in dropped.sum(1)])
+    add_notes(tap, [{"cut": int(count)} for count in dropped.sum(1)])
     return tap
 
 
@@ -230,17 +230,21 @@ def mask(request: Request, weights: torch.Tensor) -> Recorder:
     for image, field in fields_of(request, weights):
         share = request.options["share"] if field.values.any() else 1.0
         cells = crops.top_cells(field, share)
-        views.append(crops.View(crops.black_out(image, field, cells), crops.WHOLE))
+        views.append(crops.EditedPicture(crops.black_out(image, field, cells), crops.WHOLE))
         kept.append({"kept": round(float(cells.mean()), 6)})
     recorder = crops.ask_again(request, views)
-    note(recorder, kept)
+    add_notes(recorder, kept)
     return recorder
 
 
-def fields_of(request: Request, weights: torch.Tensor) -> list[tuple[Image.Image, crops.Field]]:
+def fields_of(
+    request: Request, weights: torch.Tensor
+) -> list[tuple[Image.Image, crops.PictureMap]]:
     """Every prompt's picture with its map laid on it."""
     prompts = zip(request.images, request.batch.prompts, weights.cpu().numpy(), strict=True)
-    return [(image, crops.lay(prompt.layout, values)) for image, prompt, values in prompts]
+    return [
+        (image, crops.lay_on_picture(prompt.layout, values)) for image, prompt, values in prompts
+    ]
 
 
 def edited(
@@ -248,11 +252,11 @@ def edited(
 ) -> EditingTap:
     """A tap that edits some layers by a map, and keeps the map in the notes."""
     tap = EditingTap(request, dict.fromkeys(layers, edit))
-    note(tap, [{"map": row} for row in weights.double().cpu().numpy().round(6).tolist()])
+    add_notes(tap, [{"map": row} for row in weights.double().cpu().numpy().round(6).tolist()])
     return tap
 
 
-def note(tap: Recorder, notes: Sequence[Mapping[str, Any]]) -> None:
+def add_notes(tap: Recorder, notes: Sequence[Mapping[str, Any]]) -> None:
     """Adds entries to the notes that a tap keeps for each prompt."""
     for known, new in zip(tap.notes, notes, strict=True):
         known.update(new)

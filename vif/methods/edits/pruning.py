@@ -8,7 +8,14 @@ from typing_extensions import override
 
 from vif.methods import crops
 from vif.methods.base import Option, Request
-from vif.methods.edits.base import MapEdit, edited, fields_of, least_of_each, note, register_edit
+from vif.methods.edits.base import (
+    MapEdit,
+    add_notes,
+    edited,
+    fields_of,
+    least_tokens_of,
+    register_edit,
+)
 from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
 from vif.model.edits import Rows
 from vif.recording import Recorder
@@ -49,12 +56,12 @@ def prune(request: Request, weights: torch.Tensor) -> Recorder:
     do not move; what they compute themselves is read by nobody, which gives the answer of a model
     that left them out, not its speed.
     """
-    dropped = least_of_each(request, weights)
+    dropped = least_tokens_of(request, weights)
     marked = torch.from_numpy(dropped).float().to(weights.device)
     after = int(request.options["after"])
     layers = published_layers(after, PUBLISHED_DEPTH - 1, request.backbone)
     tap = edited(request, weights, Prune(request, marked), layers)
-    note(tap, [{"dropped": int(count)} for count in dropped.sum(1)])
+    add_notes(tap, [{"dropped": int(count)} for count in dropped.sum(1)])
     return tap
 
 
@@ -79,5 +86,5 @@ def outline(request: Request, weights: torch.Tensor) -> Recorder:
             sides = (x0 * image.width, y0 * image.height, x1 * image.width, y1 * image.height)
             width = max(1, round(max(image.size) / 100))
             ImageDraw.Draw(image).rectangle(sides, outline=(255, 0, 0), width=width)
-        views.append(crops.View(image, crops.WHOLE))
+        views.append(crops.EditedPicture(image, crops.WHOLE))
     return crops.ask_again(request, views)

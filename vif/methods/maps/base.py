@@ -18,7 +18,7 @@ from vif.methods.edits.tap import PUBLISHED_DEPTH, published_layers
 from vif.methods.maps.reading import last_rows, token_dynamics
 from vif.methods.prompts import GENERIC
 from vif.methods.vif import MixingTap
-from vif.methods.vif_free import own_answers, own_options
+from vif.methods.vif_free import answer_map, answer_map_options
 from vif.metrics import token_entropy
 from vif.model.attention import PassEnded
 from vif.model.backbone import Backbone
@@ -110,7 +110,7 @@ def no_adapter(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: 
         return ""
     return (
         "The map 'vif' needs a VIF adapter, and none is loaded: give one with --adapter, or "
-        "choose 'free', which needs none."
+        "choose 'answers', which needs none."
     )
 
 
@@ -132,10 +132,10 @@ def learned(request: Request) -> torch.Tensor:
     return torch.stack([mix.map for mix in tap.mixes.values()]).mean(0)
 
 
-@register_map("free", "Where the model's own likeliest answers depend on the image.", 2)
-def free(request: Request) -> torch.Tensor:
+@register_map("answers", "Where the model's own likeliest answers depend on the image.", 2)
+def answers(request: Request) -> torch.Tensor:
     """The map of training-free VIF."""
-    return own_answers(request, own_options(request)).to(request.batch.centres)
+    return answer_map(request, answer_map_options(request)).to(request.batch.centres)
 
 
 @register_map("dynamics", "Tokens whose attention varies over layers (AIF).", extra_passes=1)
@@ -157,9 +157,9 @@ def dynamics(request: Request) -> torch.Tensor:
 def relative(request: Request) -> torch.Tensor:
     """ViCrop's ratio (arXiv 2502.17422): last prompt row, mean over heads, one layer, raw.
 
-    A token that the generic question ignores can outshine all others; `free` and `contrast` have
-    an answer to that, the published ratio has none. Published: layer 14 of 32 for LLaVA-1.5, 22
-    of 28 (25 of 32) for Qwen2.5-VL.
+    A token that the generic question ignores can outshine all others: the published ratio has no
+    floor, unlike `contrast`. Published: layer 14 of 32 for LLaVA-1.5, 22 of 28 (25 of 32) for
+    Qwen2.5-VL.
     """
     layer = int(request.options["layer"])
     layers = published_layers(layer, layer, request.backbone)[:1]

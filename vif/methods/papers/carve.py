@@ -43,7 +43,9 @@ def contrast(
     return np.arange(1, steps + 1) @ by_step
 
 
-def regions(field: crops.Field, share: float, count: int) -> tuple[crops.Field, np.ndarray]:
+def regions(
+    field: crops.PictureMap, share: float, count: int
+) -> tuple[crops.PictureMap, np.ndarray]:
     """The connected regions of the top share of a map that hold most of it.
 
     Args:
@@ -58,7 +60,7 @@ def regions(field: crops.Field, share: float, count: int) -> tuple[crops.Field, 
     smooth = cv2.resize(
         field.values, (columns * FINER, rows * FINER), interpolation=cv2.INTER_CUBIC
     )
-    fine = crops.Field(smooth.clip(0), field.region)
+    fine = crops.PictureMap(smooth.clip(0), field.region)
     top = crops.top_cells(fine, share)
     _, labels = cv2.connectedComponents(top.astype(np.uint8), connectivity=8)
     sums = np.bincount(labels.ravel(), fine.values.ravel())
@@ -66,7 +68,7 @@ def regions(field: crops.Field, share: float, count: int) -> tuple[crops.Field, 
     return fine, np.isin(labels, np.argsort(-sums, kind="stable")[:count]) & top
 
 
-def bounds(field: crops.Field, kept: np.ndarray) -> Box:
+def bounds(field: crops.PictureMap, kept: np.ndarray) -> Box:
     """The smallest window around kept cells in the region's own shape, within it."""
     rows, columns = kept.shape
     down, across = np.flatnonzero(kept.any(1)), np.flatnonzero(kept.any(0))
@@ -122,7 +124,7 @@ class CARVE(Method):
         items = zip(request.images, request.batch.prompts, visible_tokens(request), strict=True)
         for i, (image, prompt, visible) in enumerate(items):
             weights = contrast(asked[i], generic[i], visible, options[SMOOTHING.name])
-            field = crops.lay(prompt.layout, weights)
+            field = crops.lay_on_picture(prompt.layout, weights)
             view, share = refine(image, field, options["share"], int(options["regions"]))
             views.append(view)
             kept.append(round(share, 6))
@@ -133,11 +135,11 @@ class CARVE(Method):
 
 
 def refine(
-    image: Image.Image, field: crops.Field, share: float, count: int
-) -> tuple[crops.View, float]:
+    image: Image.Image, field: crops.PictureMap, share: float, count: int
+) -> tuple[crops.EditedPicture, float]:
     """The picture masked and cropped to its regions, and the share of its area they hold."""
     if share >= 1 or not field.values.any():
-        return crops.View(image, crops.WHOLE), 1.0
+        return crops.EditedPicture(image, crops.WHOLE), 1.0
     fine, kept = regions(field, share, count)
     masked = crops.black_out(image, fine, kept)
     return crops.cut_out(masked, bounds(fine, kept), field.size(image)), float(kept.mean())

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from vif.methods.base import Group, Method, Option, Request, register
 from vif.methods.edits.tap import published_layers
-from vif.methods.guidance import CUTOFF, GuidedTap, keep, plausible
+from vif.methods.guidance import CUTOFF, GuidedTap, mask_logits, plausible
 from vif.model.edits import Edit, Rows
 
 LAYERS = (2, 31)
@@ -39,7 +39,7 @@ class PAITap(GuidedTap):
         options = self.request.options
         with_image, without = logits.log_softmax(-1), others[0].log_softmax(-1)
         guided = options["gamma"] * (with_image - without) + without
-        return keep(guided, plausible(with_image, options["cutoff"]))
+        return mask_logits(guided, plausible(with_image, options["cutoff"]))
 
 
 @register

@@ -79,4 +79,4 @@ def _describe(request: Request, box: crops.Box, longest: int) -> list[str]:
 
 def _with_context(request: Request, prompt: Prompt, i: int, told: str) -> Prompt:
     context = " ".join(filter(None, (told, prompt.context)))
-    return request.backbone.again(prompt, request.images[i], context=context)
+    return request.backbone.vary(prompt, request.images[i], context=context)

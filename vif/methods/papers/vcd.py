@@ -9,7 +9,7 @@ import torch
 from typing_extensions import override
 
 from vif.methods.base import Group, Method, Option, Request, register
-from vif.methods.guidance import GuidedTap, keep, plausible
+from vif.methods.guidance import GuidedTap, mask_logits, plausible
 from vif.methods.prompts import refuse_several
 from vif.model.batch import Batch
 from vif.model.prompt import Prompt
@@ -38,7 +38,7 @@ class VCDTap(GuidedTap):
     def combine(self, logits: torch.Tensor, others: list[torch.Tensor]) -> torch.Tensor:
         options = self.request.options
         guided = (1 + options["alpha"]) * logits - options["alpha"] * others[0]
-        return keep(guided, plausible(logits, options["beta"]))
+        return mask_logits(guided, plausible(logits, options["beta"]))
 
 
 @register

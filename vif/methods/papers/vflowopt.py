@@ -12,7 +12,7 @@ from typing_extensions import override
 from vif.adapter import VIFAdapter
 from vif.errors import InputError
 from vif.methods.base import Group, Method, Option, Request, register
-from vif.methods.edits.base import least_of_each
+from vif.methods.edits.base import least_tokens_of
 from vif.methods.edits.pruning import Prune
 from vif.methods.edits.tap import EditingTap
 from vif.methods.maps.base import normalised, visible_tokens
@@ -156,5 +156,5 @@ def _dropped(request: Request, threshold: float, weight: float) -> torch.Tensor:
     read = partial(importance, threshold=threshold, weight=weight)
     found = [token_scores(request.backbone, p, read)[0][:, 0] for p in request.batch.prompts]
     weights = torch.stack(found).double().cpu().numpy() * visible_tokens(request)
-    gone = least_of_each(request, normalised(request, weights))
+    gone = least_tokens_of(request, normalised(request, weights))
     return torch.from_numpy(gone).float().to(request.batch.columns.device)

@@ -16,7 +16,7 @@ from vif.recording import Recorder
 GROWTH = (1, 1.2, 1.4, 1.6, 1.8, 2)
 
 
-def sharpest_window(field: crops.Field, size: tuple[int, int], base: float) -> Box:
+def sharpest_window(field: crops.PictureMap, size: tuple[int, int], base: float) -> Box:
     """The window by the published rule.
 
     For every size the square window with the largest sum; of these the one whose sum exceeds the
@@ -97,7 +97,7 @@ class ViCrop(Method):
         for image, prompt, values in zip(
             request.images, request.batch.prompts, weights, strict=True
         ):
-            field = crops.lay(prompt.layout, values)
+            field = crops.lay_on_picture(prompt.layout, values)
             size = field.size(image)
             box = crops.WHOLE
             if share < 1 and field.values.any():

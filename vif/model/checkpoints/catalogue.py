@@ -17,7 +17,7 @@ _HYBRID = ("lfm2_vl", "qwen3_5", "qwen3_5_moe")
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedModel:
     """One model of the list.
 
     Attributes:
@@ -57,21 +57,21 @@ class Listed:
 GPU_MODEL, CPU_MODEL = "Qwen/Qwen3-VL-2B-Instruct", "HuggingFaceTB/SmolVLM-256M-Instruct"
 
 CATALOGUE = (
-    Listed("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", 0.26, "apache-2.0"),
-    Listed("HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3", 0.51, "apache-2.0"),
-    Listed("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava_onevision", 0.9, "apache-2.0"),
-    Listed("Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, "apache-2.0"),
-    Listed("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl", 2.2, "apache-2.0"),
-    Listed("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", 2.2, "apache-2.0"),
-    Listed("google/paligemma2-3b-mix-224", "paligemma", 3.0, "gemma", gated=True),
-    Listed("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.8, "qwen-research"),
-    Listed("google/gemma-3-4b-it", "gemma3", 4.3, "gemma", gated=True),
-    Listed("Qwen/Qwen3.5-4B", "qwen3_5", 4.7, "apache-2.0"),
-    Listed("llava-hf/llava-1.5-7b-hf", "llava", 7.1, "llama2"),
-    Listed("llava-hf/llava-v1.6-mistral-7b-hf", "llava_next", 7.6, "apache-2.0"),
-    Listed("google/gemma-4-E4B-it", "gemma4", 8.0, "apache-2.0"),
-    Listed("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.3, "apache-2.0"),
-    Listed(
+    ListedModel("HuggingFaceTB/SmolVLM-256M-Instruct", "idefics3", 0.26, "apache-2.0"),
+    ListedModel("HuggingFaceTB/SmolVLM-500M-Instruct", "idefics3", 0.51, "apache-2.0"),
+    ListedModel("llava-hf/llava-onevision-qwen2-0.5b-ov-hf", "llava_onevision", 0.9, "apache-2.0"),
+    ListedModel("Qwen/Qwen3-VL-2B-Instruct", "qwen3_vl", 2.1, "apache-2.0"),
+    ListedModel("Qwen/Qwen2-VL-2B-Instruct", "qwen2_vl", 2.2, "apache-2.0"),
+    ListedModel("HuggingFaceTB/SmolVLM2-2.2B-Instruct", "smolvlm", 2.2, "apache-2.0"),
+    ListedModel("google/paligemma2-3b-mix-224", "paligemma", 3.0, "gemma", gated=True),
+    ListedModel("Qwen/Qwen2.5-VL-3B-Instruct", "qwen2_5_vl", 3.8, "qwen-research"),
+    ListedModel("google/gemma-3-4b-it", "gemma3", 4.3, "gemma", gated=True),
+    ListedModel("Qwen/Qwen3.5-4B", "qwen3_5", 4.7, "apache-2.0"),
+    ListedModel("llava-hf/llava-1.5-7b-hf", "llava", 7.1, "llama2"),
+    ListedModel("llava-hf/llava-v1.6-mistral-7b-hf", "llava_next", 7.6, "apache-2.0"),
+    ListedModel("google/gemma-4-E4B-it", "gemma4", 8.0, "apache-2.0"),
+    ListedModel("Qwen/Qwen2.5-VL-7B-Instruct", "qwen2_5_vl", 8.3, "apache-2.0"),
+    ListedModel(
         "mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistral3", 24.0, "apache-2.0", gated=True
     ),
 )

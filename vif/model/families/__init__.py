@@ -36,7 +36,7 @@ class Family:
     model_type: str
     layout: Callable[[Picture], Layout]
     prompt: str | None = None
-    refuses: Callable[[Any, tuple[int, int]], str | None] = whole.takes_all
+    refuses: Callable[[Any, tuple[int, int]], str | None] = whole.refuses_nothing
     sees_all: bool = False
     has_marks: bool = False
     is_listed: bool = True

@@ -124,7 +124,7 @@ def _resized(image_processor: Any, size: tuple[int, int]) -> np.ndarray:
     return np.array([edge, longer] if size[0] <= size[1] else [longer, edge])
 
 
-def takes_all(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
+def refuses_nothing(processor: Any, size: tuple[int, int]) -> str | None:  # noqa: ARG001
     """Images of any shape are squashed or tiled."""
     return None
 

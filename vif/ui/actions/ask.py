@@ -48,7 +48,7 @@ def answer(
     form = form.shown(session.defaults)
     image = open_image(form.picture)
     truth = form.truth_in(truths)
-    options = form.asked(truth)
+    options = form.ask_options(truth)
     known = {name: options.pop(name) for name in ("context", "boxes", "look") if name in options}
     question = form.about(image=image, **known)
     try:

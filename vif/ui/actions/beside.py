@@ -14,7 +14,7 @@ from vif.ui.state.form import FRAMES, MOST_BESIDE
 
 
 @dataclass(frozen=True)
-class Images:
+class QuestionImages:
     """All images of a question, of which one is the picture.
 
     Attributes:
@@ -30,7 +30,7 @@ class Images:
     picture: Image.Image | None = None
 
 
-def taken(paths: Sequence[str] | None) -> Images:
+def read_beside(paths: Sequence[str] | None) -> QuestionImages:
     """Reads the files that were put beside the picture.
 
     Raises:
@@ -38,7 +38,7 @@ def taken(paths: Sequence[str] | None) -> Images:
     """
     paths = list(paths or ())
     if not paths:
-        return Images()
+        return QuestionImages()
     videos = sum(is_video(path) for path in paths)
     if videos and len(paths) > 1:
         raise InputError("Give either other images or one video: take the rest away.")
@@ -50,10 +50,10 @@ def taken(paths: Sequence[str] | None) -> Images:
         )
     for path in paths:
         open_image(path)
-    return Images(len(paths) + 1)
+    return QuestionImages(len(paths) + 1)
 
 
-def frame_of(path: str, number: int | None) -> Images:
+def frame_of(path: str, number: int | None) -> QuestionImages:
     """One frame of a video, from 1; the one in the middle by default.
 
     Raises:
@@ -62,4 +62,4 @@ def frame_of(path: str, number: int | None) -> Images:
     frames = read_frames(path, FRAMES)
     number = len(frames) // 2 + 1 if number is None else min(max(number, 1), len(frames))
     seconds = tuple(frame.seconds for frame in frames)
-    return Images(len(frames), number, seconds, frames[number - 1].image)
+    return QuestionImages(len(frames), number, seconds, frames[number - 1].image)

@@ -10,7 +10,7 @@ from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.session import Session
 from vif.trace import Mixture
-from vif.ui.state.components import Changes
+from vif.ui.state.components import MixtureChanges
 from vif.ui.state.result import CHANGED, Result
 
 
@@ -22,7 +22,7 @@ def ask_again(
     Args:
         session: The model that answered.
         result: The answers.
-        data: What the browser sent: ``answer``, ``layer`` and the arrays of `Changes`.
+        data: What the browser sent: ``answer``, ``layer`` and the arrays of `MixtureChanges`.
         cancel: Set by another thread to stop.
 
     Raises:
@@ -35,7 +35,7 @@ def ask_again(
             "This map is not a mixture of Gaussians, so it cannot be changed: run a method "
             "such as VIF first."
         )
-    source, changes = result.traces[method], Changes.read(data, mixture)
+    source, changes = result.traces[method], MixtureChanges.read(data, mixture)
     mixture = changes.apply(mixture, source, result.renderer_of(method))
     question = result.filled.about(look=mixture.map)
     options = {**result.filled.settings(), "methods": ["look"]}
@@ -51,7 +51,7 @@ def ask_again(
         )
         for found in trace.mixtures
     ]  # fmt: skip
-    words = f"The mixture of layer {mixture.layer}, {changes.told()}, in all injection layers"
+    words = f"The mixture of layer {mixture.layer}, {changes.describe()}, in all injection layers"
     meta = trace.meta | {"changed": words}
     return result.with_answer(CHANGED, replace(trace, mixtures=mixtures, meta=meta))
 

@@ -37,7 +37,7 @@ def _shown(*updates: Any) -> dict[str, Any]:
     return {**QUICK, "js": f"() => {json.dumps(updates)}"}
 
 
-def bring(place: str) -> dict[str, Any]:
+def scroll_to(place: str) -> dict[str, Any]:
     """Scrolls in the browser, no further than needed, until a place is seen.
 
     Args:
@@ -53,7 +53,7 @@ WAITING = _shown({"__type__": "update", "interactive": False}, notice("Waiting f
 STOPPING = _shown(notice("Stopping…"))
 
 
-def settle(
+def reset_buttons(
     event: Dependency,
     at_rest: Mapping[gr.Button, str],
     message: gr.HTML,
@@ -82,7 +82,7 @@ def settle(
     )
 
 
-def picked(event: gr.EventData, count: int) -> int | None:
+def picked_index(event: gr.EventData, count: int) -> int | None:
     """The number a component reported; None unless it is an index below `count`.
 
     It comes from the browser, so it may be anything.

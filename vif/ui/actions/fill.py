@@ -81,6 +81,6 @@ def questions_of(truths: list[Truth]) -> list[str]:
     return [truth.question for truth in truths] or list(GENERAL_QUESTIONS)
 
 
-def unrelated(num_tokens: float) -> str:
+def unrelated_text_of(num_tokens: float) -> str:
     """Returns unrelated text of the asked length."""
     return unrelated_text(SHOWN_TEXT_SEED, int(num_tokens))

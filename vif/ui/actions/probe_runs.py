@@ -10,14 +10,14 @@ from plotly import graph_objects as go
 
 from vif.charts.style import method_label
 from vif.probes import PROBES, Sweep
-from vif.probes.protocol import Call
+from vif.probes.protocol import ProbeCall
 from vif.progress import Progress
 from vif.settings import Settings
 from vif.ui.state.result import CHANGED, Result
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ProbeOutput:
     """What a probe found.
 
     Attributes:
@@ -39,7 +39,7 @@ def call_of(
     *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
-) -> Call:
+) -> ProbeCall:
     """The call of a probe for the answers on the page.
 
     Args:
@@ -66,7 +66,7 @@ def call_of(
         question = replace(question, look=result.traces[CHANGED].mixtures[0].map)
     elif of == "look":
         question = replace(question, look=form.drawing.place())
-    return Call(
+    return ProbeCall(
         session,
         question.opened(),
         method,
@@ -88,7 +88,7 @@ def run_probe(
     *,
     cancel: threading.Event | None = None,
     progress: Progress | None = None,
-) -> Found:
+) -> ProbeOutput:
     """Carries out a probe of `PROBES`; see `call_of` for what it takes.
 
     Raises:
@@ -99,5 +99,5 @@ def run_probe(
     call = call_of(session, result, of, tracked, cancel=cancel, progress=progress)
     found = probe.run(call)
     if isinstance(found, Sweep):
-        return Found(probe.words(found, call), sweep=found)
-    return Found(probe.words(found, call), probe.figure(found, call))
+        return ProbeOutput(probe.words(found, call), sweep=found)
+    return ProbeOutput(probe.words(found, call), probe.figure(found, call))

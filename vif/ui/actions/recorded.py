@@ -7,18 +7,18 @@ from dataclasses import replace
 
 from vif.session import Session
 from vif.ui.actions.ask import is_bundled
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.form import Form
 from vif.ui.state.result import Result
 
 
-def first_result(examples: Sequence[Example]) -> Result | None:
+def first_result(examples: Sequence[PageExample]) -> Result | None:
     """Returns the recorded answers to the first example, which is in the form as the page loads."""
     recorded = examples[0].recorded if examples else None
     return recorded[0] if recorded else None
 
 
-def recorded_for(session: Session, form: Form, example: Example) -> Result | None:
+def recorded_for(session: Session, form: Form, example: PageExample) -> Result | None:
     """Returns an example's recorded answers if the form asks the same question of the same model.
 
     Args:

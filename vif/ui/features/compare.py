@@ -12,11 +12,11 @@ import gradio as gr
 
 from vif.charts.style import method_label
 from vif.errors import InputError
-from vif.measure import METRICS, Result
+from vif.measure import METRICS, MeasuredCurves
 from vif.measure.page import VIEWS, draw_metric
 from vif.ui.actions.events import QUICK
 from vif.ui.html.templates import fill, notice
-from vif.ui.state.measured import Opened, Readings
+from vif.ui.state.measured import OpenedResults, ResultFiles
 from vif.ui.theme import html_block
 
 _NOTE = (
@@ -84,14 +84,14 @@ def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
         bundled: As in `build_compare`.
         seconds: How long a state is kept after its last use.
     """
-    opened, readings = gr.State(None, time_to_live=seconds), Readings()
+    opened, readings = gr.State(None, time_to_live=seconds), ResultFiles()
 
     @cache
-    def shipped() -> Result:
-        return Result.load(bundled)
+    def shipped() -> MeasuredCurves:
+        return MeasuredCurves.load(bundled)
 
     def show(data: dict[Any, Any], is_new: bool) -> dict[Any, Any]:
-        kept: Opened | None = data[opened]
+        kept: OpenedResults | None = data[opened]
         try:
             kept = readings.open(data[c.files] or (), kept)
             results = [*([shipped()] if data[c.bundled] else []), *(kept.results or ())]
@@ -119,7 +119,7 @@ def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
     gr.on(chosen, lambda data: show(data, False), inputs, outputs, **QUICK)
 
 
-def _nothing(results: Sequence[Result], known: Sequence[str], chosen: Sequence[str]) -> str:
+def _nothing(results: Sequence[MeasuredCurves], known: Sequence[str], chosen: Sequence[str]) -> str:
     """Why there is nothing to draw."""
     if not results:
         return "No file is open."

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.bench import Rate, Search, find_change, read_rate
+from vif.bench import ChangeRate, SearchResult, find_change, read_rate
 from vif.ui.actions import fill
 from vif.ui.actions.ask import steering_method
 from vif.ui.actions.events import QUICK, SLOW, WAITING
@@ -55,13 +55,18 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
         method = steering_method(session).name
         found, problem = attempt(
             lambda: run_model(
-                session, find_change, method, seed=seed, context=fill.unrelated(text), cancel=cancel
+                session,
+                find_change,
+                method,
+                seed=seed,
+                context=fill.unrelated_text_of(text),
+                cancel=cancel,
             )
         )
         if found is None:
             yield {told: problem}
             return
-        words = told_words(found, rate if method == "vif" else None)
+        words = summary_words(found, rate if method == "vif" else None)
         update = {told: notice(words), next_seed: found.next_seed}
         if found.found is not None:
             item = found.found.item
@@ -75,17 +80,17 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
         if data[is_found]:
             yield from wiring.run(data)
 
-    filled = [*wiring.filled, c.text_length, c.run, c.stop, c.message, wiring.cancel]
+    filled = [*wiring.form_outputs, c.text_length, c.run, c.stop, c.message, wiring.cancel]
     filled += [told, next_seed, is_found]
     button.click(None, None, [c.run, told], **WAITING)
     event = button.click(search, {wiring.key, c.text_length, next_seed}, filled, **SLOW)
     wiring.note_form(event.success)
-    ran = event.success(run, {is_found, *wiring.asked}, wiring.told, **SLOW)
+    ran = event.success(run, {is_found, *wiring.run_inputs}, wiring.run_outputs, **SLOW)
     wiring.settle(ran)
     event.failure(lambda: notice("The search stopped with an error.", True), None, [told], **QUICK)
 
 
-def told_words(found: Search, rate: Rate | None) -> str:
+def summary_words(found: SearchResult, rate: ChangeRate | None) -> str:
     """How many questions were asked and how many answers changed, beside the benchmark."""
     counts = found.counts
     words = (

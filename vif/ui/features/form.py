@@ -10,7 +10,7 @@ import gradio as gr
 from vif.errors import InputError
 from vif.inputs.images import open_image
 from vif.ui.actions import beside, fill
-from vif.ui.actions.events import LATEST, QUICK, SLOW, picked
+from vif.ui.actions.events import LATEST, QUICK, SLOW, picked_index
 from vif.ui.html.strips import plan_strip, suggestion_strip
 from vif.ui.html.templates import fill as html
 from vif.ui.html.templates import notice
@@ -27,30 +27,35 @@ _PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "
 def connect_form(wiring: Wiring) -> None:
     """Connects scenes, examples, suggestions, methods, text before the question, layer ranges."""
     c, filling = wiring.controls, Filling(wiring)
-    filled = [*wiring.filled, c.text_length, c.message]
+    filled = [*wiring.form_outputs, c.text_length, c.message]
     c.draw.click(filling.draw_scene, None, filled, **QUICK)
     question = [wiring.field("question")]
     c.suggestions.select(filling.take_suggestion, {wiring.truths}, question, **QUICK)
     examples = wiring.answers.examples
     taken = examples.select(filling.take_example, None, [*filled, c.run, wiring.example], **QUICK)
     wiring.note_form(taken.success)
-    known = {wiring.example, *wiring.asked}
-    wiring.settle(taken.success(wiring.run_example, known, wiring.told, **SLOW))
+    known = {wiring.example, *wiring.run_inputs}
+    wiring.settle(taken.success(wiring.run_example, known, wiring.run_outputs, **SLOW))
     image, context = wiring.field("image"), wiring.field("context")
     other = [wiring.truths, c.suggestions]
     gr.on([image.upload, image.clear], filling.other_picture, None, other, **QUICK)
     gr.on([image.upload, image.clear], filling.check_picture, [image], [c.message], **QUICK)
     files, number = wiring.field("beside"), wiring.field("number")
-    shown = [image, number, c.message, *other, *wiring.marked]
+    shown = [image, number, c.message, *other, *wiring.look_outputs]
     gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
     number.input(filling.choose_frame, [files, number], shown, **LATEST)
     c.text_length.input(
-        lambda data: fill.unrelated(data[c.text_length]), {c.text_length}, [context], **LATEST
+        lambda data: fill.unrelated_text_of(data[c.text_length]),
+        {c.text_length},
+        [context],
+        **LATEST,
     )
     context.change(filling.count_text, {wiring.key, context}, [c.context_note], **QUICK)
     menu = wiring.field("chosen")
     following = [menu, c.settings, *c.own.panels.values()]
-    menu.change(lambda data: choice.follow(c.own, data[menu]), {menu}, following, **QUICK)
+    menu.change(
+        lambda data: choice.updates_for_choice(c.own, data[menu]), {menu}, following, **QUICK
+    )
     numbers = [wiring.field(name) for name in _PLAN]
     changes = [number.change for number in numbers]
     gr.on(changes, filling.draw_plan, {wiring.key, *numbers}, [c.plan], **QUICK)
@@ -72,7 +77,7 @@ class Filling:
 
     def take_example(self, event: gr.EventData) -> dict[Any, Any]:
         """The clicked example; it is run next."""
-        index = picked(event, len(self.wiring.examples))
+        index = picked_index(event, len(self.wiring.examples))
         if index is None:
             raise gr.Error("This example does not exist: reload the page.", print_exception=False)
         one, c = self.wiring.examples[index], self.wiring.controls
@@ -82,7 +87,7 @@ class Filling:
     def take_suggestion(self, data: Data, event: gr.EventData) -> Any:
         """The clicked suggestion as the question."""
         questions = fill.questions_of(data[self.wiring.truths] or [])
-        index = picked(event, len(questions))
+        index = picked_index(event, len(questions))
         return gr.skip() if index is None else questions[index]
 
     def other_picture(self) -> dict[Any, Any]:
@@ -102,7 +107,7 @@ class Filling:
     def put_beside(self, files: list[str] | None) -> dict[Any, Any]:
         """Other images, or a video whose middle frame becomes the picture."""
         try:
-            found = beside.taken(files)
+            found = beside.read_beside(files)
         except InputError as error:
             return {
                 self.wiring.field("number"): gr.Slider(visible=False),
@@ -120,7 +125,7 @@ class Filling:
         except InputError as error:
             return {self.wiring.controls.message: notice(str(error), is_problem=True)}
 
-    def _numbered(self, found: beside.Images) -> dict[Any, Any]:
+    def _numbered(self, found: beside.QuestionImages) -> dict[Any, Any]:
         """The picture and its number among all images."""
         at = found.seconds[found.number - 1] if found.seconds else None
         slider = gr.Slider(

@@ -17,7 +17,7 @@ from vif.probes.ladder import LENGTHS
 from vif.question import Question
 from vif.session import Session
 from vif.ui.actions.ask import steering_method
-from vif.ui.actions.events import SLOW, bring
+from vif.ui.actions.events import SLOW, scroll_to
 from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import asked_html, picture
@@ -81,9 +81,9 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
     released = html_block(js_on_load=_RELEASED)
     # Keys move the slider without releasing it; hence the button.
     for trigger in (released.select, button.click):
-        climbed = trigger(climb, {*wiring.asked, c.text_length}, outputs, **SLOW)
+        climbed = trigger(climb, {*wiring.run_inputs, c.text_length}, outputs, **SLOW)
         wiring.settle(climbed)
-        climbed.success(None, **bring("ladder-place"))
+        climbed.success(None, **scroll_to("ladder-place"))
 
 
 def question_of(form: Form, truths: list[Truth]) -> Question:

@@ -11,7 +11,7 @@ import gradio as gr
 from vif.errors import InputError
 from vif.probes import patch_lens
 from vif.session import Session
-from vif.ui.actions.events import SLOW, bring
+from vif.ui.actions.events import SLOW, scroll_to
 from vif.ui.actions.probe_runs import call_of
 from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.lens import lens_html
@@ -58,7 +58,7 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
     picked = wiring.answers.answers.select
     read = picked(show, inputs, outputs, show_progress_on=place, **SLOW)
     wiring.settle(read)
-    read.success(None, **bring("lens-place"))
+    read.success(None, **scroll_to("lens-place"))
 
 
 def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:

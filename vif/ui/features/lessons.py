@@ -11,9 +11,9 @@ from typing import Any
 
 import gradio as gr
 
-from vif.bench import text_free
+from vif.bench import results_without_text
 from vif.inputs.boxes import Box
-from vif.ui.actions.events import LATEST, QUICK, SLOW, settle
+from vif.ui.actions.events import LATEST, QUICK, SLOW, reset_buttons
 from vif.ui.actions.problems import FAILED, STOPPED, attempt
 from vif.ui.html.templates import fill, notice
 from vif.ui.lessons import STEPS, Classroom, Reveal, Step, prepare, reveal
@@ -65,7 +65,7 @@ def build_lessons() -> Lessons:
 def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wiring) -> None:
     """Connects opening by address, back and next, drawing a box, revealing and stopping."""
     number, mark, cancel = (gr.State(None, time_to_live=wiring.seconds) for _ in range(3))
-    entry = text_free(assets / "results" / "bench.json")
+    entry = results_without_text(assets / "results" / "bench.json")
     known = wiring.examples, entry
     shown = [number, lessons.box, lessons.head, lessons.back, lessons.onward, lessons.message,
              lessons.stage, lessons.after]  # fmt: skip
@@ -96,7 +96,7 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
             cancel: stopping,
         }
         found, problem = attempt(
-            lambda: run_model(wiring.session, revealed, step, *known, drawn, cancel=stopping)
+            lambda: run_model(wiring.session, reveal_step, step, *known, drawn, cancel=stopping)
         )
         if found is None:
             yield {lessons.message: problem or STOPPED}
@@ -111,11 +111,11 @@ def connect_lessons(lessons: Lessons, demo: gr.Blocks, assets: Path, wiring: Wir
     lessons.stage.select(take_mark, None, [mark], **LATEST)
     told = [lessons.show, lessons.stop, lessons.message, cancel, lessons.stage, lessons.after]
     event = lessons.show.click(run, [number, mark], told, **SLOW)
-    settle(event, {lessons.show: "Reveal", lessons.stop: ""}, lessons.message, FAILED)
+    reset_buttons(event, {lessons.show: "Reveal", lessons.stop: ""}, lessons.message, FAILED)
     lessons.stop.click(lambda event: event and event.set(), [cancel], None, **QUICK)
 
 
-def revealed(session: Any, step: Step, *known: Any, cancel: threading.Event) -> Reveal:
+def reveal_step(session: Any, step: Step, *known: Any, cancel: threading.Event) -> Reveal:
     """Reveals a step; `known` are the other arguments of `Classroom`."""
     return reveal(step, Classroom(session, *known, cancel=cancel))
 

@@ -17,7 +17,7 @@ from vif.errors import InputError
 from vif.model.checkpoints.catalogue import CATALOGUE
 from vif.model.checkpoints.loading import readable_size
 from vif.session import Session
-from vif.ui.actions.events import QUICK, settle
+from vif.ui.actions.events import QUICK, reset_buttons
 from vif.ui.html.strips import plan_strip
 from vif.ui.html.templates import notice
 from vif.ui.panels.choice import menu_for
@@ -58,7 +58,7 @@ def build_model_box(models: Sequence[Key] = (), takes_any: bool = True) -> Model
         names += [bundled.MODEL, *(model.name for model in CATALOGUE)]
     with gr.Accordion("Another model", open=False, elem_id="model-box"):
         name = gr.Dropdown(
-            [(described(name), name) for name in dict.fromkeys(names)],
+            [(describe_model(name), name) for name in dict.fromkeys(names)],
             value=None,
             label="Model name or folder" if takes_any else "Model",
             info="Choose one, or type a Hub name or a folder." if takes_any else None,
@@ -110,20 +110,20 @@ def connect_model_box(box: ModelBox, wiring: Wiring, title: gr.HTML) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    settle(loading, {box.load: "Load", c.run: "Run"}, box.message, _FAILED)
+    reset_buttons(loading, {box.load: "Load", c.run: "Run"}, box.message, _FAILED)
 
     def first_model(data: dict[Any, Any]) -> dict[Any, Any]:
         return {
             box.message: notice(f"{wiring.session.name} is in use again."),
             wiring.key: None,
             box.back: gr.Button(visible=False),
-            **followed(wiring, title, wiring.session, data[menu]),
+            **updates_for_model(wiring, title, wiring.session, data[menu]),
         }
 
     box.back.click(first_model, {menu}, [box.message, wiring.key, *following], **QUICK)
 
 
-def described(name: str) -> str:
+def describe_model(name: str) -> str:
     """A model of the menu, with its size and licence where they are known."""
     if name == bundled.MODEL:
         return f"{name}, bundled with VIF Lens"
@@ -134,7 +134,7 @@ def described(name: str) -> str:
     return f"{name}, {known.download:.1f} GB, {known.licence}{gated}"
 
 
-def arriving(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
+def download_progress(shelf: Shelf, name: str, adapter: str, seconds: float) -> str:
     """The progress of a model's download, and the estimated time left."""
     bytes_here = shelf.arrived(name, adapter)
     if bytes_here is None:
@@ -181,7 +181,7 @@ def load(
     started = time.monotonic()
     while not future.done():
         seconds = time.monotonic() - started
-        words = f"{size} {arriving(wiring.shelf, name, data[box.adapter], seconds)}"
+        words = f"{size} {download_progress(wiring.shelf, name, data[box.adapter], seconds)}"
         yield {
             box.message: notice(words),
             box.load: gr.Button("Loading…", interactive=False),
@@ -202,14 +202,14 @@ def load(
         box.message: done,
         wiring.key: key,
         box.back: gr.Button(visible=True),
-        **followed(wiring, title, session, chosen),
+        **updates_for_model(wiring, title, session, chosen),
     }
 
 
 def _following(wiring: Wiring, title: gr.HTML) -> list[Any]:
     """The components that depend on the model."""
     c = wiring.controls
-    return [title, c.plan, c.message, *map(wiring.field, _SETTINGS), *wiring.shown]
+    return [title, c.plan, c.message, *map(wiring.field, _SETTINGS), *wiring.result_outputs]
 
 
 # Fields of the form whose defaults depend on the model.
@@ -219,7 +219,9 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def followed(wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]) -> dict[Any, Any]:
+def updates_for_model(
+    wiring: Wiring, title: gr.HTML, session: Session, chosen: list[str]
+) -> dict[Any, Any]:
     """Updates of everything that depends on the model; answers of another one are removed."""
     defaults, has_adapter = session.defaults, session.adapter is not None
     values = (

@@ -76,7 +76,7 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
         )
         yield {c.message: "", panel.place: found or problem or STOPPED}
 
-    inputs = {*wiring.asked, panel.answer}
+    inputs = {*wiring.run_inputs, panel.answer}
     outputs = [c.run, c.stop, c.message, wiring.cancel, panel.place]
     for trigger in (panel.show.click, panel.answer.submit):
         wiring.settle(trigger(show, inputs, outputs, **SLOW))

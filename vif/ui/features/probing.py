@@ -15,8 +15,8 @@ import gradio as gr
 
 from vif.charts.style import method_label
 from vif.probes import PROBES
-from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked, settle
-from vif.ui.actions.probe_runs import Found, run_probe
+from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked_index, reset_buttons
+from vif.ui.actions.probe_runs import ProbeOutput, run_probe
 from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.html.templates import fill, notice
@@ -33,7 +33,7 @@ _numbers = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class KeptOutput:
     """A kept result, and what it was computed from.
 
     Attributes:
@@ -46,7 +46,7 @@ class Kept:
     number: int
     title: str
     source: str
-    found: Found
+    found: ProbeOutput
 
 
 def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
@@ -55,7 +55,7 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
     told = [box.note, box.whose, box.tracked]
     box.kind.input(describe, [box.kind, wiring.result, box.tracked], told, **QUICK)
     shown = [box.whose, box.tracked]
-    wiring.result.change(follow, [box.kind, wiring.result, box.whose], shown, **QUICK)
+    wiring.result.change(menus_for, [box.kind, wiring.result, box.whose], shown, **QUICK)
     outputs = [box.run, box.stop, box.message, cancel, kept]
     inputs = {wiring.key, wiring.result, box.kind, box.whose, box.tracked, kept}
     box.run.click(None, None, [box.run, box.message], **WAITING)
@@ -66,18 +66,18 @@ def connect_probes(box: ProbeBox, wiring: Wiring) -> None:
         show_progress_on=box.message,
         **SLOW,
     )
-    settle(running, {box.run: "Run the probe", box.stop: ""}, box.message, FAILED)
+    reset_buttons(running, {box.run: "Run the probe", box.stop: ""}, box.message, FAILED)
     box.stop.click(None, None, [box.message], **STOPPING)
     box.stop.click(stop, [cancel], None, **QUICK)
     with box.place:
 
         @gr.render(inputs=[kept])
-        def show(results: list[Kept]) -> None:
+        def show(results: list[KeptOutput]) -> None:
             for one in results:
                 _show(one, kept, wiring, box)
 
 
-def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
+def _show(one: KeptOutput, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
     """One result with the button that removes it."""
     with gr.Accordion(one.title, elem_classes="vl-probe", key=f"probe-{one.number}"):
         with gr.Row(elem_classes="vl-probe-head"):
@@ -110,7 +110,7 @@ def _show(one: Kept, kept: gr.State, wiring: Wiring, box: ProbeBox) -> None:
 
 def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
     """The clicked range as the injection range of the settings."""
-    index = picked(event, count * count)
+    index = picked_index(event, count * count)
     if index is None:
         return (gr.skip(),) * 3
     start, end = range_of(index, count)
@@ -121,15 +121,15 @@ def take_range(event: gr.EventData, count: int) -> tuple[Any, ...]:
 def describe(kind: str, result: Result | None, tracked: str | None) -> tuple[str, Any, Any]:
     """What the chosen probe does, and the menus that it needs."""
     note = fill("note", words=PROBES[kind].does)
-    return note, whose(kind, result, None), answers_of(kind, result, tracked)
+    return note, map_menu(kind, result, None), answer_menu(kind, result, tracked)
 
 
-def follow(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]:
+def menus_for(kind: str, result: Result | None, old: str | None) -> tuple[Any, Any]:
     """The menus for a new result."""
-    return whose(kind, result, old), answers_of(kind, result, None)
+    return map_menu(kind, result, old), answer_menu(kind, result, None)
 
 
-def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
+def answer_menu(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
     """The menu of answers to track."""
     if result is None:
         return gr.Dropdown(visible=False)
@@ -138,7 +138,7 @@ def answers_of(kind: str, result: Result | None, old: str | None) -> gr.Dropdown
     return gr.Dropdown(choices, value=value, visible=PROBES[kind].tracks)
 
 
-def whose(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
+def map_menu(kind: str, result: Result | None, old: str | None) -> gr.Dropdown:
     """The menu of answers whose map can be probed."""
     if result is None:
         return gr.Dropdown(visible=False)
@@ -179,7 +179,7 @@ def probe(
         cancel_state: cancel,
     }
 
-    def work() -> tuple[str, Found]:
+    def work() -> tuple[str, ProbeOutput]:
         session = wiring.shelf.get(key)
         name = of or result.baseline
         found = run_model(
@@ -205,5 +205,5 @@ def probe(
         return
     title = chosen.label + (f": {method_label(of)}" if chosen.needs_map and of else "")
     source = f"“{result.form.question}”, {found[0]}"
-    one = Kept(next(_numbers), title, source, found[1])
+    one = KeptOutput(next(_numbers), title, source, found[1])
     yield {box.message: "", kept_state: [one, *kept]}

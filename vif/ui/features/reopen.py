@@ -49,8 +49,8 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
     opener = html_block(js_on_load=_OPEN)
     taken = opener.select(reopen.fill_link, None, [*reopen.filled, reopen.linked], **QUICK)
     wiring.note_form(taken.success)
-    asked = {reopen.linked, wiring.example, *wiring.asked}
-    wiring.settle(taken.success(reopen.run_link, asked, wiring.told, **SLOW))
+    asked = {reopen.linked, wiring.example, *wiring.run_inputs}
+    wiring.settle(taken.success(reopen.run_link, asked, wiring.run_outputs, **SLOW))
     zipped = [*reopen.filled, reopen.zipped]
     read = upload.upload(reopen.fill_zip, [upload, wiring.key], zipped, **QUICK)
     wiring.note_form(read.success)
@@ -58,7 +58,7 @@ def connect_reopen(upload: gr.UploadButton, wiring: Wiring) -> None:
     read.success(
         reopen.show_zip,
         [reopen.zipped],
-        [reopen.zipped, wiring.view, c.message, *wiring.shown],
+        [reopen.zipped, wiring.view, c.message, *wiring.result_outputs],
         api_visibility="private", show_progress="hidden", concurrency_limit=None,
     )  # fmt: skip
 
@@ -77,7 +77,9 @@ class Reopen:
         self.wiring, c = wiring, wiring.controls
         self.linked = gr.State(None, time_to_live=wiring.seconds)
         self.zipped = gr.State(None, time_to_live=wiring.seconds)
-        self.filled = list(dict.fromkeys([*wiring.filled, *c.fields.values(), *c.own.sliders]))
+        self.filled = list(
+            dict.fromkeys([*wiring.form_outputs, *c.fields.values(), *c.own.sliders])
+        )
         self.filled += [wiring.example, wiring.view, c.text_length, c.message]
 
     def fill_link(self, event: gr.EventData) -> dict[Any, Any]:

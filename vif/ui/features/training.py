@@ -12,7 +12,7 @@ import gradio as gr
 
 from vif.errors import InputError
 from vif.scenes import is_correct
-from vif.ui.actions.events import LATEST, QUICK, picked
+from vif.ui.actions.events import LATEST, QUICK, picked_index
 from vif.ui.html.templates import fill, notice
 from vif.ui.panels import inputs
 from vif.ui.state.figures import Figure, figure_data
@@ -102,7 +102,7 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
 
     def open_folder(folder: str) -> list[Any]:
         # A public page reads only its own folder, whatever a browser sends.
-        return opened(folder if any_folder else str(bundled))
+        return open_run(folder if any_folder else str(bundled))
 
     shown = [s.message, frames, s.layer, s.step, s.strip, s.view, s.figures]
     outputs, hidden = [run, s.body, s.question, *shown], "hidden"
@@ -124,7 +124,7 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
     s.strip.select(take_step, place, [s.step, s.strip, s.view, s.figures], **QUICK)
 
 
-def opened(folder: str) -> list[Any]:
+def open_run(folder: str) -> list[Any]:
     """A folder's questions and the first one's steps; on an error everything stays as it is."""
     try:
         run = TrainingRun.read(folder)
@@ -175,7 +175,7 @@ def slide(frames: Frames | None, layer: int | None, step: float) -> tuple[Any, .
 
 def take_step(event: gr.EventData, frames: Frames | None, layer: int, _: float) -> tuple[Any, ...]:
     """The clicked step."""
-    step = picked(event, len(frames or ()))
+    step = picked_index(event, len(frames or ()))
     return (gr.skip(),) * 4 if step is None else (step, *slide(frames, layer, step))
 
 

@@ -37,7 +37,7 @@ class _Nothing(dict):
         return {}
 
 
-class Memory:
+class StateLimits:
     """Limits what a page keeps.
 
     Attributes:
@@ -107,7 +107,7 @@ async def sweeping(app: Any) -> AsyncIterator[None]:
         task.cancel()
 
 
-def bounded() -> dict[str, Any]:
+def launch_limits() -> dict[str, Any]:
     """Returns the part of ``launch()`` that bounds what is kept."""
     return {"state_session_capacity": MOST_SESSIONS, "run_history": False}
 

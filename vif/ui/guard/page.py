@@ -14,9 +14,9 @@ from gradio.server_messages import EstimationMessage
 from vif.errors import InputError
 from vif.model.generation import Cancelled
 from vif.ui.guard.files import check_files
-from vif.ui.guard.memory import Memory
+from vif.ui.guard.memory import StateLimits
 from vif.ui.guard.origin import FAILED
-from vif.ui.guard.turns import REQUEST, Request, Turns
+from vif.ui.guard.turns import REQUEST, QueuedRequest, Turns
 
 # The `concurrency_id` of functions that run the model.
 MODEL = "model"
@@ -41,9 +41,9 @@ class Page(gr.Blocks):
         self.turns = turns or Turns()
         # What runs the model goes through the queue, which notices when a client leaves.
         self.queue(max_size=MOST_IN_QUEUE, api_open=False)
-        self.memory = Memory(self)
+        self.memory = StateLimits(self)
         # The requests of running generators, by the event that started them.
-        self._running: dict[str, Request] = {}
+        self._running: dict[str, QueuedRequest] = {}
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **options: Any
@@ -79,7 +79,9 @@ class Page(gr.Blocks):
             self._end(request, fn, options)
         return output
 
-    def _end(self, request: Request | None, fn: BlockFunction, options: dict[str, Any]) -> None:
+    def _end(
+        self, request: QueuedRequest | None, fn: BlockFunction, options: dict[str, Any]
+    ) -> None:
         """Releases what was kept for a request."""
         if request is not None:
             self.turns.leave(request)
@@ -101,17 +103,17 @@ class Page(gr.Blocks):
         except Exception as error:
             raise InputError(_unread(block_fn, inputs)) from error
 
-    def _request(self, options: dict[str, Any]) -> Request:
+    def _request(self, options: dict[str, Any]) -> QueuedRequest:
         """The session and address of a request, and whether its client is still connected."""
         client = getattr(options.get("request"), "client", None)
         event = self._event(options.get("event_id"))
-        return Request(
+        return QueuedRequest(
             session=options.get("session_hash") or "",
             address=getattr(client, "host", None) or "",
             is_gone=lambda: event is not None and not event.alive,
         )
 
-    async def _admit(self, request: Request, event_id: str | None) -> None:
+    async def _admit(self, request: QueuedRequest, event_id: str | None) -> None:
         """Waits until a request may run the model, and tells the client its place."""
         self.turns.enter(request)
         event, told = self._event(event_id), None
@@ -125,7 +127,7 @@ class Page(gr.Blocks):
                 self._queue.send_message(event, message)
             await asyncio.sleep(_SECONDS_BETWEEN_LOOKS)
 
-    def _keep(self, event_id: str, request: Request) -> None:
+    def _keep(self, event_id: str, request: QueuedRequest) -> None:
         """Remembers the request of a running generator, and drops those whose client has left."""
         for other, gone in [(k, v) for k, v in self._running.items() if v.is_gone()]:
             self.turns.leave(gone)

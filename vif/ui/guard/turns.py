@@ -41,7 +41,7 @@ def _stay() -> bool:
 
 
 @dataclass(eq=False)
-class Request:
+class QueuedRequest:
     """One request that may run the model.
 
     Attributes:
@@ -60,7 +60,7 @@ class Request:
 
 
 # The request that a function runs for. Threads that it starts need a copy of the context.
-REQUEST: ContextVar[Request | None] = ContextVar("request", default=None)
+REQUEST: ContextVar[QueuedRequest | None] = ContextVar("request", default=None)
 
 
 class Turns:
@@ -88,12 +88,12 @@ class Turns:
         self._clock = clock
         self._changed = threading.Condition()
         self._used: dict[str, tuple[float, float]] = {}
-        self._inside: list[Request] = []
-        self._admitted: set[Request] = set()
-        self._waiting: list[Request] = []
+        self._inside: list[QueuedRequest] = []
+        self._admitted: set[QueuedRequest] = set()
+        self._waiting: list[QueuedRequest] = []
         self._holder: int | None = None
         self._depth = 0
-        self._current: tuple[Request, float] | None = None
+        self._current: tuple[QueuedRequest, float] | None = None
         # A lock that another thread holds while this process is forked stays locked in the fork.
         mine = weakref.ref(self)
         if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
@@ -101,7 +101,7 @@ class Turns:
 
     # -- requests -------------------------------------------------------------------------------
 
-    def enter(self, request: Request) -> None:
+    def enter(self, request: QueuedRequest) -> None:
         """Lets a request wait to be admitted.
 
         Raises:
@@ -123,7 +123,7 @@ class Turns:
                 )
             self._inside.append(request)
 
-    def admits(self, request: Request) -> bool:
+    def admits(self, request: QueuedRequest) -> bool:
         """Whether the request is admitted; once it is, it stays so."""
         with self._changed:
             self._drop_gone()
@@ -133,7 +133,7 @@ class Turns:
                     self._admitted.add(request)
             return request in self._admitted
 
-    def place(self, request: Request) -> int:
+    def place(self, request: QueuedRequest) -> int:
         """How many others come before a request that is not admitted."""
         with self._changed:
             return self._place(request)
@@ -143,7 +143,7 @@ class Turns:
         """How many requests are not admitted yet."""
         return len(self._inside) - len(self._admitted)
 
-    def leave(self, request: Request) -> None:
+    def leave(self, request: QueuedRequest) -> None:
         """Ends a request and wakes those who wait."""
         with self._changed:
             self._admitted.discard(request)
@@ -151,14 +151,14 @@ class Turns:
                 self._inside.remove(request)
             self._changed.notify_all()
 
-    def _place(self, request: Request) -> int:
+    def _place(self, request: QueuedRequest) -> int:
         return sum(self._rank(other) < self._rank(request) for other in self._outside())
 
-    def _outside(self) -> list[Request]:
+    def _outside(self) -> list[QueuedRequest]:
         """The requests that are not admitted yet."""
         return [other for other in self._inside if other not in self._admitted]
 
-    def _has_room(self, request: Request) -> bool:
+    def _has_room(self, request: QueuedRequest) -> bool:
         """Whether its address and its session are below their limits of answers in progress."""
         near = sum(other.address == request.address for other in self._admitted)
         own = sum(other.session == request.session for other in self._admitted)
@@ -192,7 +192,7 @@ class Turns:
         if self._holder == me:
             self._depth += 1
             return
-        request = REQUEST.get() or Request()
+        request = REQUEST.get() or QueuedRequest()
         with self._changed:
             self._waiting.append(request)
             try:
@@ -228,7 +228,7 @@ class Turns:
             self._holder = self._current = None
             self._changed.notify_all()
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: QueuedRequest) -> None:
         if request.is_gone():
             raise Cancelled
         if request.used > self.seconds:
@@ -239,7 +239,7 @@ class Turns:
 
     # -- the ladder -----------------------------------------------------------------------------
 
-    def _rank(self, request: Request) -> tuple[int, int, int]:
+    def _rank(self, request: QueuedRequest) -> tuple[int, int, int]:
         """The rank of a request; the lowest runs first."""
         address, session = f"address {request.address}", f"session {request.session}"
         return self._step(address), self._step(session), request.number

@@ -31,7 +31,7 @@ def answers_html(result: Result, payload: dict[str, Any]) -> str:
         {
             "name": name,
             "tone": colours[name],
-            "does": does(name, trace),
+            "does": method_line(name, trace),
             "answer": trace.answer,
             "seconds": trace.meta.get("seconds"),
             "is_right": verdict(trace, result),
@@ -45,7 +45,7 @@ def answers_html(result: Result, payload: dict[str, Any]) -> str:
         result=result,
         id=payload["id"],
         headline=headline(result),
-        spoken=spoken(result),
+        spoken=screen_reader_text(result),
         cards=cards,
         word=word,
         layers=payload["attention"],
@@ -61,7 +61,7 @@ def empty_html() -> str:
     return fill("empty")
 
 
-def does(name: str, trace: Trace) -> str:
+def method_line(name: str, trace: Trace) -> str:
     """What a method does, in one line; of a changed mixture, what was changed."""
     return trace.meta.get("changed") or methods.find(name).summary
 
@@ -131,7 +131,7 @@ def headline(result: Result) -> list[tuple[str, str]]:
     return [*pieces, (f"{steered}, it answers ", ""), (_quoted(second), colours[other]), (".", "")]
 
 
-def spoken(result: Result) -> str:
+def screen_reader_text(result: Result) -> str:
     """All answers in one sentence each, for a screen reader."""
     parts = []
     for name, trace in result.traces.items():

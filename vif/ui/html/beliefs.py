@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from vif.beliefs.posterior import Belief, Beliefs, Draw
+from vif.beliefs.posterior import Belief, Beliefs, LatentMap
 from vif.inputs.boxes import Box
 from vif.metrics import box_coverage
 from vif.ui.html.stage import choices, frame, group, heat, picture, rings
@@ -34,11 +34,11 @@ def belief_figure(
     """
     layer = max(found.prior)
     prior, posteriors = found.prior[layer], [by_layer[layer] for by_layer in found.posteriors]
-    top = max(float(shown(b).map.max()) for b in (prior, *posteriors))
+    top = max(float(shown_map(b).map.max()) for b in (prior, *posteriors))
     covered = box_coverage(found.cells, boxes) if boxes else None
 
     def drawn(belief: Belief) -> str:
-        draw = shown(belief)
+        draw = shown_map(belief)
         own = rings(image, draw.means, draw.sigmas, draw.weights)
         return heat(image, found.cells, draw.map, top) + own
 
@@ -68,12 +68,12 @@ def belief_figure(
     )
 
 
-def shown(belief: Belief) -> Draw:
+def shown_map(belief: Belief) -> LatentMap:
     """The shown map: the prior's mean, or for a posterior the prior times the likelihood."""
     return belief.refined or belief.mean
 
 
-def in_place(draw: Draw, covered: np.ndarray) -> float:
+def share_in_place(draw: LatentMap, covered: np.ndarray) -> float:
     """Share of a map on tokens that touch the true place, in [0, 1]."""
     return float(draw.map[covered > 0].sum())
 
@@ -81,11 +81,16 @@ def in_place(draw: Draw, covered: np.ndarray) -> float:
 def _place(belief: Belief, covered: np.ndarray | None) -> str:
     if covered is None:
         return ""
-    return f"{100 * in_place(shown(belief), covered):.0f} % of the map touches the true place."
+    share = share_in_place(shown_map(belief), covered)
+    return f"{100 * share:.0f} % of the map touches the true place."
 
 
 def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
-    own = "" if covered is None else f"{100 * in_place(belief.mean, covered):.0f} % on the place, "
+    own = (
+        ""
+        if covered is None
+        else f"{100 * share_in_place(belief.mean, covered):.0f} % on the place, "
+    )
     return (
         f'<p class="vl-small"><b>If the answer were {escape(str(belief.answer))}:</b> '
         f"{_place(belief, covered)} The model alone gives it probability "

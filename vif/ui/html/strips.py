@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from vif.draw import render
 from vif.ui.html.templates import fill
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 
 _THUMB_SIDE = 88
 
 
-def example_strip(examples: Iterable[Example]) -> str:
+def example_strip(examples: Iterable[PageExample]) -> str:
     """The examples as labelled buttons with a small picture each; a click runs."""
     thumbs = [
         (example, render.data_url(render.shrink(example.image, _THUMB_SIDE), 80))

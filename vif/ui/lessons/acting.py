@@ -17,21 +17,30 @@ from vif.probes import attenuation_ladder, deletion_curve, knockout
 from vif.probes.ladder import falls
 from vif.scenes import is_correct
 from vif.trace import Trace
-from vif.ui.html.beliefs import belief_figure, in_place, shown
+from vif.ui.html.beliefs import belief_figure, share_in_place, shown_map
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import Curve, chart, choices, frame, group, heat, picture, rings, slider
-from vif.ui.lessons.room import LONGEST, Classroom, Reveal, ask, asked, look_of, pair, says
-from vif.ui.state.examples import Example
+from vif.ui.lessons.room import (
+    LONGEST,
+    Classroom,
+    Reveal,
+    answer_line,
+    ask,
+    mean_map,
+    question_of,
+    side_by_side,
+)
+from vif.ui.state.examples import PageExample
 from vif.ui.tones import colour_classes
 
 # Hidden shares whose difference a class can see, and how little a cut may change.
 HIDDEN, LITTLE = 0.05, 0.05
 
 
-def ladder(room: Classroom, example: Example) -> Reveal:
+def ladder(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 4: the answer after increasing lengths of text."""
     truth = example.known
-    found = attenuation_ladder(room.session, asked(example), cancel=room.cancel)
+    found = attenuation_ladder(room.session, question_of(example), cancel=room.cancel)
     share = found.share[0].mean(1)
     right, steered = (sum(said == truth.answer for said in line) for line in found.said)
     saw = (
@@ -45,16 +54,16 @@ def ladder(room: Classroom, example: Example) -> Reveal:
     return Reveal(ladder_figure(found, shown), saw, holds)
 
 
-def of_beliefs(room: Classroom, example: Example) -> Reveal:
+def prior_and_posterior(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 5: the map before an answer is known, and after."""
     truth = example.known
     wrong = ask(room, example, ["plain"])["plain"].answer
     answers = list(dict.fromkeys([truth.answer, wrong]))
-    found = beliefs(room.session, asked(example), answers, cancel=room.cancel)
+    found = beliefs(room.session, question_of(example), answers, cancel=room.cancel)
     layer = max(found.prior)
     covered = metrics.box_coverage(found.cells, truth.boxes)
-    before = in_place(shown(found.prior[layer]), covered)
-    after = [in_place(shown(by_layer[layer]), covered) for by_layer in found.posteriors]
+    before = share_in_place(shown_map(found.prior[layer]), covered)
+    after = [share_in_place(shown_map(by_layer[layer]), covered) for by_layer in found.posteriors]
     saw = (
         f"Before the answer {100 * before:.0f} % of the map touches the true place; knowing it is "
         f"{truth.answer}, {100 * after[0]:.0f} %"
@@ -64,7 +73,7 @@ def of_beliefs(room: Classroom, example: Example) -> Reveal:
     return Reveal(html, saw, after[0] > max(before, *after[1:]))
 
 
-def muted(room: Classroom, example: Example) -> Reveal:
+def muted_components(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 6: the answer as components are taken away."""
     truth = example.known
     traces = ask(room, example, ["plain", "vif"])
@@ -76,7 +85,7 @@ def muted(room: Classroom, example: Example) -> Reveal:
     renderer = room.session.adapter.config.renderer
     maps = [_map_of(mixture.means, mixture.sigmas, weights, vif, renderer) for weights in left]
     settings = replace(room.session.defaults, max_new_tokens=LONGEST)
-    questions = [replace(asked(example), look=weights) for weights in maps]
+    questions = [replace(question_of(example), look=weights) for weights in maps]
     found = room.session.ask_batch(questions, ["look"], settings, room.cancel)["look"]
     found = [*found, traces["plain"]]
     top = max(float(m.max()) for m in maps)
@@ -89,7 +98,7 @@ def muted(room: Classroom, example: Example) -> Reveal:
         for k in range(len(left))
     ]
     shown = picture(example.image, "The remaining map", *drawn, tone="vl-vif", boxes=truth.boxes)
-    said = "".join(frame(k, says(trace, truth.answer)) for k, trace in enumerate(found))
+    said = "".join(frame(k, answer_line(trace, truth.answer)) for k, trace in enumerate(found))
     first, last = found[0].answer, found[-1].answer
     saw = (
         f"With all {len(order)} blobs the model answers {first}, with none {last}; the right "
@@ -98,7 +107,7 @@ def muted(room: Classroom, example: Example) -> Reveal:
     names = [f"{k} muted" for k in range(len(found))]
     holds = is_correct(first, truth.answer) and not is_correct(last, truth.answer)
     note = '<p class="vl-small">Here every head is steered at the full strength alpha.</p>'
-    return Reveal(slider("Blobs muted", names) + pair(shown, said) + note, saw, holds)
+    return Reveal(slider("Blobs muted", names) + side_by_side(shown, said) + note, saw, holds)
 
 
 def _map_of(
@@ -109,19 +118,21 @@ def _map_of(
     return render(batch, torch.from_numpy(trace.centres), renderer)[0].numpy().astype(float)
 
 
-def hurts(room: Classroom, example: Example) -> Reveal:
+def broken_answer(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 7: an answer that VIF breaks, and the benchmark."""
     truth = example.known
     traces = ask(room, example, ["plain", "vif"])
-    top = max(float(look_of(trace).max()) for trace in traces.values())
+    top = max(float(mean_map(trace).max()) for trace in traces.values())
     colours = colour_classes(traces)
     maps = [
-        f'<g class="{colours[name]}">{heat(example.image, trace.cells, look_of(trace), top)}</g>'
+        f'<g class="{colours[name]}">{heat(example.image, trace.cells, mean_map(trace), top)}</g>'
         for name, trace in traces.items()
     ]
     drawn = [group(i, content) for i, content in enumerate(maps)]
     shown = picture(example.image, "Where the chosen answer looked", *drawn, boxes=truth.boxes)
-    said = "".join(frame(i, says(trace, truth.answer)) for i, trace in enumerate(traces.values()))
+    said = "".join(
+        frame(i, answer_line(trace, truth.answer)) for i, trace in enumerate(traces.values())
+    )
     plain, vif = (trace.answer for trace in traces.values())
     saw = f"The plain model answers {plain}, VIF answers {vif}; the right answer is {truth.answer}."
     holds = is_correct(plain, truth.answer) and not is_correct(vif, truth.answer)
@@ -133,7 +144,7 @@ def hurts(room: Classroom, example: Example) -> Reveal:
         )
         holds = holds and result["fixed"] > result["broken"]
     steps = choices("Answer of", [method_label(name) for name in traces], "hurts")
-    return Reveal(steps + pair(shown, said + _table(room.bench)), saw, holds)
+    return Reveal(steps + side_by_side(shown, said + _table(room.bench)), saw, holds)
 
 
 def _table(bench: dict[str, Any] | None) -> str:
@@ -153,11 +164,11 @@ def _table(bench: dict[str, Any] | None) -> str:
     )
 
 
-def not_attention(room: Classroom, example: Example) -> Reveal:
+def not_attention(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 8: what the answer needs, compared with what the model attends to."""
     truth = example.known
     trace = ask(room, example, ["plain"])["plain"]
-    look, question = look_of(trace), asked(example)
+    look, question = mean_map(trace), question_of(example)
     hidden = deletion_curve(room.session, question, look, cancel=room.cancel)
     cut = knockout(room.session, question, cancel=room.cancel)
     kept = 1 + cut.change[cut.flows.index("image->last")] / 100
@@ -200,5 +211,5 @@ def not_attention(room: Classroom, example: Example) -> Reveal:
     )
     holds = hidden.top[at] < random[at] / 2 and share[deep] > 0.3 and kept[deep] > 1 - LITTLE
     steps = slider("Hidden", [f"{tick} % hidden" for tick in ticks])
-    html = steps + pair(shown, first + second)
+    html = steps + side_by_side(shown, first + second)
     return Reveal(html, saw, bool(holds))

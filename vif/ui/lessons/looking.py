@@ -10,11 +10,11 @@ from vif import metrics
 from vif.inputs.boxes import Box
 from vif.scenes import is_correct
 from vif.ui.html.stage import Curve, chart, frame, group, heat, picture, slider
-from vif.ui.lessons.room import Classroom, Reveal, ask, look_of, pair, says
-from vif.ui.state.examples import Example
+from vif.ui.lessons.room import Classroom, Reveal, answer_line, ask, mean_map, side_by_side
+from vif.ui.state.examples import PageExample
 
 
-def where(room: Classroom, example: Example) -> Reveal:
+def true_place(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 1: the true place, and how much of it the class marked."""
     shown = picture(
         example.image, "The true place, dashed", boxes=example.known.boxes, mark=room.mark
@@ -23,7 +23,7 @@ def where(room: Classroom, example: Example) -> Reveal:
     if room.mark is not None:
         covered = _covered(example.known.boxes, room.mark)
         saw = f"The answer is in the dashed box. Your box covers {100 * covered:.0f} % of it."
-    return Reveal(pair(shown), saw, True)
+    return Reveal(side_by_side(shown), saw, True)
 
 
 def _covered(boxes: Sequence[Box], mark: Box) -> float:
@@ -32,11 +32,11 @@ def _covered(boxes: Sequence[Box], mark: Box) -> float:
     return inside / len(boxes)
 
 
-def plain(room: Classroom, example: Example) -> Reveal:
+def plain_answer(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 2: the plain answer, and where it looked."""
     trace, truth = ask(room, example, ["plain"])["plain"], example.known
     covered = metrics.box_coverage(trace.cells, truth.boxes)
-    look = look_of(trace)
+    look = mean_map(trace)
     inside, even = float(look @ covered / look.sum()), float(covered.sum() / len(covered))
     drawn = heat(example.image, trace.cells, look)
     shown = picture(
@@ -52,10 +52,10 @@ def plain(room: Classroom, example: Example) -> Reveal:
     if room.mark is not None:
         own = metrics.box_coverage(trace.cells, [room.mark])
         saw += f" {100 * float(look @ own / look.sum()):.0f} % lies in your box."
-    return Reveal(pair(shown, says(trace, truth.answer)), saw, is_wrong)
+    return Reveal(side_by_side(shown, answer_line(trace, truth.answer)), saw, is_wrong)
 
 
-def layers(room: Classroom, example: Example) -> Reveal:
+def layers(room: Classroom, example: PageExample) -> Reveal:
     """Lesson 3: where each layer looked."""
     trace, truth = ask(room, example, ["plain"])["plain"], example.known
     covered = metrics.box_coverage(trace.cells, truth.boxes)
@@ -86,5 +86,5 @@ def layers(room: Classroom, example: Example) -> Reveal:
         "attention is still on the picture."
     )
     steps = slider("Layer", [f"layer {i}" for i in range(len(rows))], can_play=True)
-    html = steps + pair(shown + words, drawn)
+    html = steps + side_by_side(shown + words, drawn)
     return Reveal(html, saw, bool(inside[-1] < inside[best] / 2))

@@ -11,9 +11,9 @@ from html import escape
 
 from vif.ui.html.stage import picture
 from vif.ui.lessons import acting, looking
-from vif.ui.lessons.room import Classroom, Reveal, example_of, pair
+from vif.ui.lessons.room import Classroom, Reveal, example_of, side_by_side
 from vif.ui.lessons.steps import Step
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 
 
 def prepare(step: Step, room: Classroom) -> str:
@@ -23,7 +23,7 @@ def prepare(step: Step, room: Classroom) -> str:
         example.image, "The picture", mark=room.mark if step.number <= 2 else None,
         can_mark=step.number == 1,
     )  # fmt: skip
-    return _question(example) + pair(shown)
+    return _question(example) + side_by_side(shown)
 
 
 def reveal(step: Step, room: Classroom) -> Reveal:
@@ -38,17 +38,17 @@ def reveal(step: Step, room: Classroom) -> Reveal:
     return replace(shown, html=_question(example) + shown.html)
 
 
-def _question(example: Example) -> str:
+def _question(example: PageExample) -> str:
     return f'<p class="vl-asked-here">“{escape(example.question)}”</p>'
 
 
-_SHOWN: dict[int, Callable[[Classroom, Example], Reveal]] = {
-    1: looking.where,
-    2: looking.plain,
+_SHOWN: dict[int, Callable[[Classroom, PageExample], Reveal]] = {
+    1: looking.true_place,
+    2: looking.plain_answer,
     3: looking.layers,
     4: acting.ladder,
-    5: acting.of_beliefs,
-    6: acting.muted,
-    7: acting.hurts,
+    5: acting.prior_and_posterior,
+    6: acting.muted_components,
+    7: acting.broken_answer,
     8: acting.not_attention,
 }

@@ -18,7 +18,7 @@ from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
 from vif.trace import Trace
 from vif.ui.lessons.steps import Step
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.tones import colour_classes
 
 LONGEST = 8  # tokens of an answer
@@ -37,7 +37,7 @@ class Classroom:
     """
 
     session: Session
-    examples: Sequence[Example]
+    examples: Sequence[PageExample]
     bench: dict[str, Any] | None = None
     mark: Box | None = None
     cancel: threading.Event | None = None
@@ -58,7 +58,7 @@ class Reveal:
     holds: bool
 
 
-def example_of(step: Step, examples: Sequence[Example]) -> Example:
+def example_of(step: Step, examples: Sequence[PageExample]) -> PageExample:
     """The example that a step is about.
 
     Raises:
@@ -73,26 +73,26 @@ def example_of(step: Step, examples: Sequence[Example]) -> Example:
     return found
 
 
-def asked(example: Example) -> Question:
+def question_of(example: PageExample) -> Question:
     """An example as it is asked."""
     truth = example.known
     context = unrelated_text(SHOWN_TEXT_SEED, example.text)
     return Question(example.image, example.question, context, truth.boxes, answer=truth.answer)
 
 
-def ask(room: Classroom, example: Example, names: Sequence[str]) -> dict[str, Trace]:
+def ask(room: Classroom, example: PageExample, names: Sequence[str]) -> dict[str, Trace]:
     """Asks an example by several methods."""
     return room.session.ask(
-        asked(example), methods=names, max_new_tokens=LONGEST, cancel=room.cancel
+        question_of(example), methods=names, max_new_tokens=LONGEST, cancel=room.cancel
     )
 
 
-def look_of(trace: Trace) -> np.ndarray:
+def mean_map(trace: Trace) -> np.ndarray:
     """Where the answer looked, mean over layers and heads, (N,)."""
     return trace.rows[0].mean((0, 1))
 
 
-def says(trace: Trace, truth: str) -> str:
+def answer_line(trace: Trace, truth: str) -> str:
     """An answer with its verdict and probability, as HTML."""
     verdict = "right" if is_correct(trace.answer, truth) else "wrong"
     (tone,) = colour_classes([trace.method]).values()
@@ -103,7 +103,7 @@ def says(trace: Trace, truth: str) -> str:
     )
 
 
-def pair(left: str, right: str = "") -> str:
+def side_by_side(left: str, right: str = "") -> str:
     """Two columns, as HTML."""
     second = f"<section>{right}</section>" if right else ""
     return f'<div class="vl-pair"><section>{left}</section>{second}</div>'

@@ -14,7 +14,7 @@ from vif.ui.html.answers import answers_html, empty_html
 from vif.ui.html.ruler import ruler_panel
 from vif.ui.html.strips import example_strip
 from vif.ui.html.templates import fill
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.payload import payload_of
 from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
@@ -35,7 +35,7 @@ class ProbeBox:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AnswersColumn:
     """The components of the right column.
 
     Attributes:
@@ -61,7 +61,7 @@ class Answers:
     script: gr.Textbox
 
 
-def build_answers(examples: Sequence[Example], result: Result | None) -> Answers:
+def build_answers(examples: Sequence[PageExample], result: Result | None) -> AnswersColumn:
     """Builds the column.
 
     Args:
@@ -100,7 +100,9 @@ def build_answers(examples: Sequence[Example], result: Result | None) -> Answers
             ruler = html_block(ruler_panel(result) if result else "", elem_id="ruler")
         with gr.Tab("Share", id="share") as tab:
             shared = _share()
-    return Answers(answers, strip, find_row, body, tabs, components, ruler, probes, tab, *shared)
+    return AnswersColumn(
+        answers, strip, find_row, body, tabs, components, ruler, probes, tab, *shared
+    )
 
 
 def answers_block(result: Result | None) -> dict[str, Any]:

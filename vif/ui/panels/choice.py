@@ -168,7 +168,7 @@ def cost(method: Method) -> str:
     return f"Costs {' and '.join(parts)}." if parts else "No extra passes."
 
 
-def follow(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:
+def updates_for_choice(own: OwnSettings, chosen: Sequence[str]) -> list[Any]:
     """Updates of the menu's lines, the shared settings and every own panel."""
     shown = {part for name in chosen for part in parts(name)}
     return [

@@ -17,7 +17,7 @@ from vif.ui.html.templates import fill
 from vif.ui.panels import inputs
 from vif.ui.panels.choice import OwnSettings, build_menu, build_own_settings
 from vif.ui.panels.look import LookBox, build_look
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.form import MOST_BESIDE, Truth
 from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
@@ -53,7 +53,7 @@ class Controls:
 
 
 def build_controls(
-    session: Session, examples: Sequence[Example], opened: Result | None = None
+    session: Session, examples: Sequence[PageExample], opened: Result | None = None
 ) -> Controls:
     """Builds the column, filled in already.
 
@@ -105,7 +105,7 @@ def build_controls(
     )  # fmt: skip
 
 
-def _first(examples: Sequence[Example], opened: Result | None) -> tuple[Any, list[Truth], str]:
+def _first(examples: Sequence[PageExample], opened: Result | None) -> tuple[Any, list[Truth], str]:
     """Picture, known answers and question to begin with; no question leaves the choice open."""
     if opened is not None:
         filled = opened.filled
@@ -146,7 +146,7 @@ def header(session: Session) -> str:
     )
 
 
-def _text_box(examples: Sequence[Example]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
+def _text_box(examples: Sequence[PageExample]) -> tuple[gr.Slider, gr.HTML, gr.Textbox]:
     """Unrelated text before the question: the more, the less the model looks at the image."""
     with gr.Group():
         length = inputs.Slider(

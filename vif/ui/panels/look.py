@@ -140,7 +140,7 @@ def check_guess(
 
 def _pointed(result: Result, name: str) -> str:
     """Whether the model's attention points at the true place: mean over layers, first token."""
-    weights, asked = metrics.mean_weights(result.traces[name]), result.asked(name)
+    weights, asked = metrics.mean_weights(result.traces[name]), result.truth_coverage(name)
     assert asked is not None  # the guess was compared with it
     hits = metrics.points_into(weights, asked)
     share = percent(float(weights @ asked))

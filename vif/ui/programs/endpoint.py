@@ -11,7 +11,7 @@ from gradio.components import Component
 from vif import methods
 from vif.errors import InputError
 from vif.inputs.boxes import check_boxes
-from vif.inputs.schema import PublicQuestion, shortened
+from vif.inputs.schema import PublicQuestionInput, shortened
 from vif.session import Session
 from vif.ui.actions.ask import answer_as_json
 from vif.ui.guard import MODEL
@@ -91,7 +91,7 @@ def add_endpoint(session: Session) -> None:
             answers, attenuation and entropy by layer for each method, and injected mixtures.
         """
         given = {name: value for name, value in locals().items() if name in _NAMES}
-        asked = PublicQuestion.read(given)
+        asked = PublicQuestionInput.read(given)
         _check(asked, session)
         return run_model(
             session,
@@ -107,7 +107,7 @@ def add_endpoint(session: Session) -> None:
     button.click(ask, asked, output, api_name="ask", concurrency_limit=None, concurrency_id=MODEL)
 
 
-def _check(asked: PublicQuestion, session: Session) -> None:
+def _check(asked: PublicQuestionInput, session: Session) -> None:
     """Refuses invalid requests before a picture is decoded."""
     replace(session.defaults, **asked.settings()).check(session.num_layers)
     check_boxes(asked.boxes)

@@ -13,7 +13,7 @@ import numpy as np
 
 from vif import methods as registry
 from vif.inputs.images import open_image
-from vif.inputs.schema import TrackedAnswer
+from vif.inputs.schema import TrackedAnswerInput
 from vif.probes.ladder import Ladder, attenuation_ladder
 from vif.question import Question
 from vif.session import Session
@@ -44,7 +44,7 @@ def add_tools(session: Session) -> None:
         Returns:
             lengths, and by method: probability, and image_share by length and layer.
         """
-        asked = TrackedAnswer.read({"question": question, "answer": answer})
+        asked = TrackedAnswerInput.read({"question": question, "answer": answer})
         question, answer = asked.question, asked.answer
         found = run_model(session, _ladder, image, question, answer, ("plain", steering))
         return {

@@ -12,7 +12,7 @@ from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.settings import Settings
 from vif.ui.sharing import permalink
 from vif.ui.sharing.recipe import Beside, Recipe
-from vif.ui.state.examples import Example
+from vif.ui.state.examples import PageExample
 from vif.ui.state.result import Result
 from vif.ui.state.saved import settings_of
 from vif.ui.state.view import View
@@ -33,7 +33,9 @@ class Shared:
     python: str
 
 
-def share(result: Result, view: View, defaults: Settings, examples: Sequence[Example]) -> Shared:
+def share(
+    result: Result, view: View, defaults: Settings, examples: Sequence[PageExample]
+) -> Shared:
     """Returns a result as a link, a command and a program.
 
     Args:
@@ -64,7 +66,7 @@ def _beside(result: Result) -> Beside | None:
 
 
 def link_of(
-    result: Result, view: View, defaults: Settings, examples: Sequence[Example]
+    result: Result, view: View, defaults: Settings, examples: Sequence[PageExample]
 ) -> permalink.Link:
     """Returns the link to a result; it cannot be opened if it names no example and no scene."""
     meta, truth, context = result.first.meta, result.truth, result.first.meta["context"]

@@ -16,7 +16,7 @@ LEAST_SIGMA = 0.005
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class MixtureChanges:
     """What was changed in one mixture; the arrays are copies, in the order of its components.
 
     Attributes:
@@ -36,12 +36,12 @@ class Changes:
     touched: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, mixture: Mixture) -> Changes:
+    def of(cls, mixture: Mixture) -> MixtureChanges:
         """No changes yet."""
         return cls(mixture.means.copy(), mixture.sigmas.copy(), mixture.weights.copy())
 
     @classmethod
-    def read(cls, data: Any, mixture: Mixture) -> Changes:
+    def read(cls, data: Any, mixture: Mixture) -> MixtureChanges:
         """Reads what the browser sent about a mixture; numbers out of range are clipped.
 
         Raises:
@@ -113,7 +113,7 @@ class Changes:
             spread=np.zeros_like(mixture.spread),
         )
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """What was changed, in a few words."""
         if self.solo is not None:
             parts = ["one component alone"]

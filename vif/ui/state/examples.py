@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
-class Example(HasTruth):
+class PageExample(HasTruth):
     """A picture with a question and one sentence on what to look for.
 
     Attributes:
@@ -52,7 +52,7 @@ class Example(HasTruth):
         return [] if self.truth is None else [self.truth]
 
 
-def read_examples(folder: Path) -> list[Example]:
+def read_examples(folder: Path) -> list[PageExample]:
     """Returns the examples listed in ``examples.json``; none if there is no such file.
 
     An entry whose picture is missing or damaged is left out, so that one bad file does not keep
@@ -80,7 +80,7 @@ def _entries(listing: Path) -> list[dict[str, Any]]:
     return list(json.loads(listing.read_text(encoding="utf-8")))
 
 
-def _read(folder: Path, entry: dict[str, Any]) -> Example | None:
+def _read(folder: Path, entry: dict[str, Any]) -> PageExample | None:
     """One example; None without its picture."""
     try:
         image = open_image(folder / entry["image"])
@@ -92,7 +92,7 @@ def _read(folder: Path, entry: dict[str, Any]) -> Example | None:
         boxes = tuple(tuple(box) for box in entry.get("boxes", ()))
         truth = Truth(question, entry["truth"], boxes)
     told = (entry.get("note", ""), entry.get("text", 0), truth, entry.get("label") or _label(entry))
-    return Example(image, question, *told, _recorded(folder, entry))
+    return PageExample(image, question, *told, _recorded(folder, entry))
 
 
 def _label(entry: dict[str, Any]) -> str:

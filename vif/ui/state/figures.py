@@ -16,7 +16,7 @@ import numpy as np
 from vif.draw import render
 from vif.inputs.boxes import Box
 from vif.trace import Mixture
-from vif.ui.state.payload import half
+from vif.ui.state.payload import as_float16
 
 _numbers = itertools.count(1)
 
@@ -71,7 +71,7 @@ def _figure(one: Figure) -> dict[str, Any]:
         "cells": None
         if one.cells is None
         else base64.b64encode(np.asarray(one.cells, "<f4").tobytes()).decode(),
-        "values": None if one.values is None else half(one.values),
+        "values": None if one.values is None else as_float16(one.values),
         "top": one.top,
         "mixture": None
         if one.mixture is None

@@ -12,7 +12,7 @@ from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource, open_image
-from vif.inputs.schema import MOST_METHODS, PublicQuestion
+from vif.inputs.schema import MOST_METHODS, PublicQuestionInput
 from vif.inputs.video import is_video, read_frames
 from vif.question import Question
 from vif.settings import Settings
@@ -213,7 +213,7 @@ class Form:
         Raises:
             InputError: If anything that was filled in is missing or out of range.
         """
-        asked = PublicQuestion.read(
+        asked = PublicQuestionInput.read(
             {
                 "question": self.question,
                 "context": self.context or "",
@@ -226,7 +226,7 @@ class Form:
         shared = {name: v for name, v in asked.settings().items() if name != "options"}
         return {"context": asked.context, **shared}
 
-    def asked(self, truth: Truth | None) -> dict[str, Any]:
+    def ask_options(self, truth: Truth | None) -> dict[str, Any]:
         """Returns all keyword arguments of a session's ``ask``.
 
         Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from vif.errors import InputError
-from vif.measure import Result
+from vif.measure import MeasuredCurves
 
 MOST_FILES = 8
 # Bytes of the files that one tab opens, and of all that are kept; in memory they take about five
@@ -18,7 +18,7 @@ MOST_BYTES = 64_000_000
 
 
 @dataclass(eq=False)
-class Opened:
+class OpenedResults:
     """The results that one tab shows; they are freed with its session.
 
     Attributes:
@@ -27,10 +27,10 @@ class Opened:
     """
 
     files: tuple[str, ...]
-    results: list[Result] | None
+    results: list[MeasuredCurves] | None
 
 
-class Readings:
+class ResultFiles:
     """Reads result files, for one tab at a time, and limits what all tabs together keep.
 
     Attributes:
@@ -41,9 +41,9 @@ class Readings:
         self.most = most
         self._lock = threading.Lock()
         # Bytes by tab, the one that was used last at the end.
-        self._kept: WeakKeyDictionary[Opened, int] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[OpenedResults, int] = WeakKeyDictionary()
 
-    def open(self, files: Sequence[str], before: Opened | None = None) -> Opened:
+    def open(self, files: Sequence[str], before: OpenedResults | None = None) -> OpenedResults:
         """Returns the results in a tab's files; reads them only if the files have changed.
 
         Raises:
@@ -52,15 +52,15 @@ class Readings:
         with self._lock:
             if before is None or before.results is None or before.files != tuple(files):
                 size = _size(files)
-                results = [Result.load(path, Path(path).name) for path in files]
-                before = Opened(tuple(files), results)
+                results = [MeasuredCurves.load(path, Path(path).name) for path in files]
+                before = OpenedResults(tuple(files), results)
             else:
                 size = self._kept.pop(before, 0)
             self._kept[before] = size
             self._bound(before)
             return before
 
-    def _bound(self, latest: Opened) -> None:
+    def _bound(self, latest: OpenedResults) -> None:
         """Drops the results of the least recently used tabs, which will read their files again."""
         for opened in list(self._kept):
             if opened is not latest and sum(self._kept.values()) > self.most:

@@ -67,7 +67,7 @@ def slice_of(result: Result, token: int, head: int | str) -> dict[str, Any]:
         rows = trace.rows[at]
         layers = [render.pick_map(trace.rows, at, layer, head) for layer in range(len(rows))]
         layers.append(render.pick_map(trace.rows, at, None, head))
-        maps[name] = half(np.array(layers))
+        maps[name] = as_float16(np.array(layers))
     return {f"{token}/{head}": maps}
 
 
@@ -103,7 +103,7 @@ def opening_layer(result: Result) -> int:
 
 def _measured(result: Result, name: str) -> np.ndarray:
     """Attention on the target, or on the image where there is no known target, by layer, (L,)."""
-    trace, asked = result.traces[name], result.asked(name)
+    trace, asked = result.traces[name], result.truth_coverage(name)
     found = metrics.image_share(trace) if asked is None else metrics.in_box_mass(trace, asked)
     return np.nan_to_num(found)
 
@@ -111,7 +111,7 @@ def _measured(result: Result, name: str) -> np.ndarray:
 def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str, Any]:
     """One answer."""
     trace = result.traces[name]
-    asked = result.asked(name)
+    asked = result.truth_coverage(name)
     tokens = range(len(trace.tokens))
     return {
         "name": name,
@@ -122,7 +122,7 @@ def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str,
         "alternatives": [[[t, round(p, 4)] for t, p in found] for found in trace.alternatives],
         "cells": base64.b64encode(trace.cells.astype("<f4").tobytes()).decode(),
         "blocks": trace.blocks.tolist() if result.has_tiles else None,
-        "rows": half(trace.rows) if has_rows else None,
+        "rows": as_float16(trace.rows) if has_rows else None,
         "sinks": [np.flatnonzero(result.sinks(name, token)).tolist() for token in tokens],
         "share": [_numbers_of(metrics.image_share(trace, t)) for t in tokens],
         "spread": [_numbers_of(metrics.visual_entropy(trace, t)) for t in tokens],
@@ -163,12 +163,12 @@ def _mixture(mixture: Mixture) -> Mapping[str, Any]:
         "sigmas": np.round(mixture.sigmas, 4).tolist(),
         "weights": np.round(mixture.weights, 4).tolist(),
         "strength": np.round(mixture.strength, 3).tolist(),
-        "map": half(mixture.map),
-        "spread": half(mixture.spread) if mixture.spread.any() else None,
+        "map": as_float16(mixture.map),
+        "spread": as_float16(mixture.spread) if mixture.spread.any() else None,
     }
 
 
-def half(values: np.ndarray) -> str:
+def as_float16(values: np.ndarray) -> str:
     """Returns numbers as base64 of float16: shares of attention need no more."""
     return base64.b64encode(np.asarray(values).astype("<f2").tobytes()).decode()
 

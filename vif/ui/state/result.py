@@ -100,7 +100,7 @@ class Result(HasTruth):
         """How an answer's mixture was rendered as a map; without an adapter always by density."""
         return "density" if name == "vif-free" else self.renderer
 
-    def asked(self, name: str) -> np.ndarray | None:
+    def truth_coverage(self, name: str) -> np.ndarray | None:
         """Share of each token's cell that lies in the true place, (N,); None if unknown."""
         if self.truth is None or not self.truth.boxes:
             return None

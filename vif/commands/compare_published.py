@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from vif.bench import compare_forms as forms
+from vif.bench import compare_published
 
 
 def add(commands: Any) -> None:
-    """``compare-forms`` has no flags."""
+    """``compare-published`` has no flags."""
     parser = commands.add_parser(
-        "compare-forms", help="compare the published form of the map with this one, and their cost"
+        "compare-published",
+        help="compare the published form of the map with this one, and their cost",
     )
     parser.set_defaults(run=run)
 
 
 def run(_: argparse.Namespace) -> None:
     """Prints what both forms do and cost."""
-    print(forms.table(*forms.compare()))
+    print(compare_published.table(*compare_published.compare()))

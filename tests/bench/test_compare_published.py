@@ -6,13 +6,13 @@ import torch
 from tests.support.published import published_adapter
 from tests.support.tiny import HIDDEN
 from vif.__main__ import main
-from vif.bench import compare_forms as forms
+from vif.bench import compare_published
 
 
-def test_compare_forms_prints_what_is_known_of_both(capsys, monkeypatch):
-    tables = forms.compare()
-    monkeypatch.setattr(forms, "compare", lambda: tables)
-    assert main(["compare-forms"]) == 0
+def test_compare_published_prints_what_is_known_of_both(capsys, monkeypatch):
+    tables = compare_published.compare()
+    monkeypatch.setattr(compare_published, "compare", lambda: tables)
+    assert main(["compare-published"]) == 0
     assert "published" in capsys.readouterr().out
     effects, costs = (dict(table) for table in tables)
     for name, (published, here) in effects.items():
@@ -33,9 +33,9 @@ def test_compare_forms_prints_what_is_known_of_both(capsys, monkeypatch):
 def test_flops_are_those_of_the_matrices():
     with torch.device("meta"):
         adapter = published_adapter().requires_grad_(False)
-    first, further = forms.question_flops(adapter)
+    first, further = compare_published.question_flops(adapter)
     assert first == further
-    n, t, d, f, k = forms.SIDE**2, forms.TEXT_TOKENS, 16, 32, 3
+    n, t, d, f, k = compare_published.SIDE**2, compare_published.TEXT_TOKENS, 16, 32, 3
     projections = 2 * HIDDEN * d * (n + t)
     squares = 2 * d * d * (4 * n + 4 * t + 2 * (n + t) + 2 * (t + n))
     products = 4 * d * (n * n + t * t + n * t + t * n)
