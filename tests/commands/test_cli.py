@@ -1,5 +1,6 @@
 """The command line, on a tiny random model."""
 
+import argparse
 import json
 
 import cv2
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.support.tiny import save_tiny
-from vif.__main__ import main
+from vif.__main__ import build_parser, main
 from vif.commands.flags.common import parse_options
 from vif.scenes import ask_scene, draw_scene
 from vif.trace import Trace
@@ -30,6 +31,23 @@ def run(files, capsys):
         return status, capsys.readouterr()
 
     return call
+
+
+def parsers(parser):
+    """The parsers of all commands, and of theirs."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for found in action.choices.values():
+                yield found
+                yield from parsers(found)
+
+
+def test_every_command_says_what_it_does_and_what_each_flag_is():
+    for found in parsers(build_parser()):
+        assert found.description[0].isupper(), found.prog
+        assert found.description[-1] in ".?", found.prog
+        flags = [action for action in found._actions if action.dest != "probe"]
+        assert not [action.dest for action in flags if not action.help], found.prog
 
 
 def test_ask_prints_the_promised_json(files, run):

@@ -20,13 +20,14 @@ from vif.commands.flags.common import (
     load_session,
     question_of,
 )
+from vif.commands.flags.parser import add_command
 from vif.draw.tables import grid
 from vif.probes.base import plain
 
 
 def add(commands: Any) -> None:
     """Flags of ``ask``."""
-    parser = commands.add_parser("ask", help="answer one question about one image")
+    parser = add_command(commands, "ask", "answer one question about one image")
     add_question_flags(parser)
     ask_data.add_flags(parser)
     parser.add_argument("--save", type=Path, help="folder for one .npz trace per method")

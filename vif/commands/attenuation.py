@@ -13,6 +13,7 @@ from vif import measure
 from vif.commands.flags.common import add_methods_flag, add_model_flags, add_setting_flags
 from vif.commands.flags.data import add_data_flags, read_data
 from vif.commands.flags.jobs import JobPlan, add_job_flags, ask_data, print_files
+from vif.commands.flags.parser import add_command
 from vif.draw.tables import grid
 from vif.measure import MeasuredCurves
 from vif.measure.curves import FIRST
@@ -24,8 +25,8 @@ _PRINTED = ("share", "share_without_sinks", "entropy", "dominance", "in_box", "p
 
 def add(commands: Any) -> None:
     """Flags of ``attenuation``."""
-    parser = commands.add_parser(
-        "attenuation", help="attention by layer over many images and questions, with intervals"
+    parser = add_command(
+        commands, "attenuation", "measure attention by layer over many images and questions"
     )
     add_data_flags(parser)
     parser.add_argument(

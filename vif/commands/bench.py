@@ -18,6 +18,7 @@ from vif.commands.flags.common import (
     progress_of,
     write_json,
 )
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.measure import Processes
 from vif.scenes import GROUP_OF, SPLITS
@@ -31,8 +32,8 @@ OWN = ["plain"]
 
 def add(commands: Any) -> None:
     """Flags of ``bench``."""
-    parser = commands.add_parser("bench", help="accuracy and attention on generated scenes")
-    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser = add_command(commands, "bench", "measure accuracy and attention on generated scenes")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the scenes")
     parser.add_argument("--n", type=int, default=2000, help="number of questions")
     parser.add_argument("--text", type=int, nargs="+", default=[0], help="tokens of unrelated text")
     parser.add_argument(

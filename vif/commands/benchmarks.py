@@ -13,6 +13,7 @@ from pathlib import Path
 
 from vif import bundled, methods
 from vif.commands.flags.common import add_methods_flag, add_model_flags, load_session, parse_options
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.lmms_eval.rows import ROWS, Row
 from vif.lmms_eval.table import count_unjudged, read_results, table
@@ -25,8 +26,8 @@ _TRIES = 3
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Flags of ``benchmarks``."""
-    parser = commands.add_parser(
-        "benchmarks", help="run the published benchmarks through lmms-eval with any method"
+    parser = add_command(
+        commands, "benchmarks", "run the published benchmarks through lmms-eval with any method"
     )
     names = [row.name for row in ROWS]
     parser.add_argument(
@@ -35,7 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("benchmarks"), help="folder for results")
     parser.add_argument("--limit", type=int, help="questions per task, for a quick trial")
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, default=8, help="questions asked at once")
     parser.add_argument(
         "--num-processes", type=int, default=1, help="processes started by accelerate, one per GPU"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from vif import check as checks
 from vif.check.proof import proof_table, prove
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.model.backbone import Backbone
 from vif.model.checkpoints.loading import QUANTIZATIONS
@@ -14,8 +15,8 @@ from vif.model.checkpoints.loading import QUANTIZATIONS
 
 def add(commands: Any) -> None:
     """Flags of ``check``."""
-    parser = commands.add_parser(
-        "check", help="verify recording, steering and token layout on a model"
+    parser = add_command(
+        commands, "check", "verify recording, steering and token layout on a model"
     )
     parser.add_argument("model", nargs="?", help="folder or Hub name; a family with --tiny")
     parser.add_argument("--tiny", action="store_true", help="a tiny random model of the family")

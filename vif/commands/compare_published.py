@@ -6,13 +6,15 @@ import argparse
 from typing import Any
 
 from vif.bench import compare_published
+from vif.commands.flags.parser import add_command
 
 
 def add(commands: Any) -> None:
     """``compare-published`` has no flags."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "compare-published",
-        help="compare the published form of the map with this one, and their cost",
+        "compare the published form of the map with this one, and their cost",
     )
     parser.set_defaults(run=run)
 

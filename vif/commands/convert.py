@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vif.adapter import convert
+from vif.commands.flags.parser import add_command
 
 
 def add(commands: Any) -> None:
     """Flags of ``convert-checkpoint``."""
-    parser = commands.add_parser(
-        "convert-checkpoint", help="turn a checkpoint of the published project into an adapter"
+    parser = add_command(
+        commands, "convert-checkpoint", "turn a checkpoint of the published project into an adapter"
     )
     parser.add_argument("folder", type=Path, help="the published checkpoint")
     parser.add_argument("out", type=Path, help="output folder for the adapter")

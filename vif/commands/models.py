@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from vif.commands.flags.parser import add_command
 from vif.model.checkpoints.catalogue import CATALOGUE, ListedModel
 
 # Where a model may run: a machine with so many gigabytes of memory, and GPUs of two sizes.
@@ -20,8 +21,8 @@ verifies it, or gives the reason against it."""
 
 def add(commands: Any) -> None:
     """Flags of ``models``."""
-    parser = commands.add_parser(
-        "models", help="list models to start with, and the hardware they need"
+    parser = add_command(
+        commands, "models", "list models to start with, and the hardware they need"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from vif import bundle
+from vif.commands.flags.parser import add_command
 from vif.extras import need
 from vif.metrics import image_share
 
 
 def add(commands: Any) -> None:
     """Flags of ``open``."""
-    parser = commands.add_parser("open", help="show saved answers, without a model")
+    parser = add_command(commands, "open", "show saved answers, without a model")
     parser.add_argument("zip", type=Path, help="a zip that the page saved")
     parser.add_argument("--page", action="store_true", help="in the browser")
     parser.add_argument("--port", type=int, help="port of the page; default: a free one")

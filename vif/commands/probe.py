@@ -16,6 +16,7 @@ from vif.commands.flags.common import (
     question_of,
     write_json,
 )
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.probes import PROBES
 from vif.probes.protocol import Probe, ProbeCall
@@ -26,14 +27,14 @@ ATTENTION = "attention"
 
 def add(commands: Any) -> None:
     """Flags of ``probe`` and of each probe."""
-    parser = commands.add_parser("probe", help="remove something and observe the answer")
+    parser = add_command(commands, "probe", "remove something and observe the answer")
     kinds = parser.add_subparsers(dest="probe", required=True)
     for probe in PROBES.values():
         _add_probe(kinds, probe)
 
 
 def _add_probe(kinds: Any, probe: Probe) -> None:
-    parser = kinds.add_parser(probe.name, help=probe.does.replace("%", "%%"))
+    parser = add_command(kinds, probe.name, probe.does)
     add_question_flags(parser, probe.takes_boxes)
     for flag in probe.flags:
         if flag.name != "seed":  # every command has one

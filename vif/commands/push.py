@@ -12,6 +12,7 @@ from safetensors import safe_open
 
 from vif import bundled
 from vif.adapter import VIFAdapter
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.hub.cards import card, figures
 from vif.hub.repository import upload
@@ -35,21 +36,25 @@ _SPACES = "https://huggingface.co/spaces"
 
 def add(commands: Any) -> None:
     """Flags of ``push``."""
-    parser = commands.add_parser("push", help="upload to the Hugging Face Hub")
-    parser.add_argument("kind", choices=("space", "model", "adapter", "dataset"))
+    parser = add_command(
+        commands, "push", "upload the Space, a model, an adapter or scenes to the Hub"
+    )
+    parser.add_argument(
+        "kind", choices=("space", "model", "adapter", "dataset"), help="what is uploaded"
+    )
     parser.add_argument("name", help="name of the repository: user/name")
     parser.add_argument("--private", action="store_true", help="make a new repository private")
     parser.add_argument(
-        "--folder", type=Path, help="of the Space or adapter; default: the bundled one"
+        "--folder", type=Path, help="folder of the Space or adapter; default: the bundled one"
     )
     parser.add_argument(
         "--hardware", choices=(CPU, ZERO), default=CPU, help="hardware of the Space"
     )
     parser.add_argument("--base-model", help="Hub name of the base model of an adapter")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="of the scenes")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the scenes")
     parser.add_argument("--n", type=int, default=1000, help="number of scenes")
     parser.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
-    parser.add_argument("--seed", type=int, default=0, help="of the scenes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the scenes")
     parser.set_defaults(run=run)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.scenes import SPLITS
 from vif.scenes.export import export_scenes
@@ -13,12 +14,12 @@ from vif.scenes.export import export_scenes
 
 def add(commands: Any) -> None:
     """Flags of ``scenes``."""
-    parser = commands.add_parser("scenes", help="write scenes as PNG and LLaVA-format JSON")
-    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser = add_command(commands, "scenes", "write scenes as PNG and LLaVA-format JSON")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the scenes")
     parser.add_argument("--n", type=int, default=100, help="number of scenes")
     parser.add_argument("--text", type=int, default=0, help="tokens of unrelated text")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
+    parser.add_argument("--out", type=Path, required=True, help="output folder")
     parser.set_defaults(run=run)
 
 

@@ -7,13 +7,14 @@ import math
 import os
 from typing import Any
 
+from vif.commands.flags.parser import add_command
 from vif.extras import need
 from vif.inputs.schema import REQUEST_SECONDS
 
 
 def add(commands: Any) -> None:
     """Flags of ``serve``."""
-    parser = commands.add_parser("serve", help="serve the page")
+    parser = add_command(commands, "serve", "serve the page on this machine")
     add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -44,8 +45,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="models that every visitor may load, separated by commas; with an adapter: "
         "model=adapter",
     )
-    parser.add_argument("--host", default=os.environ.get("HOST", default_host))
-    parser.add_argument("--port", type=_port, default=os.environ.get("PORT", "7860"))
+    parser.add_argument(
+        "--host", default=os.environ.get("HOST", default_host), help="address to listen on"
+    )
+    parser.add_argument(
+        "--port", type=_port, default=os.environ.get("PORT", "7860"), help="port to listen on"
+    )
     parser.add_argument(
         "--model-box",
         action=argparse.BooleanOptionalAction,

@@ -19,14 +19,13 @@ from vif.commands.flags.common import (
     question_of,
     write_json,
 )
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 
 
 def add(commands: Any) -> None:
     """Flags of ``speed``."""
-    parser = commands.add_parser(
-        "speed", help="measure the cost of recording, steering and sweeping"
-    )
+    parser = add_command(commands, "speed", "measure the cost of recording, steering and sweeping")
     add_question_flags(parser)
     add_methods_flag(parser, None)
     parser.add_argument("--repetitions", type=int, default=9, help="turns of all cases")

@@ -17,6 +17,7 @@ from vif.commands.flags.common import (
     question_of,
     write_json,
 )
+from vif.commands.flags.parser import add_command
 from vif.probes import PROBES
 from vif.probes.protocol import ProbeCall
 from vif.probes.sweep import sweep
@@ -24,9 +25,7 @@ from vif.probes.sweep import sweep
 
 def add(commands: Any) -> None:
     """Flags of ``sweep``."""
-    parser = commands.add_parser(
-        "sweep", help="try every range of injection layers for one question"
-    )
+    parser = add_command(commands, "sweep", "try every range of injection layers for one question")
     add_question_flags(parser)
     parser.add_argument(
         "--answer",

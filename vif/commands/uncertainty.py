@@ -17,16 +17,17 @@ from vif.commands.flags.common import (
     progress_of,
     write_json,
 )
+from vif.commands.flags.parser import add_command
 from vif.errors import InputError
 from vif.scenes import SPLITS
 
 
 def add(commands: Any) -> None:
     """Flags of ``uncertainty``."""
-    parser = commands.add_parser(
-        "uncertainty", help="compare prior and posterior, and evaluate samples of the latent"
+    parser = add_command(
+        commands, "uncertainty", "compare prior and posterior, and evaluate samples of the latent"
     )
-    parser.add_argument("--split", choices=SPLITS, default="test")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the scenes")
     parser.add_argument("--n", type=int, default=400, help="questions with one right place")
     parser.add_argument("--ambiguous", type=int, default=200, help="questions with two")
     parser.add_argument("--json", type=Path, help="JSON file for the results")

@@ -51,7 +51,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         help="pad or crop pictures to a square, for models that look at one; LLaVA-1.5 was trained "
         "with pad, its processor crops",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random")
 
 
 def add_setting_flags(parser: argparse.ArgumentParser, sets_injection: bool = True) -> None:

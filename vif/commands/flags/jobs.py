@@ -23,7 +23,12 @@ def add_job_flags(parser: Flags, out: str | None) -> None:
     """Where results go, and how the questions are asked."""
     parser.add_argument("--out", type=Path, default=out and Path(out), help="folder for results")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
-    parser.add_argument("--max-new-tokens", type=int, default=Settings.max_new_tokens)
+    parser.add_argument(
+        "--max-new-tokens",
+        type=int,
+        default=Settings.max_new_tokens,
+        help="longest answer in tokens",
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="questions asked at once")
 
 
