@@ -98,7 +98,7 @@ class Optimisers:
         return [item.state_dict() for item in (*self.parts, *self.schedules)]
 
     def load_state_dict(self, states: list[dict]) -> None:
-        """Restores what `state_dict` gave."""
+        """Restores all optimisers from `state_dict`."""
         for item, state in zip((*self.parts, *self.schedules), states, strict=True):
             item.load_state_dict(state)
 

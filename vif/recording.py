@@ -67,7 +67,7 @@ class Recorder(Tap):
 
     @override
     def wants(self, layer: int) -> bool:
-        """Every layer is recorded."""
+        """Returns True: every layer is recorded."""
         return True
 
     @override

@@ -32,7 +32,7 @@ class SettingChanges(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of one question.
+    """How a question is asked: layers, strength, seed, length of the answer.
 
     Attributes:
         learning: First and last layer that the latent is read from, inclusive, 0-based.

@@ -1,4 +1,4 @@
-"""The record of one answer as plain arrays, which can be saved, sent and compared.
+"""The record of one answer as arrays that can be saved, sent and compared.
 
 Knows nothing about models or attention functions.
 """

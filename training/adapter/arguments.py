@@ -171,7 +171,7 @@ class VIFArguments:
         )
 
     def _draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
-        """Ranges of one step.
+        """The learning and injection ranges of one training step.
 
         One learning layer of its range, drawn anew every step, leaves an adapter that works from
         any of them, which is what one generator for all layers is for.

@@ -50,7 +50,7 @@ class EvidenceKey:
 
 
 class Evidence(NamedTuple):
-    """Evidence of one question.
+    """Where looking would have made the answer to one question likelier.
 
     Attributes:
         scores: Standardised gradient of every place, (N,) float32; None where there was none.
@@ -145,7 +145,7 @@ class EvidenceStore:
         return Evidence(scores if places else None, gain, value)
 
     def add(self, found: dict[int, Evidence]) -> None:
-        """Appends some questions."""
+        """Appends the evidence of some questions."""
         with self._own.open("ab") as file:
             for key, (scores, gain, value) in found.items():
                 places = np.zeros(0) if scores is None else scores
@@ -157,7 +157,7 @@ class EvidenceStore:
 
 
 class Teacher:
-    """Adds evidence to shards.
+    """Adds to every shard the evidence that the posterior learns from.
 
     Evidence is log-likelihood up to a constant: `sharpness` times the standardised gradient, less
     where the gradient promises less than `full_gain` nats. A question that another place would not
@@ -182,7 +182,7 @@ class Teacher:
         self.asked, self.seconds, self.skipped = 0, 0.0, Counter()
 
     def teach(self, vlm: VisionLanguageModel, shard: Shard, whole: bool) -> Shard:
-        """The shard with evidence."""
+        """Returns the shard with its evidence."""
         keys, known = shard.key.tolist(), (shard.row >= 0).tolist()
         wanted = [key for key, real in zip(keys, known, strict=True) if real]
         if not all(key in self.store for key in wanted):

@@ -35,7 +35,7 @@ PARTIAL = "partial"
 
 
 class VIFTrainer(Trainer):
-    """Trains a `VIFModel`.
+    """The Hugging Face trainer of a `VIFModel`: several learning rates, more losses in the log.
 
     Losses are sums divided by the counts of the whole optimiser step, over accumulated batches and
     processes, so that how a batch is split does not matter.

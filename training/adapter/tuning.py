@@ -107,7 +107,7 @@ def gathered(model: nn.Module) -> Iterator[None]:
 
 
 def restore(model: VIFModel, folder: Path) -> None:
-    """Reads `save` back.
+    """Restores the weights that `save` wrote.
 
     Raises:
         InputError: If the folder belongs to another backbone or another kind of tuning.

@@ -1,4 +1,4 @@
-"""Encoded conversations as tensors."""
+"""Batches encoded conversations as tensors."""
 
 from __future__ import annotations
 

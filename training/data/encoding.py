@@ -156,7 +156,7 @@ class Encoder:
     def _head(
         self, image: Image.Image | None, asked: str, record: Record
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, families.Layout | None, list[int], list[int]]:
-        """The image as the processor puts it before a question.
+        """The tokens that the processor puts before a question for its image.
 
         Returns:
             Inputs up to the last image token; positions of the image tokens; their layout; tokens

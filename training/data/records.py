@@ -58,7 +58,7 @@ class Record:
 
 
 def parse_record(raw: Any) -> Record:
-    """Reads one record.
+    """Checks one record of a data file and reads it.
 
     Raises:
         BadRecord: If it has no turns, they do not alternate, a question or answer is empty, or
@@ -156,7 +156,7 @@ class RecordIndex:
         text_only: bool = False,
         together: int = 16,
     ) -> None:
-        """Reads the file once.
+        """Indexes the file in one pass.
 
         Args:
             path: LLaVA-format data.

@@ -182,7 +182,7 @@ class PackedScenes(Dataset):
 def pack(
     scenes: list[Scene], blocks: list[list[QuestionBlock]], ids: dict[str, int], lane: int
 ) -> dict[str, torch.Tensor]:
-    """Puts the blocks of every scene into lanes.
+    """Packs the questions of every scene side by side behind its image.
 
     Returns:
         Tensors of a batch of B images with G lanes (Q = G * lane text tokens) and up to M

@@ -37,7 +37,7 @@ LEAST_GAIN = 0.1  # of the right answer's probability, mean over the lengths of 
 
 @dataclass(frozen=True)
 class ExampleKind:
-    """A sort of example.
+    """A kind of example that the page shows, and how it is found.
 
     Attributes:
         label: What happened, in a few words.
@@ -152,7 +152,7 @@ def mean_gain(ladder: Ladder) -> float:
 
 
 def restores_answer(ladder: Ladder) -> bool:
-    """Whether text only takes from plain, and VIF gives back: words, and looks at the picture.
+    """Whether text only hurts the plain model and VIF restores the answer and the attention.
 
     Args:
         ladder: Of plain and VIF, in this order.

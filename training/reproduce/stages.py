@@ -16,7 +16,7 @@ KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 33), "MALLOC_TRIM_THRESHOLD_": str(1 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command.
+    """One command of the chain, with its log and result.
 
     Attributes:
         name: Of the stage, its log and its stamp.

@@ -82,7 +82,7 @@ class VIFAdapter(nn.Module):
         nn.init.zeros_(last.bias)
 
     def remember(self, states: torch.Tensor, centres: torch.Tensor) -> ImageMemory:
-        """Encodes an image.
+        """Encodes the tokens of an image once, for all its questions.
 
         Args:
             states: Hidden states of the image tokens at a learning layer, (B, N, hidden_size).

@@ -1,4 +1,4 @@
-"""Gaussian mixtures on the image plane and the weights of image tokens that they make.
+"""Gaussian mixtures on the image plane, and the weights of image tokens they give.
 
 Works on any set of token centres: any grid, aspect ratio, tiles, several scales. Knows nothing
 about where the parameters come from.
@@ -30,7 +30,7 @@ class MixtureParameters(NamedTuple):
 def render(
     mixture: MixtureParameters, centres: torch.Tensor, renderer: str = "density"
 ) -> torch.Tensor:
-    """Weights of image tokens.
+    """The weight of every image token under a mixture.
 
     ``"density"``: every component is normalised over the tokens, then weighted; a component at
     the border or between few tokens keeps its full weight. ``"softmax"``: the published form,

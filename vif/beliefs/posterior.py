@@ -156,7 +156,7 @@ def beliefs(
 
 
 class _States(Tap):
-    """Keeps what some layers put out."""
+    """Keeps the hidden states after some layers."""
 
     def __init__(self, layers: Sequence[int]) -> None:
         self.layers, self.found = layers, {}

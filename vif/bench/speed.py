@@ -32,7 +32,7 @@ CASES = ("loop", "recorded", "vif", "eager", "methods", "sweep")
 
 @dataclass(frozen=True)
 class Ratio(ProbeResult):
-    """One case against another.
+    """How much longer one case takes than another.
 
     Attributes:
         case: What was timed.

@@ -50,7 +50,7 @@ figures/       what the page showed, with its scale
 def write(
     path: str | Path | BinaryIO, bundle: Bundle, extra: Mapping[str, bytes] | None = None
 ) -> None:
-    """Writes a bundle.
+    """Writes a bundle as one zip.
 
     Args:
         path: File to write, an existing one is replaced; or an open file.

@@ -101,7 +101,7 @@ class SkippedEntry:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What was read.
+    """Questions read from files, and the entries that could not be used.
 
     Attributes:
         name: Where it is from, as given.

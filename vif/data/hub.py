@@ -17,7 +17,7 @@ from vif.inputs.images import ImageSource
 def read_hub(
     name: str, split: str, columns: Mapping[str, str], question: str | None = None
 ) -> DataSet:
-    """Reads one split.
+    """Reads one split of a data set of the Hugging Face Hub.
 
     Args:
         name: Name on the Hub, or ``name:configuration``.

@@ -29,7 +29,7 @@ def read(
     question: str | None = None,
     split: str = "test",
 ) -> DataSet:
-    """Reads questions.
+    """Reads questions from any of the supported formats.
 
     Args:
         source: A folder of images, a ``.json`` (LLaVA) or ``.jsonl`` file, a folder of RefCOCO's

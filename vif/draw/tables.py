@@ -32,5 +32,5 @@ def grid(
 
 
 def span(first: int, last: int) -> str:
-    """A range of layers."""
+    """A range of layers as text: `3-5`, or `3` for one layer."""
     return f"{first}" if first == last else f"{first}-{last}"

@@ -18,7 +18,7 @@ _BIN = re.compile(r"<loc(\d{4})>" * 4)
 
 @dataclass(frozen=True)
 class BoxFormat:
-    """One family's way.
+    """How one model family writes boxes in its answers.
 
     Attributes:
         scale: `UNIT`, `THOUSAND`, `PIXELS` (of the resized image) or `BINS`.

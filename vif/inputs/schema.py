@@ -76,7 +76,7 @@ Read = TypeVar("Read", bound="UncheckedInput")
 
 
 class UncheckedInput(BaseModel):
-    """Unchecked values."""
+    """Values from outside that are not checked yet."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 

@@ -26,7 +26,7 @@ _CURE = "save it as MP4 or WebM and try again"
 
 @dataclass(frozen=True)
 class VideoFrame:
-    """One frame.
+    """One frame of a video with its time.
 
     Attributes:
         image: Upright RGB.

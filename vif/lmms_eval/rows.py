@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Row:
-    """One benchmark.
+    """One published benchmark as a task of lmms-eval.
 
     Attributes:
         name: On the command line.

@@ -49,7 +49,7 @@ Measure = Callable[[LoadedExample, Mapping[str, Trace]], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked.
+    """A data set to ask, by which methods and under which settings.
 
     Attributes:
         session: Model and adapter.

@@ -20,7 +20,7 @@ FIRST, ALL = "first", "all"
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure by layer.
+    """A number per layer that is measured of every answer.
 
     Attributes:
         name: In files.

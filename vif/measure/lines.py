@@ -19,7 +19,7 @@ MARKERS = ("circle", "square", "triangle", "diamond")
 
 @dataclass(frozen=True)
 class Line:
-    """One curve.
+    """One curve of a chart, with its interval.
 
     Attributes:
         label: For a person.
@@ -53,7 +53,7 @@ def depths_differ(results: Sequence[MeasuredCurves]) -> bool:
 def lines(
     results: Sequence[MeasuredCurves], metric: str, tokens: str = FIRST, by_length: bool = False
 ) -> list[Line]:
-    """Curves of one metric.
+    """The curves of one metric, one per model and method.
 
     Args:
         results: What was measured; several may be of one model.

@@ -43,7 +43,7 @@ class Statistics:
 
 
 def statistics(values: np.ndarray, clusters: Sequence[Any]) -> Statistics:
-    """Statistics of values.
+    """Mean, quartiles, 95 % interval and counts of values, layer by layer.
 
     The interval is a percentile bootstrap that draws whole images: questions about one image are
     not independent. Its seed is fixed, so that the same values give the same interval.

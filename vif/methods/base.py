@@ -118,7 +118,7 @@ class Group(StrEnum):
 
 
 class Method(ABC):
-    """One way to answer.
+    """A way to answer: the plain model, or an intervention in its attention.
 
     Attributes:
         name: The name on the command line and in results.
@@ -153,7 +153,7 @@ class Method(ABC):
     identity: Mapping[str, float] | None = None
 
     def resolve(self, changed: Mapping[str, float]) -> dict[str, float]:
-        """Values of all options.
+        """The values of all options: those given, and defaults for the rest.
 
         Raises:
             InputError: If an option is unknown or a value out of range.

@@ -1,4 +1,4 @@
-"""What an answer says about places: the gradient of its log-probability by a uniform map.
+"""Evidence of an answer: the gradient of its log-probability with respect to a uniform map.
 
 The rows that predict the answer are read with part of their attention on a uniform map. Where the
 gradient is large, more attention would have made the answer likelier. Standardised over the image

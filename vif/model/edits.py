@@ -100,7 +100,7 @@ class Edit:
         return weights
 
     def output(self, out: torch.Tensor, layer: int) -> torch.Tensor:  # noqa: ARG002
-        """Edits what the heads put out, all rows of the pass, (B, Q, H, D), before W_O."""
+        """Edits the outputs of the heads, all rows of the pass, (B, Q, H, D), before W_O."""
         return out
 
 

@@ -119,7 +119,7 @@ class Stream:
         return outputs.logits[:, -1].float()
 
     def feed(self, tokens: torch.Tensor) -> None:
-        """Appends tokens, (B,)."""
+        """Appends one token to every prompt, (B,)."""
         self.ids = torch.cat([self.ids, tokens[:, None].to(self.ids)], -1)
 
 

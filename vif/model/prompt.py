@@ -1,4 +1,4 @@
-"""An image and a question as a model reads them: tokens, and what each of them stands for."""
+"""An image and a question as a model reads them: tokens, and the part each belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of attention: what they are, and what mixing a map into them makes of them.
+"""Rows of attention, and the result of mixing a map into them.
 
 Pure functions of queries, keys, values and masks. Knows nothing about models.
 """

@@ -92,7 +92,7 @@ class _Collector(Tap):
 
 
 class _Read(Edit):
-    """Looks at weights and values; gives back what it was given."""
+    """Collects weights and values, and changes neither."""
 
     def __init__(self, collector: _Collector) -> None:
         super().__init__(collector.first_row)

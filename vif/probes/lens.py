@@ -1,4 +1,4 @@
-"""Logit lens: which words the states of a pass stand for, before the model says any."""
+"""Logit lens: the words that hidden states would give, layer by layer."""
 
 from __future__ import annotations
 

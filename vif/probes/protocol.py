@@ -67,7 +67,7 @@ class ProbeCall:
         return self.trace
 
     def cells(self) -> np.ndarray:
-        """Which part of the full picture each image token stands for, (N, 4), NaN for none.
+        """The part of the full picture that each image token covers, (N, 4), NaN for none.
 
         Raises:
             InputError: If the question cannot be put to the model.
@@ -133,7 +133,7 @@ class Probe(ABC, Generic[Found]):
 
     @abstractmethod
     def run(self, call: ProbeCall) -> Found:
-        """Carries it out.
+        """Runs the probe.
 
         Raises:
             InputError: If what was given cannot be probed.

@@ -15,7 +15,7 @@ SUPERSAMPLING = 4
 
 @dataclass(frozen=True)
 class Scene:
-    """A drawn scene.
+    """A drawn scene: its picture, its objects and their boxes.
 
     Attributes:
         split: One of `SPLITS`.

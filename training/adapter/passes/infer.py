@@ -16,7 +16,7 @@ from vif.adapter.outputs import Rendered
 
 
 class Inferred(NamedTuple):
-    """Maps of Q questions.
+    """The inferred maps of Q questions.
 
     Attributes:
         used: What is injected: of a sample of the posterior or the prior.

@@ -25,7 +25,7 @@ class AnswerLogits(NamedTuple):
 
 
 class PassResult(NamedTuple):
-    """What a shard gave.
+    """The result of one pass over a shard.
 
     Attributes:
         inferred: Per learning layer, Q questions each.

@@ -53,7 +53,7 @@ class SharedLayer(DynamicLayer):
 
 
 class Prefix(NamedTuple):
-    """Images as read once.
+    """The images of a shard, read once for all their questions.
 
     Attributes:
         cache: Keys and values of every layer that ran.

@@ -1,1 +1,1 @@
-"""Flags that several commands share, and what they stand for."""
+"""Flags that several commands share, and the values made from them."""

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what they stand for."""
+"""Flags that several commands share, and the values made from them."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def add_question_flags(parser: argparse.ArgumentParser, takes_boxes: bool = True
 
 
 def question_of(args: argparse.Namespace) -> Question:
-    """What `add_question_flags` stands for.
+    """The question that the flags of `add_question_flags` give.
 
     Raises:
         InputError: If there is neither an image with a question nor a scene, or both, or if

@@ -1,4 +1,4 @@
-"""Flags that say which questions are asked, and what they stand for."""
+"""Flags that choose a data set, and the questions read from it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def add_data_flags(parser: Flags, default: str | None = SCENES, takes_query: boo
 
 
 def read_data(args: argparse.Namespace, number: int) -> DataSet:
-    """The questions that `add_data_flags` stand for, at most so many.
+    """Reads the questions that the flags of `add_data_flags` choose, at most so many.
 
     What cannot be read is listed on stderr, the first lines of it.
     """

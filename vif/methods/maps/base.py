@@ -30,13 +30,13 @@ RANDOM_SIGMA = 0.14
 
 
 def no_obstacle(backbone: Backbone, adapter: VIFAdapter | None) -> str:  # noqa: ARG001
-    """Of a map that works with every model: there is none."""
+    """The obstacle of a map that works with every model: ""."""
     return ""
 
 
 @dataclass(frozen=True)
 class Map:
-    """A map over image tokens.
+    """A map over image tokens: where a method steers attention to.
 
     Attributes:
         name: The part of a method's name before the plus sign.

@@ -1,4 +1,4 @@
-"""Maps read in one plain pass: what image tokens stand for, and where the text looks early."""
+"""Maps read in one plain pass: the words of image tokens, and where the text looks early."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class PAINTEdit(Edit):
 
 @register
 class PAINT(Method):
-    """PAINT, arXiv 2501.12206.
+    """PAINT (arXiv 2501.12206): the last row looks more at what the vision tower finds salient.
 
     From the vision tower: summary tokens, the upper outliers of CLS attention in the last but one
     layer, and local tokens, the top quarter of CLS attention in the first layer less those.

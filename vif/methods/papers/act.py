@@ -15,7 +15,7 @@ from vif.model.edits import Edit, Rows
 
 
 class ACTEdit(Edit):
-    """One layer of ACT.
+    """The edit of ACT in one layer: attention on sinks is calibrated.
 
     The sinks, (B, H, N) bool, are found in the rows of the prompt and kept for the answer.
     """

@@ -13,7 +13,7 @@ from vif.model.edits import Edit, Rows
 
 
 class CMAIEdit(Edit):
-    """One layer of CMAI.
+    """The edit of CMAI in one layer.
 
     It keeps what earlier rows gave the image, heads averaged, and where those rows are.
     """

@@ -16,7 +16,7 @@ __all__ = ["FAMILIES", "Block", "Family", "Layout", "Picture", "find", "grid_cel
 
 @dataclass(frozen=True)
 class Family:
-    """One model family.
+    """What tells one model family from another: its tokens, layout and limits.
 
     Attributes:
         model_type: ``config.model_type``.

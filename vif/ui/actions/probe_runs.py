@@ -18,7 +18,7 @@ from vif.ui.state.result import CHANGED, Result
 
 @dataclass(frozen=True, eq=False)
 class ProbeOutput:
-    """What a probe found.
+    """The result of a probe, as text and figure.
 
     Attributes:
         words: One to three sentences; plain text.

@@ -43,7 +43,7 @@ class Compare:
 
 
 def build_compare(bundled: Path) -> Compare:
-    """Builds the tab.
+    """Builds the tab that compares measured curves.
 
     Args:
         bundled: The shipped model's own result; may be absent.

@@ -43,7 +43,7 @@ class Posterior:
 
 
 def build_posterior() -> Posterior:
-    """Builds the panel."""
+    """Builds the tab of prior and posterior."""
     html_block(_NOTE)
     with gr.Row(elem_classes="vl-run vl-belief-run"):
         answer = gr.Textbox(

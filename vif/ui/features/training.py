@@ -174,7 +174,7 @@ def slide(frames: Frames | None, layer: int | None, step: float) -> tuple[Any, .
 
 
 def take_step(event: gr.EventData, frames: Frames | None, layer: int, _: float) -> tuple[Any, ...]:
-    """The clicked step."""
+    """Shows the clicked step of the training run."""
     step = picked_index(event, len(frames or ()))
     return (gr.skip(),) * 4 if step is None else (step, *slide(frames, layer, step))
 

@@ -68,7 +68,7 @@ class StateLimits:
             self._forget(session)
 
     def sweep(self, now: datetime) -> None:
-        """Removes idle sessions."""
+        """Removes the states of sessions that have been idle for too long."""
         holder, queue = self.page.state_holder, self.page._queue
         for session, used in list(holder.time_last_used.items()):
             if now - used > IDLE:

@@ -248,7 +248,7 @@ class Turns:
         return int(math.log2(1 + self._used_by(name) / _STEP_SECONDS))
 
     def _used_by(self, name: str) -> float:
-        """Seconds used lately."""
+        """Seconds of the model that a visitor used lately."""
         seconds, at = self._used.get(name, (0.0, 0.0))
         return seconds * 0.5 ** ((self._clock() - at) / _HALF_LIFE_SECONDS)
 

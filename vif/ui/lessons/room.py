@@ -26,7 +26,7 @@ LONGEST = 8  # tokens of an answer
 
 @dataclass(frozen=True)
 class Classroom:
-    """What all steps need.
+    """What every step of the lessons needs: the model, its examples, the marked box.
 
     Attributes:
         session: Model and adapter.
@@ -45,7 +45,7 @@ class Classroom:
 
 @dataclass(frozen=True)
 class Reveal:
-    """What a step shows.
+    """What a step reveals after the prediction.
 
     Attributes:
         html: The stage.

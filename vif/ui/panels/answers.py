@@ -62,7 +62,7 @@ class AnswersColumn:
 
 
 def build_answers(examples: Sequence[PageExample], result: Result | None) -> AnswersColumn:
-    """Builds the column.
+    """Builds the right column: examples, answers and the tabs below.
 
     Args:
         examples: Shown as a row of buttons.

@@ -42,7 +42,7 @@ class OwnSettings:
 
     @property
     def sliders(self) -> list[Component]:
-        """All sliders, as inputs."""
+        """The sliders of all methods, as inputs of an event."""
         return [slider for *_, slider in self.fields]
 
     def gather(

@@ -47,7 +47,7 @@ class File(gr.File, metaclass=_Stubless):
     """
 
     def preprocess(self, payload: Any) -> list[str]:
-        """Returns the paths."""
+        """Returns the paths of the uploaded files."""
         files = getattr(payload, "root", None) or []
         return [file.path for file in files]
 
@@ -86,5 +86,5 @@ class Dropdown(gr.Dropdown, metaclass=_Stubless):
     """A choice that is passed on as it was sent; `vif.inputs.schema` checks it."""
 
     def preprocess(self, payload: Any) -> Any:
-        """Returns what was sent."""
+        """Returns what was sent: `gr.Dropdown` would refuse what is not in its list."""
         return payload

@@ -44,7 +44,7 @@ _FLAGS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is asked.
+    """Everything needed to ask the same question again.
 
     Attributes:
         link: What a link can hold of it.

@@ -37,7 +37,7 @@ class MixtureChanges:
 
     @classmethod
     def of(cls, mixture: Mixture) -> MixtureChanges:
-        """No changes yet."""
+        """The changes of an untouched mixture: none."""
         return cls(mixture.means.copy(), mixture.sigmas.copy(), mixture.weights.copy())
 
     @classmethod
@@ -78,7 +78,7 @@ class MixtureChanges:
         )
 
     def is_heard(self, index: int) -> bool:
-        """Whether a component counts."""
+        """Whether a component takes part: it is neither muted nor silenced by a solo."""
         return index == self.solo if self.solo is not None else index not in self.muted
 
     def heard_weights(self) -> np.ndarray:

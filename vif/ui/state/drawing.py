@@ -70,7 +70,7 @@ class Drawing:
         return cls(tuple(boxes), tuple(strokes), min(max(ratio, 0.02), 50.0))
 
     def as_json(self) -> dict[str, Any]:
-        """Returns what `read` reads."""
+        """Returns the marks as JSON values, as `read` takes them."""
         strokes = [{"r": stroke.radius, "points": stroke.points} for stroke in self.strokes]
         return {"boxes": self.boxes, "strokes": strokes, "ratio": self.ratio}
 

@@ -69,7 +69,7 @@ class ResultFiles:
 
 
 def _size(files: Sequence[str]) -> int:
-    """Bytes of all files.
+    """The size of all files together in bytes.
 
     Raises:
         InputError: If there are too many files or bytes.

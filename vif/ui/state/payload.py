@@ -109,7 +109,7 @@ def _measured(result: Result, name: str) -> np.ndarray:
 
 
 def _answer(name: str, colour: str, result: Result, has_rows: bool) -> dict[str, Any]:
-    """One answer."""
+    """One answer with its tokens, maps and mixtures, as JSON values."""
     trace = result.traces[name]
     asked = result.truth_coverage(name)
     tokens = range(len(trace.tokens))
@@ -155,7 +155,7 @@ def _economy(trace: Trace) -> dict[str, list[list[float | None]] | None]:
 
 
 def _mixture(mixture: Mixture) -> Mapping[str, Any]:
-    """One injection layer's mixture."""
+    """The mixture of one injection layer, as JSON values."""
     return {
         "layer": mixture.layer,
         "source": mixture.source,

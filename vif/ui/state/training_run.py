@@ -43,7 +43,7 @@ class TrainingRun:
 
     @classmethod
     def read(cls, folder: str | Path) -> TrainingRun:
-        """Reads an index.
+        """Reads the index file of a training run.
 
         Raises:
             InputError: If there is none, or it is something else.
