@@ -40,7 +40,7 @@ def test_while_a_command_runs(monkeypatch, capsys, tmp_path):
     assert capsys.readouterr().err == f"\n{STOPPED}\n"
 
 
-def test_afterwards_ctrl_c_is_what_it_was():
+def test_ctrl_c_is_restored_afterwards():
     before = signal.getsignal(signal.SIGINT)
     with ends_on_ctrl_c():
         assert signal.getsignal(signal.SIGINT) is not before

@@ -88,7 +88,7 @@ def test_layers_are_resolved_as_the_published_code_does_it(
     assert config.num_layers == options.get("num_hidden_layers", 32)
 
 
-def test_mistakes_are_one_sentence(reference, tmp_path, capsys):
+def test_mistakes_give_one_sentence(reference, tmp_path, capsys):
     _, weights, config = reference
 
     def fails(folder, out="out"):
@@ -130,7 +130,7 @@ def test_mistakes_are_one_sentence(reference, tmp_path, capsys):
         {"width": 30, "latent_heads": 4},
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(changes):
+def test_an_invalid_configuration_is_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         VIFConfig(HIDDEN, NUM_LAYERS, NUM_HEADS, **changes)
 

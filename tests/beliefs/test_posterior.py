@@ -120,7 +120,7 @@ def test_overlap_is_one_of_equal_and_none_of_disjoint_maps():
     ("answer", "words"),
     [("", "The answer is empty"), (" \t", "is empty"), ("zebra", "for a word of the answer")],
 )
-def test_an_answer_without_tokens_is_one_sentence(session, image, answer, words):
+def test_an_answer_without_tokens_gives_one_sentence(session, image, answer, words):
     with pytest.raises(InputError, match=words):
         beliefs(session, Question(image, ASKED), [answer])
 

@@ -185,7 +185,7 @@ def test_the_command_prints_a_line_per_method_and_keeps_everything(monkeypatch, 
         (["--methods", "all", "--set", "vif.magic=1"], "no setting 'magic'"),
     ],
 )
-def test_a_mistake_is_one_sentence(monkeypatch, capsys, flags, words):
+def test_a_mistake_gives_one_sentence(monkeypatch, capsys, flags, words):
     monkeypatch.setattr("vif.commands.bench.load_session", lambda args: tiny_session())
     assert main(["bench", "--n", "2", *flags]) == 2
     shown = capsys.readouterr()

@@ -101,7 +101,7 @@ def test_the_command_scores_each_question_by_what_is_known(files, run, tmp_path)
         ({"question": "?", "box": [0, 0, 900, 9]}, [], "not on the image of 90 x 60 pixels"),
     ],
 )
-def test_answers_of_the_wrong_kind_are_one_sentence(files, run, tmp_path, record, flags, words):
+def test_answers_of_the_wrong_kind_give_one_sentence(files, run, tmp_path, record, flags, words):
     given = lines(files / "y.jsonl", {"image": "0.png"} | record)
     status, shown = run("--data", given, "--methods", "plain", *flags, "--out", tmp_path / "out")
     assert status == 2

@@ -161,7 +161,7 @@ def test_everything_can_be_saved(open_page, url):
     expect(page.locator("#files")).to_be_hidden()
 
 
-def test_a_problem_is_one_sentence_at_the_button_and_the_old_answers_step_back(
+def test_a_problem_gives_one_sentence_at_the_button_and_the_old_answers_are_dimmed(
     open_page, url, tmp_path
 ):
     page = open_page(url)
@@ -226,7 +226,7 @@ def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     expect(page.locator("#run")).to_be_enabled()
 
 
-def test_an_emptied_number_is_no_error(open_page, url):
+def test_an_emptied_number_is_not_an_error(open_page, url):
     page = open_page(url)
     box = page.get_by_label("number input for Unrelated text, tokens", exact=True)
     for value in ("", "9999", ""):
@@ -244,7 +244,7 @@ def test_the_ruler_draws_every_token(open_page, url):
     expect(page.locator("#ruler")).to_contain_text("12 x 12 (rows x columns): 144 tokens")
 
 
-def test_a_model_that_is_missing_is_one_sentence_and_changes_nothing(open_page, url, tmp_path):
+def test_a_missing_model_gives_one_sentence_and_changes_nothing(open_page, url, tmp_path):
     page = open_page(url)
     before = page.locator("#model-line").inner_text()
     page.locator("#model-box button").first.click()

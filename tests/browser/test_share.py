@@ -75,7 +75,7 @@ def test_a_saved_zip_is_shown_again_without_asking(open_page, shipped_url, asked
     assert asked == ["Find the red item."]
 
 
-def test_a_zip_that_cannot_be_shown_is_one_sentence(open_page, shipped_url, tmp_path):
+def test_a_zip_that_cannot_be_shown_gives_one_sentence(open_page, shipped_url, tmp_path):
     page = ready(open_page(shipped_url))
     before = answers(page)
     broken, huge = tmp_path / "broken.zip", tmp_path / "huge.zip"
@@ -135,7 +135,7 @@ def test_a_link_brings_its_methods_settings_and_marked_place(open_page, shipped_
     ],
     ids=["model", "scene", "layer", "long"],
 )
-def test_a_wrong_link_is_one_sentence_and_leaves_the_page(open_page, shipped_url, query, words):
+def test_a_wrong_link_gives_one_sentence_and_leaves_the_page(open_page, shipped_url, query, words):
     page = open_page(shipped_url, query=query)
     expect(page.locator("#message [role=alert]")).to_contain_text(words)
     ready(page)

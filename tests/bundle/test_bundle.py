@@ -144,12 +144,12 @@ def test_a_damaged_byte_is_refused(data):
         ({"note": {"a": 1}}, "note"),
     ],
 )
-def test_an_index_that_makes_no_sense_is_refused(data, changes, words):
+def test_an_invalid_index_is_refused(data, changes, words):
     with pytest.raises(InputError, match=words):
         bundle.read(index_with(data, **changes))
 
 
-def test_an_index_that_is_no_json_or_too_deep_is_refused(data):
+def test_an_index_that_is_not_json_or_too_deep_is_refused(data):
     for text in ("{", "[" * 100_000, '"' + "x" * 3_000_000 + '"'):
         with pytest.raises(InputError, match=r"bundle.json"):
             bundle.read(edited(data, **{"bundle.json": text}))
@@ -256,6 +256,6 @@ def test_a_method_whose_name_is_a_path_is_not_written(saved):
         bundle.write(io.BytesIO(), replace(saved, traces={"../x": saved.first}))
 
 
-def test_a_missing_file_is_one_sentence(tmp_path):
+def test_a_missing_file_gives_one_sentence(tmp_path):
     with pytest.raises(InputError, match="cannot be opened"):
         bundle.read(tmp_path / "none.zip")

@@ -49,7 +49,7 @@ def test_answers_are_told_apart_without_colour():
     assert plain.marker.symbol != vif.marker.symbol
 
 
-def test_a_method_keeps_its_colour_wherever_it_stands():
+def test_a_method_keeps_its_colour_at_every_position():
     assert style.method_colour("vif", 3) == style.method_colour("vif", 0)
     assert style.method_colour("oracle", 0) != style.method_colour("random", 1)
 

@@ -98,7 +98,7 @@ def test_sampling_by_default_is_answered_greedily(image):
     assert len(answers) == 1
 
 
-def test_a_prompt_begins_once(image):
+def test_a_prompt_has_one_beginning_token(image):
     for family in ("gemma3", "llava", "paligemma"):
         backbone = tiny_backbone(family)
         begin = backbone.processor.tokenizer.bos_token_id
@@ -115,14 +115,14 @@ def test_the_question_is_found_in_every_format(family, image):
         assert backbone.processor.tokenizer.decode(ids) == QUESTION
 
 
-def test_no_chat_template_and_no_known_format_is_one_sentence(image):
+def test_no_chat_template_and_no_known_format_gives_one_sentence(image):
     backbone = tiny_backbone("llava")
     backbone.processor.chat_template = None
     with pytest.raises(InputError, match="no chat template"):
         backbone.encode(image, QUESTION)
 
 
-def test_a_prompt_longer_than_the_model_reads_is_one_sentence(image):
+def test_a_prompt_longer_than_the_model_reads_gives_one_sentence(image):
     backbone = tiny_backbone("llava")
     backbone.text_config.max_position_embeddings = 40
     with pytest.raises(InputError, match="reads at most 40"):

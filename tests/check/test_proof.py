@@ -46,12 +46,12 @@ def test_a_grid_is_found_and_proved(unlist, name):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_is_no_plain_grid_is_refused_in_one_sentence(unlist, name):
+def test_what_is_not_a_plain_grid_is_refused_in_one_sentence(unlist, name):
     with pytest.raises(InputError, match=r"^[^.]+ not listed, [^.]+(\.\d[^.]*)*\.$"):
         refuse_unproved(unlist(name))
 
 
-def test_rows_taken_for_columns_are_found_out(unlist, monkeypatch):
+def test_swapped_rows_and_columns_are_detected(unlist, monkeypatch):
     backbone = unlist("qwen2_5_vl")
 
     def turned(picture):
@@ -65,7 +65,7 @@ def test_rows_taken_for_columns_are_found_out(unlist, monkeypatch):
         refuse_unproved(backbone)
 
 
-def test_wrong_rows_are_found_out(unlist, monkeypatch):
+def test_wrong_rows_are_detected(unlist, monkeypatch):
     backbone = unlist("qwen2_5_vl")
     row = attention.last_row
     monkeypatch.setattr(attention, "last_row", lambda *a: row(*a).roll(1, -1))

@@ -81,7 +81,7 @@ def test_a_scene_brings_its_question_and_boxes_and_metrics_can_be_had(run):
         (["--json", "/dev/null/found.json"], "/dev/null/found.json cannot be written"),
     ],
 )
-def test_a_mistake_in_a_benchmark_is_one_sentence_before_it_begins(run, flags, words):
+def test_a_mistake_in_a_benchmark_gives_one_sentence_before_it_begins(run, flags, words):
     status, shown = run("bench", "--n", "5", *flags)
     assert status == 2
     assert words in shown.err.splitlines()[-1]
@@ -133,7 +133,7 @@ def test_underscores_and_published_names_work(files, run):
         (["--adapter", "no-such-folder"], "no-such-folder"),
     ],
 )
-def test_a_mistake_is_one_sentence(files, run, monkeypatch, flags, words):
+def test_a_mistake_gives_one_sentence(files, run, monkeypatch, flags, words):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     good = ["--image-file", str(files / "image.png"), "--query", "What?"]
     status, shown = run("ask", *good, *flags)
@@ -171,14 +171,14 @@ def test_settings_of_a_method_come_from_the_command_line():
 
 
 @pytest.mark.parametrize("given", ["alpha=0.3", "pai.alpha", "pai.=1", ".alpha=1", "pai.alpha=x"])
-def test_a_setting_that_cannot_be_read_is_one_sentence(files, run, given):
+def test_a_setting_that_cannot_be_read_gives_one_sentence(files, run, given):
     flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", given]
     status, shown = run("ask", *flags)
     assert status == 2
     assert "method.option=value" in shown.err.splitlines()[-1]
 
 
-def test_a_setting_that_the_method_lacks_is_one_sentence(files, run):
+def test_a_setting_that_the_method_lacks_gives_one_sentence(files, run):
     flags = ["--image-file", str(files / "image.png"), "--query", "What?", "--set", "plain.x=1"]
     status, shown = run("ask", *flags)
     assert status == 2
@@ -228,7 +228,7 @@ def test_probes_print_a_table_and_write_numbers(files, capsys, tmp_path, probe, 
     assert words in shown.out
 
 
-def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
+def test_an_own_picture_can_be_probed(files, run, capsys):
     flags = ["--image-file", str(files / "image.png"), "--query", "What?"]
     model = ["--model-path", str(files / "model")]
     boxed = ["--box", "0.1", "0.1", "0.4", "0.4", "--flows", "object->last"]
@@ -250,7 +250,7 @@ def test_a_picture_of_one_s_own_can_be_probed(files, run, capsys):
         (["--scene", "3", "--box", "0", "0", "2", "1"], "(look[0][2]) is 2.0"),
     ],
 )
-def test_a_mistake_in_a_sweep_is_one_sentence(run, flags, words):
+def test_a_mistake_in_a_sweep_gives_one_sentence(run, flags, words):
     status, shown = run("sweep", *flags)
     assert status == 2
     assert words in shown.err.splitlines()[-1]
@@ -273,7 +273,7 @@ def test_speed_prints_ratios(run, tmp_path):
         ["ask", "--scene", "3", "--methods", "plain", "--save", "/dev/null/traces"],
     ],
 )
-def test_a_folder_that_cannot_be_written_is_one_sentence(words, capsys):
+def test_a_folder_that_cannot_be_written_gives_one_sentence(words, capsys):
     assert main(words) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: '/dev/null/")
@@ -310,7 +310,7 @@ def test_ask_shows_other_images_and_frames_of_a_video(files, run):
         (["--scene", "3", "--frame", "1"], "give --video, or remove --frame"),
     ],
 )
-def test_a_mistake_with_other_images_is_one_sentence(run, flags, words):
+def test_a_mistake_with_other_images_gives_one_sentence(run, flags, words):
     status, shown = run("ask", *flags)
     assert status == 2
     assert words in shown.err.splitlines()[-1]

@@ -19,7 +19,7 @@ def saved(tmp_path):
     return path
 
 
-def test_a_zip_is_told_in_the_terminal(saved, capsys):
+def test_a_zip_is_reported_in_the_terminal(saved, capsys):
     assert main(["open", str(saved)]) == 0
     shown = capsys.readouterr().out
     found = bundle.read(saved)
@@ -28,7 +28,7 @@ def test_a_zip_is_told_in_the_terminal(saved, capsys):
         assert f"{name:<10} {trace.answer}" in shown
 
 
-def test_a_broken_zip_is_one_line(tmp_path, capsys):
+def test_a_broken_zip_gives_one_line(tmp_path, capsys):
     (tmp_path / "x.zip").write_bytes(b"PK")
     assert main(["open", str(tmp_path / "x.zip")]) == 2
     assert capsys.readouterr().err.count("\n") == 1

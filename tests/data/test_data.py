@@ -34,7 +34,7 @@ def test_a_folder_is_read_with_one_question_for_all(folder):
     assert found.examples[1].open()[0].size == (120, 40)
 
 
-def test_an_empty_folder_is_one_sentence(tmp_path):
+def test_an_empty_folder_gives_one_sentence(tmp_path):
     with pytest.raises(InputError, match="no image in the folder"):
         data.read(tmp_path)
 
@@ -194,7 +194,7 @@ def test_the_checksum_tells_questions_and_pictures_apart(folder):
 
 
 @pytest.mark.parametrize("given", [{"a": 1}, "text", [[1, 2]], [[1, 2, 3, "x"]], 5])
-def test_what_is_no_box_is_said(given):
+def test_what_is_not_a_box_is_reported(given):
     with pytest.raises(InputError, match="expected x0, y0, x1, y1"):
         boxes_of(given)
 

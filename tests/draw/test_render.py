@@ -35,7 +35,7 @@ def test_a_normalised_map_sums_to_one(rows):
     assert render.pick_map(rows, 0, 1, "mean", normalise=True).sum() == pytest.approx(1, rel=1e-5)
 
 
-def test_a_normalised_map_of_nothing_stays_nothing():
+def test_a_normalised_map_of_zeros_stays_zero():
     assert render.pick_map(np.zeros((1, 1, 1, 4)), 0, 0, normalise=True).sum() == 0
 
 

@@ -114,7 +114,7 @@ def test_answers_are_read_as_published(name, answer, box):
     assert find_format(name).parse(answer) == box
 
 
-def test_a_family_without_a_format_is_said():
+def test_a_family_without_a_box_format_is_reported():
     with pytest.raises(InputError, match="'mistral3' have no documented format for boxes"):
         find_format("mistral3")
 

@@ -133,19 +133,19 @@ def test_a_space_is_pushed_from_a_checkout(hub, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("status", "words"), [(401, "hf auth login"), (403, "hf auth login"), (400, "status 400")]
 )
-def test_a_refusal_is_one_sentence(hub, tmp_path, status, words):
+def test_a_refusal_gives_one_sentence(hub, tmp_path, status, words):
     hub.refuses = status
     (tmp_path / "a").write_text("a")
     with pytest.raises(InputError, match=words):
         upload(tmp_path, "me/x")
 
 
-def test_a_name_that_is_none_is_refused(hub, tmp_path):
+def test_an_unknown_name_is_refused(hub, tmp_path):
     with pytest.raises(InputError, match="not the name of a repository"):
         upload(tmp_path, "a/b/c")
 
 
-def test_no_hub_and_no_login_are_one_sentence(tmp_path, monkeypatch):
+def test_no_hub_and_no_login_give_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("a")
     gone = HfApi(endpoint="http://127.0.0.1:9", token=TOKEN)
     with pytest.raises(InputError, match="cannot be reached"):

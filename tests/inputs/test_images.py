@@ -268,7 +268,7 @@ def test_array_of_another_dtype_is_refused(dtype):
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"%!PS-Adobe"])
-def test_data_that_is_no_image_is_refused(data):
+def test_data_that_is_not_an_image_is_refused(data):
     assert "is not an image" in refusal(data)
 
 
@@ -276,7 +276,7 @@ def test_format_that_starts_another_program_is_refused(picture):
     assert "is not an image in a known format" in refusal(encode(picture, "EPS"))
 
 
-def test_file_that_is_no_image_is_refused_by_its_name(tmp_path):
+def test_file_that_is_not_an_image_is_refused_by_its_name(tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not an image")
     sentence = refusal(path)
@@ -315,7 +315,7 @@ def test_folder_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["a\0b.png", "https://example.org/cat.png", "x" * 5000])
-def test_text_that_is_no_path_is_refused_in_one_short_sentence(name):
+def test_text_that_is_no_path_is_refused_in_one_sentence(name):
     assert len(refusal(name)) < 200
 
 

@@ -57,7 +57,7 @@ def test_what_is_left_out_stays_the_session_s_own():
     assert SettingsInput.read({"learning_end": 12}).settings(own) == {"learning": (11, 12)}
 
 
-def test_alone_one_may_ask_for_more():
+def test_a_single_visitor_may_ask_for_more():
     QuestionInput.read({**GOOD, "methods": ["plain"] * 5, "max_new_tokens": 4096})
     assert "1 to 4,096" in refusal(QuestionInput, max_new_tokens=4097)
 

@@ -48,7 +48,7 @@ def test_a_short_video_gives_each_frame_once(tmp_path):
         ("broken.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 64, "cannot be decoded"),
     ],
 )
-def test_what_is_no_video_is_refused(tmp_path, name, content, words):
+def test_what_is_not_a_video_is_refused(tmp_path, name, content, words):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=words) as error:
@@ -56,7 +56,7 @@ def test_what_is_no_video_is_refused(tmp_path, name, content, words):
     assert str(tmp_path) not in str(error.value)
 
 
-def test_a_picture_is_no_video(tmp_path):
+def test_a_picture_is_not_a_video(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "picture.png")
     with pytest.raises(InputError, match="not a video in a known format"):
         read_frames(tmp_path / "picture.png", 4)

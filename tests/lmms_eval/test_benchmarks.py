@@ -63,7 +63,7 @@ def write_results(folder, name, results, age):
     os.utime(path, (1000 - age, 1000 - age))
 
 
-def test_results_stand_beside_the_published_figures(tmp_path):
+def test_results_are_listed_beside_the_published_figures(tmp_path):
     latest = {"gqa": {"alias": "gqa", "exact_match,none": 0.625, "exact_match_stderr,none": "N/A"}}
     write_results(tmp_path / "plain" / "m", "b", latest, age=0)
     older = {"gqa": {"exact_match,none": 0.1}, "mme": {"mme_perception_score,none": 1500.5}}

@@ -275,7 +275,7 @@ def test_requests_of_a_task_are_answered(model_class, folder):
         ({"plain.magic": 1.0}, "no setting 'magic'"),
     ],
 )
-def test_a_wrong_argument_is_one_sentence(model_class, folder, arguments, words):
+def test_a_wrong_argument_gives_one_sentence(model_class, folder, arguments, words):
     with pytest.raises(InputError, match=words):
         model_class(pretrained=str(folder / "model"), **{"method": "plain", **arguments})
 

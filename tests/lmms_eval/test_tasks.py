@@ -79,7 +79,7 @@ def test_every_row_has_a_data_set():
 
 @pytest.mark.slow
 @needs_lmms_eval
-def test_all_rows_are_run_and_stand_beside_the_published_figures(offline, judge, capfd):
+def test_all_rows_are_run_and_listed_beside_the_published_figures(offline, judge, capfd):
     assert main(["benchmarks", "--tasks", "all", "--methods", "plain", "--out", "found"]) == 0
     shown = capfd.readouterr()
     found = read_results(offline / "found" / "plain")

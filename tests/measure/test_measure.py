@@ -134,7 +134,7 @@ def test_questions_are_grouped_by_the_number_of_text_tokens():
 # Streaming
 
 
-def test_a_run_is_taken_up_where_it_was_left(session, tmp_path):
+def test_a_run_resumes_where_it_stopped(session, tmp_path):
     job = make_job(session, [picture(f"p{i}", colour=(i * 20, 0, 0)) for i in range(5)])
     whole = RunRecords(tmp_path / "whole", {})
     measure.ask_all(job, measure.measure, whole)
@@ -190,7 +190,7 @@ def test_bad_images_and_boxes_are_listed_and_the_rest_is_measured(session, tmp_p
     assert "not on the image" in found["off"]["skipped"]
 
 
-def test_a_method_that_cannot_answer_is_said_before_anything_is_measured(session, tmp_path):
+def test_a_method_that_cannot_answer_is_reported_before_anything_is_measured(session, tmp_path):
     job = make_job(session, [picture(f"p{i}") for i in range(4)])
     wrong = measure.Job(session, job.data, ["plain", "look+mix"], session.defaults)
     records = RunRecords(tmp_path, {})
@@ -276,7 +276,7 @@ def test_own_images_with_a_broken_one(run, tmp_path):
         (["--compare", "lost.json"], "lost.json is not a result of 'vif attenuation'"),
     ],
 )
-def test_mistakes_are_one_sentence(run, tmp_path, flags, words):
+def test_mistakes_give_one_sentence(run, tmp_path, flags, words):
     status, shown = run(*flags, "--out", tmp_path / "out")
     assert status == 2
     assert words in shown.err

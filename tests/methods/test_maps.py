@@ -91,7 +91,7 @@ def test_a_map_sums_to_one_and_leaves_out_what_is_not_on_the_image(family, name)
 @pytest.mark.parametrize(
     ("name", "missing"), [("vif", "adapter"), ("look", "draw a box"), ("truth", "boxes=")]
 )
-def test_what_a_map_lacks_is_said(name, missing):
+def test_a_missing_requirement_of_a_map_is_reported(name, missing):
     request = replace(request_of(session_of("llava")), adapter=None)
     with pytest.raises(InputError, match=missing):
         MAPS[name].make(request)
@@ -256,7 +256,7 @@ def test_generated_rows_are_edited_unless_the_phase_is_prefill(name):
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_a_map_of_nothing_changes_nothing(edit):
+def test_a_map_of_zeros_changes_nothing(edit):
     session, name = session_of("llava"), f"truth+{edit}"
     items = [Question(noise(), QUESTION, "", BOX), Question(noise(), QUESTION)]
     settings = replace(session.defaults, max_new_tokens=2)

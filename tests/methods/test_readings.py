@@ -112,7 +112,7 @@ def test_columns_that_draw_more_than_their_even_share():
     assert not column_sinks(weights, seen, columns).any()
 
 
-def test_what_is_taken_is_given_in_proportion_and_a_row_without_targets_is_left_alone():
+def test_removed_attention_is_redistributed_and_a_row_without_targets_is_unchanged():
     weights = torch.tensor([0.4, 0.1, 0.3, 0.2]).view(1, 1, 1, 4)
     sinks, targets = torch.tensor([1.0, 0, 0, 0]), torch.tensor([0, 1.0, 1.0, 0])
     moved = redistribute(weights, sinks, targets, 0.5)[0, 0, 0]

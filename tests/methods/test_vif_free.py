@@ -53,7 +53,7 @@ def test_the_place_that_raises_an_answer_most_stands_out():
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0, float("nan"), float("inf")])
-def test_an_answer_that_hangs_on_no_place_gives_nothing(value):
+def test_an_answer_that_depends_on_no_place_gives_an_empty_map(value):
     assert posterior(torch.full((1, 9), value), VISIBLE, 2.0).sum() == 0
     assert posterior(torch.rand(1, 9), ~VISIBLE, 2.0).sum() == 0
 
@@ -67,7 +67,7 @@ def test_tokens_off_the_image_get_nothing():
 
 
 @pytest.mark.slow
-def test_the_map_is_that_of_every_answer_weighted_by_how_likely_it_is(bare, image):
+def test_the_map_averages_those_of_all_answers_by_their_probability(bare, image):
     prompt = bare.backbone.encode(image, QUESTION, "")
     batch = Batch.make(bare.backbone, [prompt])
     request = methods.Request(batch, bare.defaults, bare.backbone, images=[image])
@@ -198,7 +198,7 @@ def test_an_adapter_changes_nothing_about_the_method(bare, image):
     assert np.array_equal(one.rows, two.rows)
 
 
-def test_a_map_of_nothing_is_not_injected(bare, image, monkeypatch):
+def test_a_map_of_zeros_is_not_injected(bare, image, monkeypatch):
     monkeypatch.setattr(
         "vif.methods.vif_free.posterior", lambda gradient, *_: torch.zeros(gradient.shape).double()
     )

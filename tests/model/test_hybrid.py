@@ -67,7 +67,7 @@ def test_metrics_name_a_layer_without_attention_as_unknown(traces):
     assert metrics.mean_weights(trace).sum() == pytest.approx(1)
 
 
-def test_files_and_figures_hold_nothing_that_is_no_number(traces):
+def test_files_and_figures_hold_nothing_that_is_not_a_number(traces):
     found = json.dumps(report.as_json(traces), allow_nan=False)
     assert json.loads(found)["attenuation"]["plain"][:2] == [None, None]
     share = {name: metrics.image_share(trace) for name, trace in traces.items()}

@@ -44,7 +44,7 @@ from vif.model.checkpoints.catalogue import CATALOGUE
         ),
     ],
 )
-def test_a_configuration_tells_what_is_of_no_use(tmp_path, config, words, monkeypatch):
+def test_a_configuration_names_useless_settings(tmp_path, config, words, monkeypatch):
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(kinds, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=words) as refused:

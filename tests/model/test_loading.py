@@ -98,7 +98,7 @@ def test_a_name_that_cannot_be_one_is_refused():
         load("no/such/folder")
 
 
-def test_an_unreachable_hub_is_one_sentence(monkeypatch):
+def test_an_unreachable_hub_gives_one_sentence(monkeypatch):
     def refuse(*_, **__):
         raise DryRunError("unreachable")
 

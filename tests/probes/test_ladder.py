@@ -63,13 +63,13 @@ def test_an_answer_of_several_tokens_is_the_product_of_its_steps(session, image)
     assert np.isnan(found.in_box).all()
 
 
-def test_what_would_be_said_ends_at_the_first_wrong_token():
+def test_the_forced_answer_ends_at_the_first_wrong_token():
     forced = Forced(vif.methods.find("plain"), [[1, 2], [1, 2]])
     forced.scores = [torch.eye(4)[[1, 3]], torch.eye(4)[[2, 2]]]
     assert forced.liked() == [[1, 2], [3]]
 
 
-def test_rising_is_told_from_noise():
+def test_rising_is_told_apart_from_noise():
     assert falls(np.array([0.9, 0.5, 0.52, 0.1]))
     assert not falls(np.array([0.1, 0.2]))
     assert not falls(np.array([0.5, 0.54, 0.58]))
@@ -84,7 +84,7 @@ def test_rising_is_told_from_noise():
         ({"lengths": ()}, "expected numbers from 0, ascending"),
     ],
 )
-def test_what_cannot_be_climbed_is_said(session, image, change, words):
+def test_a_ladder_that_cannot_be_made_is_reported(session, image, change, words):
     answer = change.pop("answer", "red")
     with pytest.raises(InputError, match=words):
         attenuation_ladder(session, asked(image, answer), **change)

@@ -288,7 +288,7 @@ def weights(session, image):
     return probes.map_of(session.ask(image, QUESTION, ["plain"], max_new_tokens=1)["plain"])
 
 
-def test_deleting_nothing_is_plain_and_everything_is_no_image(session, image, weights):
+def test_deleting_nothing_is_plain_and_deleting_all_removes_the_image(session, image, weights):
     found = probes.deletion_curve(session, asked(image), weights, shares=[0, 0.3, 1], draws=3)
     exits = probes.exit_sweep(session, asked(image))
     np.testing.assert_allclose(
@@ -419,7 +419,7 @@ def test_progress_ends_at_the_total_and_results_are_json(session, image):
         ({"answer": " "}, "answer to track is empty"),
     ],
 )
-def test_a_mistake_in_a_knockout_is_one_sentence(session, image, options, words):
+def test_a_mistake_in_a_knockout_gives_one_sentence(session, image, options, words):
     with pytest.raises(InputError, match=words):
         probes.knockout(session, asked(image), **options)
 
@@ -433,6 +433,6 @@ def test_a_mistake_in_a_knockout_is_one_sentence(session, image, options, words)
         (np.ones(144), {"draws": 1}, "expected at least 2"),
     ],
 )
-def test_a_mistake_in_a_deletion_is_one_sentence(session, image, changed, options, words):
+def test_a_mistake_in_a_deletion_gives_one_sentence(session, image, changed, options, words):
     with pytest.raises(InputError, match=words):
         probes.deletion_curve(session, asked(image), changed, **options)

@@ -26,7 +26,7 @@ def examples():
     return {example.label: example for example in read_examples(ASSETS / "examples")}
 
 
-def test_there_is_an_example_of_every_kind_and_the_first_is_one_that_vif_mends(examples):
+def test_there_is_an_example_of_every_kind_and_the_first_is_one_that_vif_fixes(examples):
     assert list(examples) == [kind.label for kind in KINDS]
     assert next(iter(examples)) == "Fixed by VIF"
 
@@ -37,7 +37,7 @@ def test_text_only_takes_from_an_example_and_vif_gives_back(shipped, examples, l
     assert restores_answer(attenuation_ladder(shipped, question_of(examples[label])))
 
 
-def test_what_is_lost_in_text_was_there_without_it(shipped, examples):
+def test_an_answer_lost_in_text_was_right_without_it(shipped, examples):
     example = examples["Lost in text"]
     found = attenuation_ladder(shipped, question_of(example), lengths=(0, LONG_TEXT))
     right = [[said == found.answer for said in line] for line in found.said]

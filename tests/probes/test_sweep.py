@@ -148,7 +148,7 @@ def test_a_sweep_reads_less_than_ten_prompts(session, image):
     assert sum(read) < 10 * one
 
 
-def test_what_cannot_be_swept_is_said(session, image):
+def test_what_cannot_be_swept_is_reported(session, image):
     with pytest.raises(InputError, match="injects no map"):
         swept(session, image, method="plain")
     with pytest.raises(InputError, match="needs the true boxes"):

@@ -47,7 +47,7 @@ def test_the_same_seed_asks_the_same():
     assert len(ask_ambiguous(scene, 5, 0)) == 0
 
 
-def test_they_come_after_the_other_questions_of_a_scene_and_leave_those_as_they_are(tmp_path):
+def test_ambiguous_questions_follow_the_others_and_leave_them_unchanged(tmp_path):
     def exported(name, ambiguous):
         options = ExportOptions(questions=4, apart=True, ambiguous=ambiguous)
         return export_scenes(tmp_path / name, "train", 12, 100, options=options).read_text()

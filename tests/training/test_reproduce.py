@@ -28,7 +28,7 @@ def reproduce(work, *flags):
 
 
 @pytest.mark.slow
-def test_the_whole_chain_runs_and_goes_on_where_it_stopped(tmp_path):
+def test_the_whole_chain_runs_and_resumes_where_it_stopped(tmp_path):
     shipped = checksums(ROOT / "assets")
     found = reproduce(tmp_path / "run")
     logs = "\n".join(p.read_text()[-2000:] for p in (tmp_path / "run-smoke/logs").glob("*.log"))

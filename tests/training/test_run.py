@@ -82,7 +82,7 @@ def test_traces_of_fixed_questions_show_the_training(finished):
     assert not torch.allclose(maps[0], maps[2])
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(finished, model, data, tmp_path):
+def test_an_interrupted_run_continues_to_the_same_weights(finished, model, data, tmp_path):
     shutil.copytree(finished, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoint-4")
     train(
@@ -148,7 +148,7 @@ def test_processes_and_accumulation_do_not_change_the_losses(model, data, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_process_without_anything_to_learn_from_stops_nobody(model, data, tmp_path):
+def test_a_process_without_targets_does_not_block_the_others(model, data, tmp_path):
     """Three of six pictures are broken, so that batches of size one are often empty."""
     folder = tmp_path / "scenes"
     shutil.copytree(data.parent, folder)
@@ -163,7 +163,7 @@ def test_a_process_without_anything_to_learn_from_stops_nobody(model, data, tmp_
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_losses(model, data, tmp_path):
+def test_a_killed_run_continues_to_the_same_losses(model, data, tmp_path):
     whole, killed = (
         arguments(model, data, tmp_path / name, max_steps=30, save_steps=5)
         for name in ("whole", "killed")

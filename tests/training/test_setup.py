@@ -52,12 +52,12 @@ def saved(model, data, tmp_path_factory):
         ),
     ],
 )
-def test_what_cannot_be_is_refused(model, data, tmp_path, changes, message):
+def test_impossible_values_are_refused(model, data, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
         train(*arguments(model, data, tmp_path, **changes))
 
 
-def test_a_mistake_is_one_line_and_status_2(model, data, tmp_path, monkeypatch, capsys):
+def test_a_mistake_gives_one_line_and_status_2(model, data, tmp_path, monkeypatch, capsys):
     cut = tmp_path / "cut"
     shutil.copytree(model, cut)
     weights = cut / "model.safetensors"

@@ -22,7 +22,7 @@ def test_the_command_line_has_defaults_that_stay_on_this_machine(monkeypatch):
     assert found.model_path is None
 
 
-def test_a_space_and_the_environment_are_heard(monkeypatch):
+def test_settings_of_a_space_and_the_environment_are_used(monkeypatch):
     monkeypatch.delenv("HOST", raising=False)
     monkeypatch.setenv("SPACE_ID", "someone/vif-lens")
     monkeypatch.setenv("PORT", "8000")
@@ -58,7 +58,7 @@ def test_the_command_serves_what_the_entry_serves(monkeypatch):
     assert [args.port for args in seen] == [8000]
 
 
-def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeypatch, capsys):
+def test_whatever_keeps_the_page_from_starting_gives_one_sentence(tmp_path, monkeypatch, capsys):
     def start(*flags):
         status = app.main(["--port", str(free), *flags])
         words = capsys.readouterr().err
@@ -90,7 +90,7 @@ def test_whatever_keeps_the_page_from_starting_is_one_sentence(tmp_path, monkeyp
     assert "examples.json is damaged" in start("--model-path", "x")
 
 
-def test_ctrl_c_is_no_error_of_the_program(monkeypatch, capsys):
+def test_ctrl_c_is_not_an_error_of_the_program(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -103,7 +103,7 @@ def test_ctrl_c_is_no_error_of_the_program(monkeypatch, capsys):
     "flags",
     [["--port", "99999999"], ["--port", "x"], ["--request-seconds", "nan"], ["--port", "0"]],
 )
-def test_a_flag_that_makes_no_sense_is_refused(flags, capsys):
+def test_an_invalid_flag_is_refused(flags, capsys):
     with pytest.raises(SystemExit) as stopped:
         app.parse_arguments(flags)
     assert stopped.value.code == 2

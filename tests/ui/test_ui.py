@@ -96,19 +96,19 @@ def test_one_method_alone_is_one_card():
         ({"chosen": ["oracle"]}, "whose place is known"),
     ],
 )
-def test_every_problem_is_one_sentence(changes, words):
+def test_every_problem_gives_one_sentence(changes, words):
     with pytest.raises(InputError, match=re.escape(words)):
         ask(**changes)
 
 
-def test_a_file_that_is_no_image_is_named(tmp_path):
+def test_a_file_that_is_not_an_image_is_named(tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not a picture")
     with pytest.raises(InputError, match=r"notes\.png"):
         ask(image=str(path))
 
 
-def test_what_stands_in_hidden_fields_is_not_read():
+def test_what_hidden_fields_hold_is_not_read():
     session = FakeSession()
     hidden = {"learning_start": None, "injection_end": 99, "stride": 0, "alpha": 0.9}
     result = ask(session, chosen=["plain", "pai"], **hidden)
@@ -154,7 +154,7 @@ def test_a_problem_changes_the_message_and_nothing_else(wiring):
     assert 'role="alert"' in last[wiring.controls.message]
 
 
-def test_an_error_of_the_model_is_one_sentence_and_logged(wiring, caplog):
+def test_an_error_of_the_model_gives_one_sentence_and_is_logged(wiring, caplog):
     *_, last = run_of(wiring, question=BREAKING)
     assert list(last) == [wiring.controls.message]
     assert "asked to break" not in last[wiring.controls.message]
@@ -217,7 +217,7 @@ def test_nonsense_from_the_browser_changes_nothing(wiring, index):
         Filling(wiring).take_example(clicked(index))
 
 
-def test_a_new_scene_takes_the_text_of_an_example_away(wiring):
+def test_a_new_scene_removes_the_text_of_an_example(wiring):
     update = Filling(wiring).draw_scene()
     assert update[wiring.field("context")] == ""
     assert update[wiring.controls.text_length] == 0
@@ -236,7 +236,7 @@ def test_a_view_is_read_whatever_a_browser_sends(result, wiring):
     assert set(wiring.fetch_slice(result, sent(token=1, head=2)).props["slices"]) == {"1/2"}
 
 
-def test_a_broken_mixture_from_the_browser_is_one_sentence(wiring, result):
+def test_a_broken_mixture_from_the_browser_gives_one_sentence(wiring, result):
     *_, last = wiring.ask_again(None, result, sent(answer="vif", layer=5))
     assert list(last) == [wiring.controls.message]
     assert 'role="alert"' in last[wiring.controls.message]
@@ -252,7 +252,7 @@ def test_the_zip_goes_as_soon_as_gradio_has_its_own(result, monkeypatch, tmp_pat
     assert not list(tmp_path.glob("vif-lens-*"))
 
 
-def test_a_new_result_takes_the_old_zip_away(wiring):
+def test_a_new_result_removes_the_old_zip(wiring):
     a = wiring.answers
     *_, done = run_of(wiring)
     assert a.files in wiring.result_outputs

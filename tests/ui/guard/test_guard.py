@@ -158,7 +158,7 @@ def test_every_event_refuses_them_in_what_it_brings(demo, foreign):
     assert {tried for tried, found in answers.items() if found != NOT_UPLOADED} == set()
 
 
-def test_a_picture_is_no_plain_text(demo, secret):
+def test_a_picture_is_not_plain_text(demo, secret):
     places = [(fn, at) for fn in demo.fns.values() for at, c in enumerate(fn.inputs)
               if takes_pictures(c)]  # fmt: skip
     assert len(places) >= 3

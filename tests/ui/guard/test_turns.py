@@ -116,7 +116,7 @@ def test_fifteen_polite_users_wait_at_most_twice_as_long_beside_an_abuser():
     assert beside <= 2 * alone
 
 
-def test_among_equals_the_first_who_came_is_answered_first(turns, clock):
+def test_equal_requests_are_answered_in_order(turns, clock):
     server = Server(turns, clock)
     server.run([server.answer(f"{i}", 1) for i in range(MOST_AT_ONCE)])
     assert server.passes == [f"{i}" for i in range(MOST_AT_ONCE)]
@@ -216,7 +216,7 @@ def test_too_many_questions_are_refused_in_one_sentence(turns):
         turns.enter(QueuedRequest(session="late", address="late"))
 
 
-def test_what_was_used_is_forgotten(turns, clock):
+def test_used_memory_is_released(turns, clock):
     for i in range(10 * MOST_IN_ALL):
         REQUEST.set(QueuedRequest(session=f"{i}"))
         turns.take()

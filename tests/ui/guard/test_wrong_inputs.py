@@ -110,7 +110,7 @@ def test_too_few_and_too_many_values(ask):
     assert ask(values=[None] * 3).startswith("The request has 3 values, expected 14")
 
 
-def test_a_broken_picture_is_told_from_a_stranger_s(ask, cache):
+def test_a_broken_picture_is_told_apart_from_a_stranger_s(ask, cache):
     assert "broken.png' " in ask(image={"path": str(cache / "broken.png")})
     assert ask(image={"path": "/etc/passwd"}) == NOT_UPLOADED
 

@@ -96,7 +96,7 @@ def test_the_probability_compared_is_that_of_the_same_word(differing):
     assert answers.probability_of(plain, 0, "moon") == (pytest.approx(least), True)
 
 
-def test_the_right_word_is_compared_where_any_answer_has_it_in_sight(differing):
+def test_the_right_word_is_compared_where_any_answer_looks_at_it(differing):
     plain = differing.traces["plain"]
     other = next(t for t, _ in plain.alternatives[0] if t not in (plain.tokens[0],))
     found = Result(differing.picture, differing.traces, Truth(QUESTION, other))
@@ -128,7 +128,7 @@ def test_answers_of_unequal_length_differ_at_the_end(result):
     assert shorter.divergence("vif") == len(vif.tokens) - 1
 
 
-def test_training_free_vif_is_told_from_vif():
+def test_training_free_vif_is_told_apart_from_vif():
     result = ask(FakeSession(adapter=False), chosen=["plain", "vif-free"])
     html = shown(result)
     assert "Training-free VIF" in html

@@ -91,7 +91,7 @@ def test_a_frame_of_a_video_becomes_the_picture(folder, filling):
         (["words.png"], "is not an image in a known format"),
     ],
 )
-def test_what_cannot_be_put_beside_is_one_sentence(folder, filling, names, words):
+def test_what_cannot_be_put_beside_gives_one_sentence(folder, filling, names, words):
     files = [str(folder / name) for name in names]
     with pytest.raises(InputError, match=words):
         beside.read_beside(files)

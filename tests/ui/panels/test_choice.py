@@ -128,7 +128,7 @@ def test_ranges_and_strength_are_offered_exactly_where_they_do_something(name):
 
 
 @pytest.mark.parametrize("chosen", [[], [*FOUR, "vcd"]])
-def test_too_few_or_too_many_are_said_at_once_and_when_running(wiring, chosen):
+def test_too_few_or_too_many_are_reported_at_once_and_when_running(wiring, chosen):
     assert 'role="alert"' in choice.method_lines(chosen)
     *_, last = run_of(wiring, chosen=chosen)
     assert list(last) == [wiring.controls.message]

@@ -107,7 +107,7 @@ def test_one_model_on_two_data_sets_is_told_apart_by_the_data(shipped):
     assert len(set(again)) == 8
 
 
-def test_nothing_to_draw_is_said(page):
+def test_nothing_to_draw_is_reported(page):
     assert "No method is chosen" in shown(page, is_new=False)["message"]
     assert "No file is open" in shown(page, bundled=False)["message"]
     found = shown(page, metric="lift", view=2)
@@ -129,7 +129,7 @@ def test_nothing_to_draw_is_said(page):
         ({"provenance": {}}, "provenance.model"),
     ],
 )
-def test_a_wrong_file_is_one_sentence_and_what_is_shown_stays(
+def test_a_wrong_file_gives_one_sentence_and_what_is_shown_stays(
     page, shipped, tmp_path, content, words
 ):
     path = tmp_path / "wrong.json"
@@ -146,7 +146,7 @@ def test_a_wrong_file_is_one_sentence_and_what_is_shown_stays(
     assert "\n" not in str(error.value)
 
 
-def test_values_that_are_no_numbers_are_refused(shipped, tmp_path):
+def test_values_that_are_not_numbers_are_refused(shipped, tmp_path):
     path = tmp_path / "wrong.json"
     for value in (float("nan"), float("inf"), "0.5", True):
         found = json.loads(json.dumps(shipped))

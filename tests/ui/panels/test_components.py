@@ -84,20 +84,20 @@ def test_numbers_out_of_range_are_clipped_and_untouched_ones_keep_their_precisio
         {"touched": 3},
     ],
 )
-def test_nonsense_from_the_browser_is_one_sentence(mixture, broken):
+def test_nonsense_from_the_browser_gives_one_sentence(mixture, broken):
     data = {**changed(mixture), **broken} if broken else broken
     with pytest.raises(InputError, match="undo the changes and try again"):
         MixtureChanges.read(data, mixture)
 
 
-def test_all_muted_is_one_sentence(result, mixture):
+def test_all_muted_gives_one_sentence(result, mixture):
     data = changed(mixture, muted=list(range(8)))
     with pytest.raises(InputError, match="Every component is muted"):
         ask_again(FakeSession(), result, data, threading.Event())
 
 
 @pytest.mark.parametrize("data", [None, {}, {"answer": "plain", "layer": 5}, {"answer": ["vif"]}])
-def test_a_mixture_that_does_not_exist_is_one_sentence(result, data):
+def test_a_mixture_that_does_not_exist_gives_one_sentence(result, data):
     with pytest.raises(InputError, match="no mixture to change"):
         ask_again(FakeSession(), result, data, threading.Event())
 

@@ -62,12 +62,12 @@ def test_an_answer_that_did_not_see_the_place_says_so():
     [None, [], {}, {"x": 0.5}, {"x": "0.5", "y": 0.5}, {"x": True, "y": 0.5}, {"x": 2, "y": 0.5},
      {"x": float("nan"), "y": 0.5}],
 )  # fmt: skip
-def test_what_is_no_place_is_refused(picked):
+def test_what_is_not_a_place_is_refused(picked):
     with pytest.raises(InputError, match="two numbers from 0 to 1"):
         lens.place_of(picked)
 
 
-def test_it_can_be_stopped_and_a_place_beside_all_tokens_is_said(session, asked):
+def test_it_can_be_stopped_and_a_place_beside_all_tokens_is_reported(session, asked):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):

@@ -113,13 +113,13 @@ def test_a_page_without_the_examples_says_which_is_missing(room):
         prepare(STEPS[3], replace(room, examples=[]))
 
 
-def test_a_model_that_shows_something_else_is_said_to(shown):
+def test_a_model_that_shows_something_else_is_reported(shown):
     found = replace(shown[2], holds=False)
     assert "With this model, the effect" in after_html(STEPS[1], found)
     assert "With this model, the effect" not in after_html(STEPS[1], shown[2])
 
 
-def test_the_head_asks_and_does_not_tell(room):
+def test_the_head_of_a_step_does_not_give_the_answer_away(room):
     for step in STEPS:
         head = html.unescape(head_html(step))
         assert step.predict in head
@@ -131,7 +131,7 @@ def test_the_head_asks_and_does_not_tell(room):
     [None, {}, {"box": "x"}, {"box": [0, 0, 1]}, {"box": [0.5, 0, 0.1, 1]}, {"box": [0, 0, 2, 1]},
      {"box": [float("nan")] * 4}, {"box": [True, 0, 1, 1]}],
 )  # fmt: skip
-def test_a_mark_that_is_no_box_is_none(data):
+def test_an_invalid_mark_is_ignored(data):
     assert take_mark(SimpleNamespace(_data=data)) is None
 
 

@@ -36,7 +36,7 @@ def test_a_drawing_is_read_whatever_the_direction_of_the_drag():
         {"boxes": [[0, 0, 1, 1]] * 500, "strokes": [], "ratio": 1},
     ],
 )
-def test_nonsense_from_the_browser_is_one_sentence(data):
+def test_nonsense_from_the_browser_gives_one_sentence(data):
     with pytest.raises(InputError):
         Drawing.read(data)
 
@@ -85,7 +85,7 @@ def test_a_guess_is_scored_by_overlap_and_pointing(truth, overlap, hits):
     assert found.hits is hits
 
 
-def test_an_empty_guess_is_one_sentence_and_shows_no_truth():
+def test_an_empty_guess_gives_one_sentence_and_shows_no_truth():
     note, canvas = look.check_guess(Drawing(), QUESTION, [Truth(QUESTION, "red", (BOX,))], None)
     assert "Nothing is marked" in note
     assert not hasattr(canvas, "props")
@@ -123,7 +123,7 @@ def test_asking_with_a_place_joins_the_comparison_or_says_why_not():
         look.with_place(Drawing(), ["plain"])
 
 
-def test_another_picture_takes_the_drawing_away(tmp_path):
+def test_another_picture_removes_the_drawing(tmp_path):
     canvas, drawing, note = look.new_picture(None)
     assert drawing.is_empty
     assert note == ""

@@ -141,7 +141,7 @@ def test_a_tab_asks_its_own_model_and_the_page_s_own_stays(page):
     assert Filling(wiring).draw_plan(filled_in(wiring, key)).count('<i class="vl-cell') == 2 * 32
 
 
-def test_a_model_that_was_let_go_is_said_when_it_is_asked(page):
+def test_a_model_that_was_unloaded_is_reported_when_it_is_asked(page):
     _, wiring, _ = page
     *_, last = run_of(wiring, ("gone/gone", ""))
     assert "gone/gone was unloaded" in last[wiring.controls.message]
@@ -215,7 +215,7 @@ def test_the_menu_lists_what_may_be_loaded():
         (OSError("a secret path"), "The model could not be loaded"),
     ],
 )
-def test_a_failure_is_one_sentence_and_changes_nothing_else(page, error, words, caplog):
+def test_a_failure_gives_one_sentence_and_changes_nothing_else(page, error, words, caplog):
     box, wiring, _ = page
 
     def fail(*_, **__):
@@ -230,7 +230,7 @@ def test_a_failure_is_one_sentence_and_changes_nothing_else(page, error, words, 
     assert ("secret" in caplog.text) is isinstance(error, OSError)
 
 
-def test_a_hub_that_cannot_be_reached_is_said_before_loading(page):
+def test_a_hub_that_cannot_be_reached_is_reported_before_loading(page):
     box, wiring, _ = page
 
     def unreachable(_):

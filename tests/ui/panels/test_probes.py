@@ -103,7 +103,7 @@ def test_a_problem_or_a_stop_leaves_results_in_place(page, monkeypatch):
         assert words in last[box.message]
 
 
-def test_too_many_results_are_said_before_anything_runs(page):
+def test_too_many_results_are_reported_before_anything_runs(page):
     kept = [probing.KeptOutput(i, "", "", ProbeOutput("")) for i in range(probing.MOST_KEPT)]
     news = run(page, "knockout", kept)
     assert len(news) == 1

@@ -58,14 +58,14 @@ def test_a_run_is_read_in_order_of_its_steps(folder):
         ('{"steps": 3}', "is not the index"),
     ],
 )
-def test_a_broken_index_is_one_sentence(tmp_path, content, words):
+def test_a_broken_index_gives_one_sentence(tmp_path, content, words):
     if content is not None:
         (tmp_path / "index.json").write_text(content)
     with pytest.raises(InputError, match=words):
         TrainingRun.read(tmp_path)
 
 
-def test_no_folder_is_one_sentence():
+def test_no_folder_gives_one_sentence():
     with pytest.raises(InputError, match="No folder is named"):
         TrainingRun.read("  ")
 
@@ -109,7 +109,7 @@ def test_a_question_of_a_file_is_escaped(folder):
     assert "&lt;b&gt;Where?" in view
 
 
-def test_a_run_may_not_say_what_it_is_trained_on(folder):
+def test_a_run_cannot_set_what_it_was_trained_on(folder):
     index = json.loads((folder / "index.json").read_text())
     del index["trained_on"]
     (folder / "index.json").write_text(json.dumps(index))

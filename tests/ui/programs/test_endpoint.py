@@ -39,7 +39,7 @@ def test_the_endpoint_tells_what_is_wrong_in_one_sentence(client, picture):
         )
 
 
-def test_the_endpoint_names_a_file_that_is_no_image(client, tmp_path):
+def test_the_endpoint_names_a_file_that_is_not_an_image(client, tmp_path):
     path = tmp_path / "notes.png"
     path.write_text("not a picture")
     with pytest.raises(AppError, match=r"notes\.png"):

@@ -68,7 +68,7 @@ def test_every_parameter_is_typed_and_described(client):
 
 
 @pytest.mark.parametrize("question", ["", "x" * 5000])
-def test_a_mistake_is_one_sentence(client, picture, question):
+def test_a_mistake_gives_one_sentence(client, picture, question):
     with pytest.raises(AppError) as caught:
         client.predict(handle_file(picture), question, "red", api_name="/attenuation")
     assert "went wrong" not in str(caught.value)

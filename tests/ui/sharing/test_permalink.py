@@ -98,14 +98,14 @@ def test_keys_of_others_are_left_alone():
         ("scene=1&" + "&".join(f"a{i}=1" for i in range(300)), "parameters"),
     ],
 )
-def test_a_wrong_link_is_one_clear_sentence(query, words):
+def test_a_wrong_link_gives_one_sentence(query, words):
     with pytest.raises(InputError, match=words) as caught:
         read(query)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
-def test_what_a_link_cannot_hold_is_said():
+def test_what_a_link_cannot_hold_is_reported():
     with pytest.raises(InputError, match="save the zip"):
         Link("demo-vlm", question="What?").query()
     with pytest.raises(InputError, match="shorten the text"):
@@ -125,7 +125,7 @@ def test_the_command_is_read_by_the_command_line():
     assert args.box == [[0.1, 0.2, 0.5, 0.75]]
 
 
-def test_a_picture_of_ones_own_is_named_as_in_the_zip():
+def test_an_own_picture_is_named_as_in_the_zip():
     link = Link("org/model", question="What?", methods=("oracle",))
     words = shlex.split(Recipe(link, boxes=[(0, 0, 1, 1)]).command())
     args = build_parser().parse_args(words[3:])

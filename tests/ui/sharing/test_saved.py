@@ -72,7 +72,7 @@ def test_an_upload_that_is_gone_leaves_the_picture_that_was_shown(tmp_path):
     [{"layer": 99}, {"layer": True}, {"head": [1]}, {"head": "x"}, {"opacity": float("nan")},
      {"show": 3}, {"token": -1}, {"scale": "tiles"}, {"normalised": 1}],
 )  # fmt: skip
-def test_a_view_that_makes_no_sense_is_the_default(value):
+def test_an_invalid_view_becomes_the_default(value):
     assert read_view(value, ask()) == View()
 
 

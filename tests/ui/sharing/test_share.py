@@ -95,7 +95,7 @@ def test_a_link_fills_in_the_form_and_shows_its_view(wiring, result):
         ("scene=1&q=" + "x" * 9000, "at most 8000"),
     ],
 )
-def test_a_wrong_link_is_one_sentence_and_changes_nothing(wiring, query, words):
+def test_a_wrong_link_gives_one_sentence_and_changes_nothing(wiring, query, words):
     reopen = Reopen(wiring)
     filled = opened(reopen, query)
     assert words in unescape(filled.pop(wiring.controls.message))
