@@ -26,6 +26,7 @@ from vif.scenes import Scene, SceneQuestion, draw_scene, is_correct
 from vif.scenes.ambiguous import Pair, ask_ambiguous
 from vif.session import Session
 from vif.settings import Settings
+from vif.trace import Trace
 
 # A place counts as named if it holds this share of the map.
 NAMED = 0.15
@@ -112,13 +113,7 @@ def measure(
     changed = np.array(
         [[a != b for a, b in zip(answers, row, strict=True)] for row in drawn_answers]
     )
-    doubts = {
-        "spread of the samples": np.array([found.spread for found in single]),
-        "entropy of the map": np.array([_entropy(found.prior) for found in single]),
-        "1 - probability of the answer": np.array(
-            [1 - np.exp(trace.logprobs.sum()) for trace in traces]
-        ),
-    }
+    doubts = _doubts(single, traces)
     return {
         "split": split,
         "n": len(plain),
@@ -129,6 +124,17 @@ def measure(
         "changed": float(changed.mean()),
         "auroc": {name: auroc(values, ~right) for name, values in doubts.items()},
         "ambiguous": _of_ambiguous(session, pairs, single, double, settings) if pairs else None,
+    }
+
+
+def _doubts(readings: Sequence[_Reading], traces: Sequence[Trace]) -> dict[str, np.ndarray]:
+    """What may predict a wrong answer, (n,) each by name; higher is more doubtful."""
+    return {
+        "spread of the samples": np.array([found.spread for found in readings]),
+        "entropy of the map": np.array([_entropy(found.prior) for found in readings]),
+        "1 - probability of the answer": np.array(
+            [1 - np.exp(trace.logprobs.sum()) for trace in traces]
+        ),
     }
 
 

@@ -48,14 +48,22 @@ class Control(Method):
 
     Attributes:
         choose: Makes the map.
+        missing: What to give where `place` is not known.
     """
 
     choose: Choose
+    missing: str = ""
     uses_ranges = True
 
     @override
     def tap(self, request: Request) -> InjectingTap:
-        """At the strength of the request's adapter, if it has one."""
+        """At the strength of the request's adapter, if it has one.
+
+        Raises:
+            InputError: If the place that the control needs is not known.
+        """
+        if self.place and getattr(request, self.place) is None:
+            raise InputError(f"Method {self.name!r} needs {self.missing}.")
         if request.adapter is None:
             return self.without_adapter(request)
         return MixingTap(request, request.adapter, self.choose)
@@ -103,14 +111,8 @@ class Oracle(Control):
     group = Group.PLACE
     summary = "Upper bound: the same strength on the true box."
     place = "truth"
+    missing = "the true boxes: give boxes=[(x0, y0, x1, y1)]"
     choose = staticmethod(named_map("truth"))
-
-    @override
-    def tap(self, request: Request) -> InjectingTap:
-        """Injects the true boxes; raises `InputError` where none are known."""
-        if request.truth is None:
-            raise InputError("Method 'oracle' needs the true boxes: give boxes=[(x0, y0, x1, y1)].")
-        return super().tap(request)
 
 
 @register
@@ -122,11 +124,5 @@ class Look(Control):
     group = Group.PLACE
     summary = "The same strength on the place you mark."
     place = "look"
+    missing = "a place: draw a box or paint on the image"
     choose = staticmethod(named_map("look"))
-
-    @override
-    def tap(self, request: Request) -> InjectingTap:
-        """Injects the marked place; raises `InputError` where nothing is marked."""
-        if request.look is None:
-            raise InputError("Method 'look' needs a place: draw a box or paint on the image.")
-        return super().tap(request)

@@ -16,6 +16,7 @@ from vif.errors import InputError
 from vif.metrics import image_weights, mean_weights
 from vif.probes.base import ProbeResult, open_prompt
 from vif.probes.cuts import CutTap, EdgeCut, check_hideable, whole_image
+from vif.probes.prefix import SharedPrompt
 from vif.probes.protocol import ANSWER, Probe, ProbeCall, ProbeFlag, charts, register, signed
 from vif.progress import Progress
 from vif.question import Question
@@ -90,28 +91,15 @@ def deletion_curve(
     check_hideable(session.backbone)
     reading = open_prompt(session, question)
     number = reading.batch.columns.shape[1]
-    weights = np.asarray(weights, float)
-    if weights.shape != (number,) or not np.isfinite(weights).all() or weights.min() < 0:
-        raise InputError(
-            f"The map has shape {weights.shape}, but the image has {number} tokens: expected one "
-            "finite weight of at least 0 for each."
-        )
-    rng = np.random.default_rng(seed)
-    orders = [np.lexsort((rng.random(number), -weights))]
-    orders += [rng.permutation(number) for _ in range(draws)]
+    orders = _orders(np.asarray(weights, float), number, draws, seed)
     counts = np.round(points * number).astype(int)
-    rows = torch.arange(reading.length) >= reading.first_row
     columns = reading.batch.columns[0].cpu()
     hidden = [
         tuple(columns[np.sort(order[:count])].tolist()) for order in orders for count in counts
     ]
     # Nothing and everything are the same in every order.
     distinct = list(dict.fromkeys(hidden))
-    keys = [
-        whole_image(reading) if len(positions) == number else _marked(reading.length, positions)
-        for positions in distinct
-    ]
-    cuts = [EdgeCut(range(session.num_layers), rows, hidden_keys) for hidden_keys in keys]
+    cuts = [_hiding(reading, positions, session.num_layers) for positions in distinct]
     tracked = reading.answer(answer)
     device = reading.batch.columns.device
     found = reading.logprobs(
@@ -136,6 +124,30 @@ def deletion_curve(
             [np.trapezoid(rest - own, points) for rest, own in zip(others, random, strict=True)]
         ),
     )
+
+
+def _orders(weights: np.ndarray, number: int, draws: int, seed: int) -> list[np.ndarray]:
+    """Orders in which to hide tokens: by the map, then at random, (N,) each.
+
+    Raises:
+        InputError: If the map does not fit the image.
+    """
+    if weights.shape != (number,) or not np.isfinite(weights).all() or weights.min() < 0:
+        raise InputError(
+            f"The map has shape {weights.shape}, but the image has {number} tokens: expected one "
+            "finite weight of at least 0 for each."
+        )
+    rng = np.random.default_rng(seed)
+    by_map = np.lexsort((rng.random(number), -weights))
+    return [by_map, *(rng.permutation(number) for _ in range(draws))]
+
+
+def _hiding(reading: SharedPrompt, positions: tuple[int, ...], num_layers: int) -> EdgeCut:
+    """Hides image tokens from every row after the image, in all layers."""
+    rows = torch.arange(reading.length) >= reading.first_row
+    is_all = len(positions) == reading.batch.columns.shape[1]
+    keys = whole_image(reading) if is_all else _marked(reading.length, positions)
+    return EdgeCut(range(num_layers), rows, keys)
 
 
 def map_of(trace: Trace, layers: Sequence[int] | None = None) -> np.ndarray:
