@@ -52,7 +52,7 @@ def test_any_map_meets_any_edit():
 
 
 def test_unknown_parts_are_listed():
-    with pytest.raises(InputError, match=r"map 'nowhere'.*vif, free, dynamics"):
+    with pytest.raises(InputError, match=r"map 'nowhere'.*vif, answers, dynamics"):
         methods.find("nowhere+cut")
     with pytest.raises(InputError, match=r"edit 'hope'.*mix, bias, scale, cut, crop, mask"):
         methods.find("look+hope")
