@@ -179,8 +179,10 @@ def large_tiles(picture: Picture) -> Layout:
     shapes = (picture.inputs["spatial_shapes"] // factor).tolist()
     parts = []
     if picture.number != shapes[0][0] * shapes[0][1]:
-        options = (getattr(image_processor, n) for n in ("min_tiles", "max_tiles", "tile_size"))
-        columns, rows, *_ = image_processor._get_grid_layout(*picture.size[::-1], *options)
+        edge = image_processor.tile_size
+        columns, rows = get_optimal_tiled_canvas(
+            picture.size[::-1], (edge, edge), image_processor.min_tiles, image_processor.max_tiles
+        )
         parts, shapes = _tiles(rows, columns, shapes[0][0]), shapes[rows * columns :]
     if image_processor.use_thumbnail or not parts:
         rows, columns = shapes[0]
