@@ -15,7 +15,7 @@ GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 SECTIONS = ("Add a method", "Add a model family", "Add a probe")
 KNOWN = {
     "vif/model/families/__init__.py": r'^    Family\("vipllava".*\n',
-    "vif/check/recipes.py": r'^    "vipllava": Recipe\(\n(?: {8}.*\n)*    \),\n',
+    "vif/check/recipes.py": r'^    "vipllava": TinyRecipe\(\n(?: {8}.*\n)*    \),\n',
 }
 
 
