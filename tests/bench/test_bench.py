@@ -11,6 +11,8 @@ from vif import bench
 from vif.__main__ import main
 from vif.bench import running
 from vif.bench.controls import MatchedControl, gives_more_image, matched_strength
+from vif.bench.outcomes import Outcome, by_pointing
+from vif.bench.tables import by_place
 from vif.methods import Request
 from vif.methods.maps.base import MAPS
 from vif.model.batch import Batch
@@ -66,6 +68,29 @@ def test_bench_counts_what_methods_fix_and_break(monkeypatch):
     assert found["uniform"]["right"] == "1111111100"
     assert found["plain"]["agree"] == 1
     assert np.isclose(found["uniform"]["agree"], 0.5)
+
+
+def test_answers_are_split_by_where_the_map_points():
+    items = [i for i in bench.items("test", 60, 0, 0) if i.question.group != "general"][:12]
+    easy = [i for i in bench.items("test", 60, 0, 0) if i.question.group == "general"][:3]
+
+    def outcomes(right, pointing):
+        rest = {"share": np.ones(2), "in_box": None, "seconds": 1.0}
+        pairs = zip(right, pointing, strict=True)
+        return [Outcome("", bool(r), p, **rest) for r, p in pairs]
+
+    pointing = [True] * 4 + [False] * 5 + [None] * 3 + [True] * 3
+    found = outcomes([1, 1, 1, 0] + [1] + [0] * 4 + [1] * 6, pointing)
+    plain = outcomes([1, 0, 0, 0] + [1, 1, 0, 0, 0] + [0] * 6, [None] * 15)
+    split = by_pointing(found, {"plain": plain, "vif": found}, [*items, *easy])
+    assert split == {
+        "in_box": {"n": 4, "accuracy": {"plain": 0.25, "vif": 0.75}},
+        "elsewhere": {"n": 5, "accuracy": {"plain": 0.4, "vif": 0.2}},
+    }
+    rows = by_place({"plain": {}, "vif": {"by_pointing": split}})
+    assert rows[1] == ["vif points into a true box", "4", "25.0", "75.0"]
+    always = outcomes([1] * 15, [True] * 15)
+    assert by_pointing(always, {"vif": always}, [*items, *easy]) == {}
 
 
 def test_cost_is_a_ratio_within_a_batch_and_one_slow_batch_does_not_move_it(monkeypatch):

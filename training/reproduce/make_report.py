@@ -23,6 +23,7 @@ from plotly import graph_objects as go
 from training.reproduce.method_table import method_section
 from training.reproduce.uncertainty_tables import uncertainty_sections
 from training.reproduce.variant_tables import variant_sections
+from vif.bench.tables import by_place
 from vif.charts import style as charts
 
 RESULTS = Path("assets/results")
@@ -70,6 +71,13 @@ def family_table(run: dict[str, Any]) -> str:
         values = (f"{100 * found['families'][family]:.1f}" for found in methods.values())
         lines.append(f"| {family} | {count} | " + " | ".join(values) + " |")
     return "\n".join(lines)
+
+
+def place_table(run: dict[str, Any]) -> str:
+    """Accuracy in percent by whether VIF's map points into a true box, as a Markdown table."""
+    head, *rows = by_place(run["methods"], ["vif"]) or [["", "n"]]
+    lines = ["|---" * len(head) + "|", *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(["| " + " | ".join(head) + " |", *lines])
 
 
 def text_table(runs: list[dict[str, Any]]) -> str:
@@ -180,6 +188,7 @@ def sections(results: Path) -> dict[str, str]:
     found = {
         "groups": group_table(first),
         "differences": difference_table(first),
+        "places": place_table(first),
         "families": family_table(first),
         "texts": text_table(runs),
         "methods": method_section(results),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vif import metrics
-from vif.bench.questions import BenchItem, group_masks
+from vif.bench.questions import HARD, BenchItem, group_masks
 from vif.scenes import GROUP_OF, is_correct
 from vif.trace import Trace
 
@@ -98,6 +98,39 @@ def summary(
         "in_box": _by_layer(in_box) if in_box else [],
         "right": "".join(str(int(value)) for value in right),
     }
+
+
+def by_pointing(
+    found: Sequence[Outcome],
+    others: Mapping[str, Sequence[Outcome]],
+    questions: Sequence[BenchItem],
+) -> dict[str, Any]:
+    """Accuracy where a method's map points into a true box, and where it points elsewhere.
+
+    Only fine-grained and grounding questions count; the others can be answered without looking at
+    one place.
+
+    Args:
+        found: Outcomes of the method.
+        others: Outcomes of every method that is compared, itself included.
+        questions: What was asked, in the same order.
+
+    Returns:
+        For ``in_box`` and ``elsewhere``: ``n``, and ``accuracy`` by name of the method. Empty if
+        either has no questions.
+    """
+    hard = group_masks(questions).get(HARD, np.zeros(len(questions), bool))
+    sides = {}
+    for side, wanted in (("in_box", True), ("elsewhere", False)):
+        mask = hard & np.array([o.pointing is wanted for o in found])
+        if not mask.any():
+            return {}
+        accuracy = {
+            name: _mean(np.array([o.right for o in outcomes])[mask])
+            for name, outcomes in others.items()
+        }
+        sides[side] = {"n": int(mask.sum()), "accuracy": accuracy}
+    return sides
 
 
 def by_group(

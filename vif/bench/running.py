@@ -10,7 +10,7 @@ import numpy as np
 
 from vif import methods as registry
 from vif.bench.controls import CONTROLS, MatchedControl, gives_more_image, matched_strength
-from vif.bench.outcomes import Outcome, by_group, outcome, summary
+from vif.bench.outcomes import Outcome, by_group, by_pointing, outcome, summary
 from vif.bench.questions import BenchItem
 from vif.errors import InputError
 from vif.measure.processes import Processes
@@ -71,10 +71,10 @@ def run(
         processes: Which of several that share the questions this one is; all get the results.
 
     Returns:
-        Per method what `summary` returns, and ``cost``: ``seconds`` per answer, their ``ratio`` to
-        the baseline's (median over batches), and as declared ``extra_passes`` over the prompt and
-        ``branches`` per generated token. Seconds leave out encoding the image, which is done once
-        for all methods.
+        Per method what `summary` returns; ``by_pointing``, see there; and ``cost``: ``seconds`` per
+        answer, their ``ratio`` to the baseline's (median over batches), and as declared
+        ``extra_passes`` over the prompt and ``branches`` per generated token. Seconds leave out
+        encoding the image, which is done once for all methods.
     """
     outcomes = _answers(session, questions, methods, settings, progress, processes)
     base = outcomes[methods[0]]
@@ -85,7 +85,10 @@ def run(
             "extra_passes": method.passes(session.adapter is not None),
             "branches": method.branches,
         }
-        results[name] = summary(found, base, questions) | {"cost": _times(found, base) | passes}
+        results[name] = summary(found, base, questions) | {
+            "by_pointing": by_pointing(found, outcomes, questions),
+            "cost": _times(found, base) | passes,
+        }
     return results
 
 

@@ -10,6 +10,7 @@ from vif.bench.questions import ALL, HARD
 from vif.scenes import GROUP_OF, GROUPS
 
 SHOWN = (ALL, HARD)
+PLACES = {"in_box": "into a true box", "elsewhere": "elsewhere"}
 
 
 def table(run: Mapping[str, Any]) -> str:
@@ -30,6 +31,8 @@ def table(run: Mapping[str, Any]) -> str:
     ]
     if run.get("controls"):
         parts.append(_controls(methods, run["controls"]))
+    if places := by_place(methods):
+        parts.append(f"where a map points, {HARD}:\n" + columns(places))
     parts += [_group(methods, group) for group in GROUPS if group in methods[base]["accuracy"]]
     parts += [
         _layers(methods, "share", "share of attention on the image by layer, %"),
@@ -56,6 +59,26 @@ def _overview(methods: Mapping[str, Any], base: str) -> str:
         row += [f"x{cost['ratio']:.2f}", f"+{cost['extra_passes']}", f"+{cost['branches']}"]
         rows.append(row)
     return columns([head, *rows])
+
+
+def by_place(methods: Mapping[str, Any], shown: Sequence[str] = ()) -> list[list[str]]:
+    """Rows of a table: accuracy of all methods where the map of one points right, and where not.
+
+    Args:
+        methods: Of one run, as in `table`.
+        shown: Whose maps; of all that have one if empty.
+
+    Returns:
+        A head and two rows per method; nothing if no map points right at times, and wrong at times.
+    """
+    rows = []
+    for name, found in methods.items():
+        for side, place in PLACES.items():
+            counted = found.get("by_pointing", {}).get(side)
+            if counted and (not shown or name in shown):
+                accuracy = [percent(counted["accuracy"][other]) for other in methods]
+                rows.append([f"{name} points {place}", str(counted["n"]), *accuracy])
+    return [["", "n", *methods], *rows] if rows else []
 
 
 def _controls(methods: Mapping[str, Any], controls: Mapping[str, Any]) -> str:
