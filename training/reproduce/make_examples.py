@@ -18,12 +18,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vif import bench, bundle, load
+import numpy as np
+
+from vif import bench, bundle, load, metrics
 from vif.inputs.boxes import Box
 from vif.probes import Ladder, attenuation_ladder
 from vif.scenes import RELATIONAL, is_correct, unrelated_text
 from vif.scenes.text import SHOWN_TEXT_SEED
 from vif.session import Session
+from vif.trace import Trace
 from vif.ui.lessons import STEPS, Classroom, reveal
 from vif.ui.state.examples import PageExample
 from vif.ui.state.form import Truth
@@ -32,6 +35,7 @@ NUM_QUESTIONS = 400
 SEEDS = (99, 100, 101, 102, 103)
 MOST_TRIED = 8  # candidates of a kind and seed that the lessons are tried with
 LONG_TEXT = 192
+CLEAR = 0.7  # share of a map in the true box that leaves no doubt where it points
 LEAST_GAIN = 0.1  # of the right answer's probability, mean over the lengths of text
 
 
@@ -47,7 +51,9 @@ class ExampleKind:
         vif: Whether VIF is right.
         families: Question families to take it from, in order of preference; any if empty.
         steady: Whether text must only take from the plain model and VIF give back, see
-            `restores_answer`; the question comes first at which VIF helps most over all lengths.
+            `gives_back`; the question comes first at which VIF helps most over all lengths.
+        in_box: Least share of VIF's map in the true boxes, in [0, 1], so that the picture shows
+            what the note says.
     """
 
     label: str
@@ -57,22 +63,32 @@ class ExampleKind:
     vif: bool
     families: tuple[str, ...] = ()
     steady: bool = False
+    in_box: float = 0.0
 
 
 @dataclass(frozen=True)
 class AnsweredItem:
-    """A question, the answers of plain and VIF, and whether each is right."""
+    """A question, the answers of plain and VIF, and whether each is right.
+
+    Attributes:
+        item: The question.
+        plain: The answer of plain.
+        vif: The answer of VIF.
+        right: Whether plain and VIF are right.
+        in_box: Share of VIF's map in the true boxes, in [0, 1]; 0 without boxes.
+    """
 
     item: bench.BenchItem
     plain: str
     vif: str
     right: tuple[bool, bool]
+    in_box: float
 
 
 KINDS = (
     ExampleKind("Fixed by VIF",
          "VIF fixes the answer: it points at the neighbour, not at the object that is named.",
-         0, False, True, RELATIONAL, steady=True),
+         0, False, True, RELATIONAL, steady=True, in_box=CLEAR),
     ExampleKind("Not needed",
          "Both are right: the object is named directly, the model reads it without help.",
          0, True, True, ("glyph", "colour", "shape")),
@@ -80,7 +96,7 @@ KINDS = (
          "After a long unrelated text the plain model gets it wrong; with VIF it is right again.",
          LONG_TEXT, False, True, steady=True),
     ExampleKind("Fixed again", "VIF fixes another question about a neighbour.",
-         0, False, True, ("above", "right", "below", "left")),
+         0, False, True, ("above", "right", "below", "left"), in_box=CLEAR),
     ExampleKind("Still wrong", "Both are wrong: look where the mixture lies.",
          0, False, False, ("counting", "neighbour-cell", "odd", "nearest")),
     ExampleKind("Broken by VIF", "VIF breaks a right answer: steering can hurt.", 0, True, False),
@@ -132,6 +148,7 @@ def _candidates(
         one
         for one, before in zip(asked[kind.text], asked[0], strict=True)
         if one.right == (kind.plain, kind.vif)
+        and one.in_box >= kind.in_box
         and one.item.scene.seed not in used
         and (not kind.families or one.item.question.family in kind.families)
         # Both are right where no text is in the way.
@@ -204,8 +221,17 @@ def _answers(session: Session, items: list[bench.BenchItem]) -> list[AnsweredIte
         traces = session.ask_batch([item.as_question for item in part], ["plain", "vif"])
         for item, plain, vif in zip(part, traces["plain"], traces["vif"], strict=True):
             first, second = (is_correct(t.answer, item.question.answer) for t in (plain, vif))
-            found.append(AnsweredItem(item, plain.answer, vif.answer, (first, second)))
+            in_box = _map_in_box(vif, item.boxes)
+            found.append(AnsweredItem(item, plain.answer, vif.answer, (first, second), in_box))
     return found
+
+
+def _map_in_box(trace: Trace, boxes: Sequence[Box]) -> float:
+    """Share of the injected map, mean over layers, on tokens that true boxes touch."""
+    if not boxes:
+        return 0.0
+    weights = np.mean([mixture.map for mixture in trace.mixtures], 0)
+    return float(weights[metrics.box_coverage(trace.cells, boxes) > 0].sum())
 
 
 def write(session: Session, examples: list[dict], folder: Path) -> None:
