@@ -65,6 +65,20 @@ def test_two_hundred_per_cent_zoom_needs_no_horizontal_scroll(open_page, shipped
     expect(page.locator("#run")).to_be_in_viewport(ratio=1)
 
 
+def test_two_hundred_per_cent_zoom_shows_both_answers_at_once(open_page, shipped_url):
+    page = ready(open_page(shipped_url, 683, 384))
+    for canvas in page.locator("#answers .vl-card canvas").all():
+        box = canvas.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 683
+
+
+def test_maps_stay_large_in_projector_type(open_page, shipped_url):
+    page = ready(open_page(shipped_url, 1366, 768, query="&projector=1"))
+    card = page.locator("#answers .vl-card").first
+    assert card.locator("canvas").bounding_box()["width"] > 0.7 * card.bounding_box()["width"]
+
+
 def test_a_phone_after_a_run_is_not_endless_and_swipes_between_maps(open_page, shipped_url):
     page = ready(open_page(shipped_url, width=390, height=844))
     run(page)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ASSETS, HAS_MODEL, choose, leave_out, open_research, run, shoot
@@ -178,9 +179,10 @@ def test_a_problem_gives_one_sentence_at_the_button_and_the_old_answers_are_dimm
     bad = tmp_path / "notes.png"
     bad.write_text("no picture")
     page.locator("#picture input[type=file]").set_input_files(bad)
-    page.locator("#picture img").wait_for(state="attached")
-    page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("notes.png")
+    expect(page.locator("#picture img")).to_have_count(0)
+    page.locator("#run").click()
+    expect(page.get_by_role("alert")).to_contain_text("There is no picture")
     expect(question(page)).to_have_value("Is this kept?")
     expect(page.locator("#run")).to_be_enabled()
     assert page.locator(".vl-cards").inner_text() == old
@@ -224,6 +226,31 @@ def test_a_run_that_is_stopped_or_breaks_says_so(open_page, slow_url):
     page.locator("#run").click()
     expect(page.get_by_role("alert")).to_contain_text("The model stopped with an error")
     expect(page.locator("#run")).to_be_enabled()
+
+
+def test_stop_comes_too_late_and_is_taken_back(open_page, url):
+    page = open_page(url)
+    held = []
+    # The request that locks Stop again waits until Stop was clicked.
+    page.route("**/run/predict*", lambda route: held.append(route))
+    page.locator("#run").click()
+    page.wait_for_function("window.vifStore.result")
+    page.locator("#stop").click()
+    expect(page.locator("#message")).to_contain_text("Stopping…")
+    for route in held:
+        route.continue_()
+    page.unroute("**/run/predict*")
+    expect(page.locator("#stop")).to_be_disabled()
+    expect(page.locator("#message")).not_to_contain_text("Stopping…")
+
+
+def test_an_animation_says_that_one_frame_is_asked_about(open_page, url, tmp_path):
+    page = open_page(url)
+    frames = [Image.new("RGB", (60, 60), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    page.get_by_label("Remove Image").click()
+    page.locator("#picture input[type=file]").set_input_files(tmp_path / "two.gif")
+    expect(page.locator("#message")).to_contain_text("only the first is asked about")
 
 
 def test_an_emptied_number_is_not_an_error(open_page, url):

@@ -103,7 +103,7 @@ def test_no_share(value):
         ("look", "all", "is 'all'"),
         ("question", 5, "is 5, expected a text"),
         ("question", None, "is empty"),
-        ("question", "q" * 2001, "expected a text of 1 to 2,000"),
+        ("question", "q" * 2001, "has 2,001 characters, expected a text of 1 to 2,000"),
         ("context", ["text"], "is ['text']"),
         ("phase", "late", "expected both or prefill"),
         ("temperature", 1, "There is no setting 'temperature'"),

@@ -87,6 +87,12 @@ def open_image(source: ImageSource) -> Image.Image:
     )
 
 
+def is_animated(path: str | Path) -> bool:
+    """Whether a file that `open_image` opens holds more than one image."""
+    with _quiet_pillow(), Image.open(path, formats=_FORMATS) as image:
+        return bool(getattr(image, "is_animated", False))
+
+
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
     """Silences Pillow's warnings: what they warn about is either harmless here or refused."""

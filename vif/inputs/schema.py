@@ -53,13 +53,13 @@ Share = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1)]
 Corners = Annotated[list[Share], Field(min_length=4, max_length=4)]
 Text = Annotated[
     str,
-    AfterValidator(_readable),
     Field(
         title="The question",
         min_length=1,
         max_length=MAX_CHARACTERS,
         description=f"a text of 1 to {MAX_CHARACTERS:,} characters",
     ),
+    AfterValidator(_readable),
 ]
 Methods = Annotated[
     list[Name],
@@ -219,6 +219,11 @@ def _words(schema: type[UncheckedInput], problem: Any) -> str:
     where = "".join(f"[{shortened(part)}]" for part in inside if part != "[key]")
     if problem["type"] == "missing":
         return f"{field.title} ({name}) is missing, expected {field.description}: give it."
+    if problem["type"] == "string_too_long" and not inside:
+        return (
+            f"{field.title} ({name}{where}) has {len(problem['input']):,} characters, expected "
+            f"{field.description}: shorten it."
+        )
     given = shortened(problem["input"])
     cure = "fill it in" if given == "empty" else "change it"
     return f"{field.title} ({name}{where}) is {given}, expected {field.description}: {cure}."

@@ -6,6 +6,7 @@ model is asked for is in one place.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -276,7 +277,8 @@ class Backbone:
             raise InputError("The answer is empty: type at least one word, for example 'red'.")
         if getattr(self.processor.tokenizer, "unk_token_id", None) in ids:
             raise InputError(
-                f"{self.name} has no token for a word of the answer {words!r}: use words that "
+                f"{self.name} has no token for a word of the answer "
+                f"{textwrap.shorten(words, 40, placeholder='…')!r}: use words that "
                 "it has, for example one of its own answers."
             )
         return ids

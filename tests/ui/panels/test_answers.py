@@ -72,7 +72,8 @@ def test_the_headline_says_what_happened(result, differing):
     long = replace(differing.traces["plain"], answer="red " * 50)
     wordy = replace(differing, traces={**differing.traces, "plain": long})
     assert len("".join(p for p, _ in headline(wordy))) < 250
-    assert "…" in "".join(p for p, _ in headline(wordy))
+    assert "…. " not in "".join(p for p, _ in headline(wordy))
+    assert "… Steered" in "".join(p for p, _ in headline(wordy))
 
 
 def test_a_screen_reader_hears_both_answers_and_which_is_right():

@@ -51,6 +51,8 @@ def scroll_to(place: str) -> dict[str, Any]:
 WAITING = _shown({"__type__": "update", "interactive": False}, notice("Waiting for the model …"))
 # For the message alone.
 STOPPING = _shown(notice("Stopping…"))
+# Where a run was over before it could be stopped, nobody else takes this back.
+_STOPPED_NOTHING = "(shown) => shown?.includes('Stopping…') ? '' : shown"
 
 
 def reset_buttons(
@@ -76,7 +78,8 @@ def reset_buttons(
         ]
 
     # After an exception the page runs "failure" alone (Gradio 6.31).
-    event.then(rest, None, list(at_rest), **QUICK)
+    rested = event.then(rest, None, list(at_rest), **QUICK)
+    rested.then(None, message, message, js=_STOPPED_NOTHING, **QUICK)
     event.failure(
         lambda: [*rest(), notice(failed, is_problem=True)], None, [*at_rest, message], **QUICK
     )

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from vif.errors import InputError
-from vif.inputs.images import open_image
+from vif.inputs.images import is_animated, open_image
 from vif.ui.actions import beside, fill
 from vif.ui.actions.events import LATEST, QUICK, SLOW, picked_index
 from vif.ui.html.strips import plan_strip, suggestion_strip
@@ -22,6 +22,11 @@ from vif.ui.wiring import Wiring
 
 # Fields that the row of layers is drawn from.
 _PLAN = ("learning_start", "learning_end", "injection_start", "injection_end", "stride")
+
+_ONE_FRAME = (
+    "The file holds several images: only the first is asked about. Put a video under "
+    "“Other images, or a video” to choose a frame."
+)
 
 
 def connect_form(wiring: Wiring) -> None:
@@ -39,7 +44,7 @@ def connect_form(wiring: Wiring) -> None:
     image, context = wiring.field("image"), wiring.field("context")
     other = [wiring.truths, c.suggestions]
     gr.on([image.upload, image.clear], filling.other_picture, None, other, **QUICK)
-    gr.on([image.upload, image.clear], filling.check_picture, [image], [c.message], **QUICK)
+    gr.on([image.upload, image.clear], filling.check_picture, [image], [image, c.message], **QUICK)
     files, number = wiring.field("beside"), wiring.field("number")
     shown = [image, number, c.message, *other, *wiring.look_outputs]
     gr.on([files.upload, files.clear, files.delete], filling.put_beside, [files], shown, **QUICK)
@@ -95,14 +100,15 @@ class Filling:
         strip = suggestion_strip(fill.questions_of([]))
         return {self.wiring.truths: [], self.wiring.controls.suggestions: strip}
 
-    def check_picture(self, image: str | None) -> str:
-        """What is wrong with an uploaded picture, before anybody asks about it."""
+    def check_picture(self, image: str | None) -> dict[Any, Any]:
+        """Takes a picture that cannot be opened out again and says why, before anybody asks."""
+        message = self.wiring.controls.message
         try:
             if image is not None:
                 open_image(image)
         except InputError as error:
-            return notice(str(error), is_problem=True)
-        return ""
+            return {self.wiring.field("image"): None, message: notice(str(error), is_problem=True)}
+        return {message: notice(_ONE_FRAME) if image and is_animated(image) else ""}
 
     def put_beside(self, files: list[str] | None) -> dict[Any, Any]:
         """Other images, or a video whose middle frame becomes the picture."""

@@ -11,14 +11,14 @@ import gradio as gr
 from vif.errors import InputError
 from vif.probes import patch_lens
 from vif.session import Session
-from vif.ui.actions.events import SLOW, scroll_to
+from vif.ui.actions.events import SLOW
 from vif.ui.actions.probe_runs import call_of
 from vif.ui.actions.problems import STOPPED, attempt
 from vif.ui.html.lens import lens_html
 from vif.ui.html.templates import notice
 from vif.ui.state.result import Result
 from vif.ui.tab import Data
-from vif.ui.theme import html_block
+from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
 from vif.ui.zero import run_model
 
@@ -34,7 +34,7 @@ _NOTE = (
 def build_lens() -> gr.HTML:
     """Builds the place of the words."""
     html_block(_NOTE)
-    return html_block(elem_id="lens-place")
+    return html_block(js_on_load=script("lens.js"), elem_id="lens-place")
 
 
 def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
@@ -56,9 +56,7 @@ def connect_lens(place: gr.HTML, wiring: Wiring) -> None:
     inputs: set[Any] = {wiring.key, wiring.result}
     outputs = [c.run, c.stop, c.message, wiring.cancel, place, wiring.answers.tabs]
     picked = wiring.answers.answers.select
-    read = picked(show, inputs, outputs, show_progress_on=place, **SLOW)
-    wiring.settle(read)
-    read.success(None, **scroll_to("lens-place"))
+    wiring.settle(picked(show, inputs, outputs, show_progress_on=place, **SLOW))
 
 
 def lens_of(session: Session, result: Result, picked: Any, cancel: threading.Event) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import gradio as gr
 from vif.errors import InputError
 from vif.scenes import is_correct
 from vif.ui.actions.events import LATEST, QUICK, picked_index
+from vif.ui.html.answers import compared_word, probability_of
 from vif.ui.html.templates import fill, notice
 from vif.ui.panels import inputs
 from vif.ui.state.figures import Figure, figure_data
@@ -191,17 +191,18 @@ def step_strip(frames: Frames, chosen: int) -> str:
 def step_view(frames: Frames, layer: int, step: int) -> tuple[str, dict[str, Any] | None]:
     """The answers at a step, and its mixture and map on a scale shared by all steps."""
     number, frame = frames[step]
+    position, word = compared_word(frame)
     answers = [
         {
             "name": name,
             "tone": colour_classes(frame.traces)[name],
             "answer": trace.answer,
             "is_right": is_correct(trace.answer, frame.known.answer),
-            "sure": math.exp(trace.logprobs[0]) if len(trace.logprobs) else 0.0,
+            "probability": probability_of(trace, position, word),
         }
         for name, trace in frame.traces.items()
     ]
-    html = fill("training_step", step=number, truth=frame.truth, answers=answers)
+    html = fill("training_step", step=number, truth=frame.truth, answers=answers, word=word)
     mixtures = next(iter(frame.injecting.values()), [])
     if not mixtures:
         return html, None

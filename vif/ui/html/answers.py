@@ -14,7 +14,7 @@ from vif.ui.html.templates import fill
 from vif.ui.state.result import Result
 from vif.ui.tones import colour_classes
 
-_MOST_QUOTED = 80  # characters
+_MOST_QUOTED = 48  # characters
 
 
 def answers_html(result: Result, payload: dict[str, Any]) -> str:
@@ -110,7 +110,7 @@ def headline(result: Result) -> list[tuple[str, str]]:
     if len(names) != 2 or result.baseline not in names:
         if len(names) == 1:
             (trace,) = result.traces.values()
-            return [("It answers ", ""), (_quoted(trace), colours[names[0]]), (".", "")]
+            return [("It answers ", ""), *_quoted(trace, colours[names[0]])]
         distinct = len({trace.answer.strip().lower() for trace in result.traces.values()})
         return [
             (f"Same model, same picture: {len(names)} methods, ", ""),
@@ -120,15 +120,11 @@ def headline(result: Result) -> list[tuple[str, str]]:
     first, second = result.traces[base], result.traces[other]
     subject = "Without steering, it" if base == "plain" else method_label(base)
     pieces = [("Same model, same picture. ", "")]
-    pieces += [
-        (f"{subject} answers ", ""),
-        (_quoted(first), colours[base]),
-        (". ", ""),
-    ]
+    pieces += [(f"{subject} answers ", ""), *_quoted(first, colours[base]), (" ", "")]
     steered = "Steered to look" if other in ("vif", "vif-free", "look") else method_label(other)
     if second.answer.strip().lower() == first.answer.strip().lower():
         return [*pieces, (f"{steered}, it gives the same answer.", "")]
-    return [*pieces, (f"{steered}, it answers ", ""), (_quoted(second), colours[other]), (".", "")]
+    return [*pieces, (f"{steered}, it answers ", ""), *_quoted(second, colours[other])]
 
 
 def screen_reader_text(result: Result) -> str:
@@ -145,6 +141,7 @@ def _said(trace: Trace) -> str:
     return trace.answer.strip() or "nothing"
 
 
-def _quoted(trace: Trace) -> str:
-    """An answer as the headline quotes it; the card below has all of a long one."""
-    return textwrap.shorten(_said(trace), _MOST_QUOTED, placeholder=" …")
+def _quoted(trace: Trace, colour: str) -> list[tuple[str, str]]:
+    """The end of a sentence of the headline; the card below has all of a long answer."""
+    words = textwrap.shorten(_said(trace), _MOST_QUOTED, placeholder=" …")
+    return [(words, colour), ("" if words.endswith(("…", ".")) else ".", "")]

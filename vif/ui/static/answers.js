@@ -49,6 +49,7 @@ function draw() {
   const thumb = find('.vl-asked img');
   if (thumb.getAttribute('src') !== result.picture) thumb.src = result.picture;
   controls(result, view);
+  find('.vl-stands').textContent = store.words;
   const picture = canvas.pictureOf(result.picture, draw);
   const found = result.answers.map((answer) => maps.values(result, answer, view));
   if (found.some((values) => values === null)) { fetchSlice(view); return; }

@@ -9,6 +9,7 @@ window.vifStore = (() => {
   let view = {...FIRST};
   let point = null;
   let patch = null;
+  let words = '';
   let isAsked = false;
   let form = {now: null, asked: null, pending: null};
 
@@ -35,6 +36,7 @@ window.vifStore = (() => {
     if (view.show === 'difference' && result.answers.length < 2) view.show = 'raw';
     if (view.layer !== null) view.layer = nearest(view.layer);
     point = patch = null;
+    words = '';
     // An answer to a changed mixture belongs to the question that was asked before.
     if (!data.again) form.asked = form.pending ?? form.now;
     form.pending = null;
@@ -80,7 +82,10 @@ window.vifStore = (() => {
     set point(place) { point = place; later(); },
     // The place whose words were asked for last.
     get patch() { return patch; },
-    set patch(place) { patch = place; later(); },
+    set patch(place) { patch = place; words = ''; later(); },
+    // What the token of that place stands for, once it is known.
+    get words() { return words; },
+    set words(said) { words = said; later(); },
     listen(listener) { listeners.add(listener); later(); },
   };
 })();
