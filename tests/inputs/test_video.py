@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from vif.errors import InputError
+from vif.inputs import video
 from vif.inputs.video import MOST_FRAMES, read_frames
 
 RATE, LENGTH = 10, 20
@@ -29,10 +30,36 @@ def film(path, length=LENGTH):
 def test_frames_are_the_middles_of_equal_parts(clip, count):
     frames = read_frames(clip, count)
     wanted = [int((i + 0.5) * LENGTH / count) for i in range(count)]
-    assert [frame.seconds for frame in frames] == [number / RATE for number in wanted]
+    assert [frame.seconds for frame in frames] == pytest.approx([n / RATE for n in wanted])
     reds = [int(np.asarray(frame.image)[32, 48, 0]) for frame in frames]
     assert np.allclose(reds, [number * 12 for number in wanted], atol=4)
     assert {frame.image.size for frame in frames} == {(96, 64)}
+
+
+def test_a_recording_of_a_browser_has_no_length_and_is_counted(tmp_path):
+    writer = cv2.VideoWriter(
+        str(tmp_path / "whole.webm"), cv2.VideoWriter.fourcc(*"VP80"), RATE, (96, 64)
+    )
+    for number in range(LENGTH):
+        writer.write(np.full((64, 96, 3), (0, 0, number * 12), np.uint8))
+    writer.release()
+    known = (tmp_path / "whole.webm").read_bytes()
+    # The element Duration (0x4489) becomes one that is skipped (0xEC, Void).
+    assert known.count(b"\x44\x89\x88") == 1
+    start = known.index(b"\x44\x89\x88")
+    (tmp_path / "live.webm").write_bytes(known[:start] + b"\xec\x89" + known[start + 2 :])
+    capture = cv2.VideoCapture(str(tmp_path / "live.webm"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) < 1
+    frames = read_frames(tmp_path / "live.webm", 4)
+    assert [frame.seconds for frame in frames] == pytest.approx([0.2, 0.7, 1.2, 1.7])
+    reds = [int(np.asarray(frame.image)[32, 48, 0]) for frame in frames]
+    assert np.allclose(reds, [24, 84, 144, 204], atol=8)
+
+
+def test_a_recording_that_goes_on_too_long_is_refused(clip, monkeypatch):
+    monkeypatch.setattr(video, "MOST_DECODED", LENGTH - 1)
+    with pytest.raises(InputError, match="has 20 frames of 96 x 64 pixels, expected at most 19"):
+        read_frames(clip, 4)
 
 
 def test_a_short_video_gives_each_frame_once(tmp_path):

@@ -6,6 +6,7 @@ Knows nothing about models: to them the frames are several images.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -52,21 +53,21 @@ def read_frames(path: str | Path, count: int) -> list[VideoFrame]:
     name = _checked(Path(path))
     capture = cv2.VideoCapture(str(path))
     try:
-        length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        if length < 1 or not rate > 0:
-            raise InputError(
-                f"{name} cannot be decoded, or does not say how many frames it has, as recordings "
-                "of a browser do not: convert it to MP4 and try again."
-            )
+        if not capture.isOpened():
+            raise InputError(f"{name} cannot be decoded: {_CURE}.")
+        length = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         sides = [int(capture.get(p)) for p in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)]
+        if length < 1 and max(sides) <= MAX_SIDE:
+            # Recordings of a browser do not say how long they are.
+            length = _counted(capture)
+            capture.open(str(path))
         if length > MOST_DECODED or max(sides) > MAX_SIDE:
             raise InputError(
                 f"{name} has {length:,} frames of {sides[0]:,} x {sides[1]:,} pixels, expected at "
                 f"most {MOST_DECODED:,} frames and no side over {MAX_SIDE:,}: cut or shrink it."
             )
         wanted = np.unique((np.arange(count) + 0.5) * length // count).astype(int).tolist()
-        frames = _decoded(capture, wanted, rate)
+        frames = _decoded(capture, wanted)
     finally:
         capture.release()
     if not frames:
@@ -95,7 +96,12 @@ def _checked(path: Path) -> str:
     return name
 
 
-def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[VideoFrame]:
+def _counted(capture: cv2.VideoCapture) -> int:
+    """Reads to the end and tells how many frames there were, at most `MOST_DECODED` + 1."""
+    return sum(1 for _ in takewhile(lambda _: capture.grab(), range(MOST_DECODED + 1)))
+
+
+def _decoded(capture: cv2.VideoCapture, wanted: list[int]) -> list[VideoFrame]:
     """The frames of these numbers; fewer where the file ends before it says."""
     frames: list[VideoFrame] = []
     for number in range(wanted[-1] + 1):
@@ -107,5 +113,5 @@ def _decoded(capture: cv2.VideoCapture, wanted: list[int], rate: float) -> list[
             if not done:
                 break
             image = open_image(np.ascontiguousarray(pixels[..., ::-1]))
-            frames.append(VideoFrame(image, number / rate))
+            frames.append(VideoFrame(image, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000))
     return frames
