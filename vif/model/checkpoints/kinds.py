@@ -30,14 +30,17 @@ _WITHOUT_PLACES = {
     "kosmos-2": _RESAMPLED,
     "mllama": _CROSS,
 }
+# Tried on tiny models with every library they need.
+_UNSUPPORTED = {
+    "llama4": "its layers are not where those of other models in transformers are",
+    "perception_lm": "it cuts the image into tiles whose places are not known here",
+}
 # Types whose images are prepared, or seen, by libraries that nothing else here needs.
 _LIBRARIES = {
     "cohere2_vision": ("torchvision",),
     "fast_vlm": ("timm",),
     "lfm2_vl": ("torchvision",),
-    "llama4": ("torchvision",),
     "molmo2": ("torchvision",),
-    "perception_lm": ("torchvision", "timm"),
 }
 _ENCODER_DECODERS = ("florence2", "pix2struct", "t5gemma2", "udop", "vision-encoder-decoder")
 
@@ -76,6 +79,11 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
         raise InputError(
             f"{name!r} cannot be used: in models of type {model_type!r} no token stands for a "
             f"place on the image, because {_WITHOUT_PLACES[model_type]}."
+        )
+    if model_type in _UNSUPPORTED:
+        raise InputError(
+            f"{name!r} cannot be used: models of type {model_type!r} are not supported yet, "
+            f"because {_UNSUPPORTED[model_type]}. Choose another one; 'vif models' lists some."
         )
     libraries = _LIBRARIES.get(model_type, ())
     missing = [library for library in libraries if find_spec(library) is None]
