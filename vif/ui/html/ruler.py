@@ -15,6 +15,7 @@ from vif.ui.state.result import Result
 # Around a picture as narrow as a line, padding is far larger than the picture.
 _MOST_AROUND = 1.0
 _BACKGROUND = 226
+_QUALITY = 70  # a first visit loads this picture, too
 _TITLES = {"whole": "Whole image", "tiles": "Tiles", "tile": "Tiles", "crop": "Crops"}
 
 Box = tuple[float, float, float, float]
@@ -65,7 +66,7 @@ def _scale(result: Result, layout: dict[str, Any], numbers: list[int]) -> dict[s
     shapes_of = [grids[i] for i in numbers]
     return {
         "title": _TITLES.get(grids[numbers[0]]["kind"], "Tiles"),
-        "image": render.data_url(canvas),
+        "image": render.data_url(canvas, _QUALITY),
         "height": canvas.shape[0],
         "width": canvas.shape[1],
         "paths": shapes,

@@ -22,6 +22,7 @@ from vif.ui.state.result import Result
 from vif.ui.theme import html_block, script
 
 _SIDE = 420
+_QUALITY = 70  # a first visit loads this picture, too
 _LEAD = (
     '<p class="vl-small">Drag a box or paint on the picture. Steer the model there with the '
     "same strength as VIF, or first guess where the answer lies and check your guess.</p>"
@@ -67,7 +68,7 @@ def canvas_html(image: Any) -> str:
     if picture is None:
         return _NO_PICTURE
     height, width = picture.shape[:2]
-    return fill("look", picture=render.data_url(picture), width=width, height=height)
+    return fill("look", picture=render.data_url(picture, _QUALITY), width=width, height=height)
 
 
 def new_picture(image: Any, drawing: Drawing | None = None) -> tuple[gr.HTML, Drawing, str]:
