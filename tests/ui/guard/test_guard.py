@@ -326,7 +326,9 @@ def test_a_fault_of_the_server_is_not_blamed_on_the_request(error, status, words
     answer = TestClient(RequestGuard(fail, is_local=True), base_url="http://localhost").get("/")
     assert answer.status_code == status
     assert words in answer.text
-    assert [record.levelname for record in caplog.records if record.name == RequestGuard.__module__] == [level]
+    assert [
+        record.levelname for record in caplog.records if record.name == RequestGuard.__module__
+    ] == [level]
 
 
 @pytest.mark.parametrize(
