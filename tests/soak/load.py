@@ -76,8 +76,9 @@ def main() -> int:
             user = User(page["url"], number)
             return [user.ask(scene, path) for scene, path in zip(scenes, paths, strict=True)]
 
-        ask_all(0)  # the first answers of a process take longer
-        alone = ask_all(0)
+        # A user of its own: what was asked before makes a user wait longer for the next turn.
+        ask_all(args.users)  # the first answers of a process take longer
+        alone = ask_all(args.users)
         started = time.perf_counter()
         with ThreadPoolExecutor(args.users) as pool:
             users = list(pool.map(ask_all, range(args.users)))
