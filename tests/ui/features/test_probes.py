@@ -24,14 +24,18 @@ def page():
     return wiring.answers.probes, wiring, *states
 
 
-def run(page, kind, kept=(), result=None):
+def run_steps(page, kind, kept=(), result=None):
     box, wiring, _, state = page
     data = {
         wiring.key: None, wiring.result: result or ask(), box.kind: kind, box.whose: "vif",
         box.tracked: "",
         state: list(kept),
     }  # fmt: skip
-    return list(probing.probe(*page, data))
+    return probing.probe(*page, data)
+
+
+def run(page, kind, kept=(), result=None):
+    return list(run_steps(page, kind, kept, result))
 
 
 def swept(count=4):
@@ -86,6 +90,42 @@ def test_results_stay_newest_first(page, monkeypatch):
     assert [one.number for one in second][1] == first[0].number
     assert "What colour is the star?" in second[0].source
     assert "fake-vlm" in second[0].source
+
+
+def test_each_report_of_a_running_probe_is_shown_before_it_goes_on(page, monkeypatch):
+    is_shown = [threading.Event(), threading.Event()]
+
+    def report(*_, progress, **__):
+        for done, shown in enumerate(is_shown, 1):
+            progress(done, 2)
+            assert shown.wait(60)
+        return ProbeOutput("Seen.")
+
+    monkeypatch.setattr(probing, "run_probe", report)
+    box, _, _, kept = page
+    news = run_steps(page, "exit")
+    assert "has started" in next(news)[box.message]
+    for done, shown in enumerate(is_shown, 1):
+        assert f"{done} of 2 variants" in next(news)[box.message]
+        shown.set()
+    assert next(news)[kept][0].found.words == "Seen."
+
+
+def test_closing_the_page_stops_the_probe(page, monkeypatch):
+    cancels = []
+
+    def work(*_, cancel, progress, **__):
+        cancels.append(cancel)
+        progress(1, 2)
+        assert cancel.wait(60)
+        raise Cancelled
+
+    monkeypatch.setattr(probing, "run_probe", work)
+    news = run_steps(page, "exit")
+    next(news)
+    next(news)
+    news.close()
+    assert cancels[0].is_set()
 
 
 def test_a_problem_or_a_stop_leaves_results_in_place(page, monkeypatch):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,20 +13,20 @@ import gradio as gr
 
 from vif.charts.style import method_label
 from vif.probes import PROBES
+from vif.progress import Progress
 from vif.ui.actions.events import QUICK, SLOW, STOPPING, WAITING, picked_index, reset_buttons
 from vif.ui.actions.probe_runs import ProbeOutput, run_probe
-from vif.ui.actions.problems import FAILED, attempt
+from vif.ui.actions.problems import FAILED
+from vif.ui.actions.reporting import with_reports
 from vif.ui.html.sweep_grid import range_of, sweep_grid
 from vif.ui.html.templates import fill, notice
 from vif.ui.panels.answers import ProbeBox, answers_to_track
 from vif.ui.state.result import Result
-from vif.ui.state.shelf import Key
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring, stop
 from vif.ui.zero import run_model
 
 MOST_KEPT = 12
-_SECONDS_BETWEEN_NEWS = 0.3
 _numbers = itertools.count()
 
 
@@ -160,9 +158,8 @@ def probe(
     data: dict[Any, Any],
 ) -> Iterator[dict[Any, Any]]:
     """Runs a probe and reports progress; an error or a stop changes no earlier result."""
-    key: Key | None = data[wiring.key]
     result: Result | None = data[wiring.result]
-    kind, of, kept = data[box.kind], data[box.whose], data[kept_state]
+    kept = data[kept_state]
     if result is None or result.form is None:
         yield {box.message: ""}
         return
@@ -170,40 +167,39 @@ def probe(
         words = f"There are already {MOST_KEPT} results: remove one first."
         yield {box.message: notice(words, is_problem=True)}
         return
-    cancel, seen = threading.Event(), [0, 0]
-    chosen = PROBES[kind]
+    cancel, label = threading.Event(), PROBES[data[box.kind]].label
     yield {
         box.run: gr.Button("Running…", interactive=False),
         box.stop: gr.Button(interactive=True),
-        box.message: notice(f"{chosen.label} has started."),
+        box.message: notice(f"{label} has started."),
         cancel_state: cancel,
     }
-
-    def work() -> tuple[str, ProbeOutput]:
-        session = wiring.shelf.get(key)
-        name = of or result.baseline
-        found = run_model(
-            session, run_probe, kind, result, name, data[box.tracked] or "", cancel=cancel,
-            progress=lambda *now: seen.__setitem__(slice(2), now),
-        )  # fmt: skip
-        return session.name, found
-
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(copy_context().run, work)  # its turns at the model are the request's
-        try:
-            while not future.done():
-                if seen[1]:
-                    words = f"{chosen.label}: {seen[0]} of {seen[1]} variants."
-                    yield {box.message: notice(words)}
-                wait([future], _SECONDS_BETWEEN_NEWS)
-        finally:
-            # If the page was closed, the rest is not needed.
-            cancel.set()
-    found, problem = attempt(future.result)
+    found, problem = yield from with_reports(
+        lambda progress: _run(box, wiring, data, cancel, progress),
+        lambda done, total: {box.message: notice(f"{label}: {done} of {total} variants.")},
+        cancel,
+    )
     if found is None:
         yield {box.message: problem or notice("Stopped. Earlier results are still shown.")}
         return
+    yield {box.message: "", kept_state: [found, *kept]}
+
+
+def _run(
+    box: ProbeBox,
+    wiring: Wiring,
+    data: dict[Any, Any],
+    cancel: threading.Event,
+    progress: Progress,
+) -> KeptOutput:
+    """Runs the chosen probe of the shown answers."""
+    kind, of, result = data[box.kind], data[box.whose], data[wiring.result]
+    session = wiring.shelf.get(data[wiring.key])
+    name, tracked = of or result.baseline, data[box.tracked] or ""
+    found = run_model(
+        session, run_probe, kind, result, name, tracked, cancel=cancel, progress=progress
+    )
+    chosen = PROBES[kind]
     title = chosen.label + (f": {method_label(of)}" if chosen.needs_map and of else "")
-    source = f"“{result.form.question}”, {found[0]}"
-    one = KeptOutput(next(_numbers), title, source, found[1])
-    yield {box.message: "", kept_state: [one, *kept]}
+    source = f"“{result.form.question}”, {session.name}"
+    return KeptOutput(next(_numbers), title, source, found)
