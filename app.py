@@ -13,7 +13,7 @@ from collections.abc import Sequence
 # unless a model is asked for by a name that is not on it.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
-from vif.interrupts import EXIT_STATUS, STOPPED, ends_on_ctrl_c
+from vif.interrupts import ends_on_ctrl_c
 
 with ends_on_ctrl_c():
     # On a Space with ZeroGPU, before PyTorch, which it patches.
@@ -23,7 +23,7 @@ with ends_on_ctrl_c():
     from vif import bundled
     from vif.commands.flags.parser import Parser
     from vif.commands.serve import add_flags
-    from vif.errors import InputError, in_words
+    from vif.errors import exit_status
     from vif.model.checkpoints.catalogue import CPU_MODEL, GPU_MODEL
     from vif.ui.serve import serve
     from vif.ui.zero import is_gpu_space
@@ -53,14 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: 2 if it cannot start, with one sentence on why; 130 after Ctrl-C.
     """
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
-    try:
-        serve(parse_arguments(argv))
-    except (InputError, OSError) as error:
-        sys.stderr.write(f"VIF Lens cannot start. {in_words(error)}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\n{STOPPED}\n")
-    return EXIT_STATUS
+    return exit_status(lambda: serve(parse_arguments(argv)), "VIF Lens cannot start.")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ from training.data.records import RecordIndex, SkippedRecords
 from vif.adapter import VIFAdapter, build
 from vif.adapter.config import VIFConfig
 from vif.check.proof import load_proved
-from vif.errors import InputError, in_words
-from vif.interrupts import EXIT_STATUS, STOPPED
+from vif.errors import InputError, exit_status
 from vif.model.backbone import Backbone
 from vif.settings import Settings
 
@@ -209,23 +208,17 @@ def _config(vif: VIFArguments, settings: Settings, backbone: Backbone) -> VIFCon
 
 
 def main() -> int:
-    """Command line; a person's mistake is one line on stderr and exit status 2.
+    """Trains as the command line says and returns its exit status; see `vif.errors.exit_status`."""
 
-    Ctrl-C gives exit status 130.
-    """
-    try:
+    def run() -> None:
         kinds: Any = (VIFArguments, VIFTrainingArguments)
         train(*HfArgumentParser(kinds).parse_args_into_dataclasses())
-    except (InputError, OSError) as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{STOPPED}", file=sys.stderr)
-        return EXIT_STATUS
+
+    try:
+        return exit_status(run)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ import argparse
 import sys
 
 from vif import __version__
-from vif.interrupts import EXIT_STATUS, STOPPED, ends_on_ctrl_c
+from vif.interrupts import ends_on_ctrl_c
 
 with ends_on_ctrl_c():
     from vif.commands import COMMANDS
     from vif.commands.flags.parser import Parser
-    from vif.errors import InputError, in_words
+    from vif.errors import exit_status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,21 +25,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; a person's mistake is one line on stderr and exit status 2.
-
-    Ctrl-C gives exit status 130.
-    """
+    """Runs a command and returns its exit status; see `vif.errors.exit_status`."""
     arguments = sys.argv[1:] if argv is None else argv
-    try:
+
+    def run() -> int | None:
         # Underscores are what the published project's users type.
         args = build_parser().parse_args([_with_hyphens(argument) for argument in arguments])
-        return args.run(args) or 0
-    except (InputError, OSError) as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\n{STOPPED}", file=sys.stderr)
-        return EXIT_STATUS
+        return args.run(args)
+
+    return exit_status(run)
 
 
 def _with_hyphens(argument: str) -> str:

@@ -1,6 +1,11 @@
-"""The error that users see, and errors in words. Does not know how they are shown."""
+"""The error that users see, errors in words, and how a program ends with one."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from vif.interrupts import EXIT_STATUS, STOPPED
 
 
 class InputError(ValueError):
@@ -19,3 +24,23 @@ def in_words(error: InputError | OSError) -> str:
             "and can be read and written, or name another."
         )
     return " ".join(str(error).split())
+
+
+def exit_status(run: Callable[[], int | None], failed: str = "error:") -> int:
+    """Runs a program; a person's mistake is one line on stderr instead of a stack trace.
+
+    Args:
+        run: The program. It returns its exit status; None is 0.
+        failed: What the line begins with.
+
+    Returns:
+        The program's exit status, 2 after a mistake, or 130 after Ctrl-C.
+    """
+    try:
+        return run() or 0
+    except (InputError, OSError) as error:
+        sys.stderr.write(f"{failed} {in_words(error)}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\n{STOPPED}\n")
+        return EXIT_STATUS

@@ -130,16 +130,7 @@ def attention(
     edited = None
     if edit is not None:
         out, edited = apply_edit(
-            edit,
-            layer,
-            out,
-            query,
-            key,
-            value,
-            attention_mask,
-            scale,
-            softcap,
-            tap.position,
+            edit, layer, out, query, key, value, attention_mask, scale, softcap, tap.position
         )
     if tap.wants(layer):
         row = edited

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import gradio as gr
 
 from vif.session import Session
 from vif.ui.actions.recorded import first_result
-from vif.ui.features.compare import build_compare, connect_compare
+from vif.ui.features.compare import Compare, build_compare, connect_compare
 from vif.ui.features.find import build_find, connect_find
 from vif.ui.features.form import connect_form
 from vif.ui.features.ladder import TAB as LADDER_TAB
@@ -17,7 +18,7 @@ from vif.ui.features.ladder import build_ladder, connect_ladder
 from vif.ui.features.lens import build_lens, connect_lens
 from vif.ui.features.lessons import build_lessons, connect_lessons
 from vif.ui.features.model_box import build_model_box, connect_model_box
-from vif.ui.features.posterior import build_posterior, connect_posterior
+from vif.ui.features.posterior import Posterior, build_posterior, connect_posterior
 from vif.ui.features.probing import connect_probes
 from vif.ui.features.reopen import build_reopen, connect_reopen
 from vif.ui.features.share import connect_share
@@ -30,7 +31,7 @@ from vif.ui.programs.endpoint import add_endpoint
 from vif.ui.programs.tools import add_tools
 from vif.ui.state.examples import PageExample, read_examples
 from vif.ui.state.result import Result
-from vif.ui.state.shelf import Shelf
+from vif.ui.state.shelf import Key, Shelf
 from vif.ui.theme import html_block
 from vif.ui.wiring import Wiring
 from vif.ui.zero import load_here, on_gpu
@@ -49,8 +50,7 @@ def build_api(session: Session, turns: Turns | None = None) -> gr.Blocks:
     turns.share(on_gpu(session, turns.seconds))
     with Page(title="VIF Lens", analytics_enabled=False, turns=turns) as demo:
         html_block(fill("api", name=session.name))
-        add_endpoint(session)
-        add_tools(session)
+        _add_programs(session)
     return demo
 
 
@@ -97,36 +97,62 @@ def build_demo(
                 with answers.find_row:
                     find = build_find()
                 with answers.tabs:
-                    with gr.Tab("More text", id=LADDER_TAB):
-                        ladder = build_ladder()
-                    with gr.Tab("Prior and posterior", id="posterior"):
-                        posterior = build_posterior()
-                    with gr.Tab("Logit lens", id="lens"):
-                        lens = build_lens()
-                    compare = build_compare(measured)
+                    tabs = _build_tabs(measured)
                 scrubber = build_scrubber(traces, model_box)
         lessons = build_lessons()
         wiring = Wiring(session, controls, answers, examples, STATE_SECONDS, shown)
-        wiring.shelf = Shelf(
-            session,
-            load=lambda *name, **more: turns.share(on_gpu(load_here(*name, **more), turns.seconds)),
-            allowed=None if model_box else models,
-        )
+        wiring.shelf = _make_shelf(session, turns, None if model_box else models)
         wiring.connect(demo)
         connect_form(wiring)
         connect_share(wiring)
         connect_reopen(upload, wiring)
         connect_find(find, Path(assets), wiring)
-        connect_ladder(ladder, wiring)
-        connect_posterior(posterior, wiring)
-        connect_lens(lens, wiring)
-        connect_compare(compare, measured, STATE_SECONDS)
+        _connect_tabs(tabs, measured, wiring)
         connect_lessons(lessons, demo, Path(assets), wiring)
         connect_probes(answers.probes, wiring)
         if scrubber is not None:
             connect_scrubber(scrubber, traces, model_box, STATE_SECONDS)
         if box is not None:
             connect_model_box(box, wiring, title)
-        add_endpoint(session)
-        add_tools(session)
+        _add_programs(session)
     return demo
+
+
+class _Tabs(NamedTuple):
+    ladder: tuple[gr.Button, gr.HTML]
+    posterior: Posterior
+    lens: gr.HTML
+    compare: Compare
+
+
+def _build_tabs(measured: Path) -> _Tabs:
+    """Builds the tabs that are not about the shown answers alone."""
+    with gr.Tab("More text", id=LADDER_TAB):
+        ladder = build_ladder()
+    with gr.Tab("Prior and posterior", id="posterior"):
+        posterior = build_posterior()
+    with gr.Tab("Logit lens", id="lens"):
+        lens = build_lens()
+    return _Tabs(ladder, posterior, lens, build_compare(measured))
+
+
+def _connect_tabs(tabs: _Tabs, measured: Path, wiring: Wiring) -> None:
+    connect_ladder(tabs.ladder, wiring)
+    connect_posterior(tabs.posterior, wiring)
+    connect_lens(tabs.lens, wiring)
+    connect_compare(tabs.compare, measured, STATE_SECONDS)
+
+
+def _add_programs(session: Session) -> None:
+    """Adds the endpoints for programs."""
+    add_endpoint(session)
+    add_tools(session)
+
+
+def _make_shelf(session: Session, turns: Turns, allowed: Sequence[Key] | None) -> Shelf:
+    """A shelf whose models wait for their turns like the page's own."""
+
+    def load_sharing(*name: Any, **more: Any) -> Any:
+        return turns.share(on_gpu(load_here(*name, **more), turns.seconds))
+
+    return Shelf(session, load=load_sharing, allowed=allowed)

@@ -7,9 +7,9 @@ of inputs is agreed on anywhere.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.events import Dependency
@@ -22,7 +22,6 @@ from vif.ui.actions.problems import FAILED, attempt
 from vif.ui.actions.recorded import recorded_for
 from vif.ui.html.templates import notice
 from vif.ui.panels import look
-from vif.ui.state.form import Truth
 from vif.ui.state.payload import slice_of
 from vif.ui.state.result import Result
 from vif.ui.state.shelf import Key
@@ -34,6 +33,7 @@ _SCROLL = """() => {
   if (window.innerWidth > 820 || !window.vifStore.isAsked) return;
   document.querySelector('#answers').scrollIntoView({behavior: 'smooth'});
 }"""
+T = TypeVar("T")
 _STOPPED = notice("Stopped. The earlier answers are still shown.")
 
 
@@ -123,20 +123,36 @@ class Wiring(Tab):
 
     # -- running ------------------------------------------------------------------------------
 
+    def run_form(
+        self, function: Callable[..., T], data: Data, cancel: threading.Event, *more: Any
+    ) -> tuple[T | None, str]:
+        """Runs the tab's model for what is filled in.
+
+        Args:
+            function: Called with the session, the form, the known answers and `more`.
+            data: Of `run_inputs`.
+            cancel: Stops it.
+            *more: What else the function takes.
+
+        Returns:
+            As `attempt`.
+        """
+        return attempt(
+            lambda: run_model(
+                self.shelf.get(data[self.key]),
+                function,
+                self.read_form(data),
+                data[self.truths] or [],
+                *more,
+                cancel=cancel,
+            )
+        )
+
     def run(self, data: Data) -> Iterator[dict[Any, Any]]:
         """Asks the model; on an error the old answers and the form stay as they are."""
         cancel = threading.Event()
         yield self.busy(cancel)
-        truths: list[Truth] = data[self.truths] or []
-        result, problem = attempt(
-            lambda: run_model(
-                self.shelf.get(data[self.key]),
-                ask.answer,
-                self.read_form(data),
-                truths,
-                cancel=cancel,
-            )
-        )
+        result, problem = self.run_form(ask.answer, data, cancel)
         if result is None:
             yield {self.controls.message: problem or _STOPPED}
         else:

@@ -190,10 +190,31 @@ def cut_tokens(request: Request, dropped: np.ndarray, weights: torch.Tensor) -> 
         dropped: Which image tokens, (B, N) bool.
         weights: The map that chose them, (B, N), for the notes.
     """
-    marked = torch.from_numpy(dropped).float().to(weights.device)
-    edit = Cut(request, marked)
-    tap = edited(request, weights, edit, range(request.backbone.num_layers))
-    add_notes(tap, [{"cut": int(count)} for count in dropped.sum(1)])
+    layers = range(request.backbone.num_layers)
+    return edit_tokens(request, Cut, dropped, weights, layers, "cut")
+
+
+def edit_tokens(
+    request: Request,
+    edit: type[MapEdit],
+    chosen: np.ndarray,
+    weights: torch.Tensor,
+    layers: Iterable[int],
+    note: str,
+) -> Recorder:
+    """A tap that edits attention on some image tokens.
+
+    Args:
+        request: Of the method.
+        edit: Made with 1 on the chosen tokens and 0 on the others.
+        chosen: Which image tokens, (B, N) bool.
+        weights: The map that chose them, (B, N), for the notes.
+        layers: Where they are edited.
+        note: Under which name their number is noted.
+    """
+    marked = torch.from_numpy(chosen).float().to(weights.device)
+    tap = edited(request, weights, edit(request, marked), layers)
+    add_notes(tap, [{note: int(count)} for count in chosen.sum(1)])
     return tap
 
 

@@ -10,8 +10,7 @@ from vif.methods import crops
 from vif.methods.base import Option, Request
 from vif.methods.edits.base import (
     MapEdit,
-    add_notes,
-    edited,
+    edit_tokens,
     fields_of,
     least_tokens_of,
     register_edit,
@@ -57,12 +56,9 @@ def prune(request: Request, weights: torch.Tensor) -> Recorder:
     that left them out, not its speed.
     """
     dropped = least_tokens_of(request, weights)
-    marked = torch.from_numpy(dropped).float().to(weights.device)
     after = int(request.options["after"])
     layers = published_layers(after, PUBLISHED_DEPTH - 1, request.backbone)
-    tap = edited(request, weights, Prune(request, marked), layers)
-    add_notes(tap, [{"dropped": int(count)} for count in dropped.sum(1)])
-    return tap
+    return edit_tokens(request, Prune, dropped, weights, layers, "dropped")
 
 
 @register_edit(

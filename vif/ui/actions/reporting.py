@@ -23,7 +23,7 @@ def with_reports(
 ) -> Generator[dict[Any, Any], None, tuple[T | None, str]]:
     """Runs `work` and yields an update of the page for what it reports, as soon as it reports.
 
-    `gr.Progress` would draw over the message and is not read out by screen readers.
+    Not by `gr.Progress`, whose bar would cover the line that the message is in.
 
     Args:
         work: Takes the callback that it reports its progress to.

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from vif.bench import ChangeRate, SearchResult, find_change, read_rate
+from vif.bench import BenchItem, ChangeRate, SearchResult, find_change, read_rate
 from vif.ui.actions import fill
 from vif.ui.actions.ask import steering_method
 from vif.ui.actions.events import QUICK, SLOW, WAITING
@@ -47,10 +47,7 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
     def search(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
         yield {**wiring.busy(cancel), is_found: False, c.message: "", told: notice("Searching.")}
-        seed = data[next_seed]
-        if seed is None:
-            seed = secrets.randbelow(fill.MAX_SCENE_SEED)
-        text = int(data[c.text_length])
+        seed, text = data[next_seed], int(data[c.text_length])
         session = wiring.session_of(data[wiring.key])
         method = steering_method(session).name
         found, problem = attempt(
@@ -58,7 +55,7 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
                 session,
                 find_change,
                 method,
-                seed=seed,
+                seed=secrets.randbelow(fill.MAX_SCENE_SEED) if seed is None else seed,
                 context=fill.unrelated_text_of(text),
                 cancel=cancel,
             )
@@ -69,11 +66,7 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
         words = summary_words(found, rate if method == "vif" else None)
         update = {told: notice(words), next_seed: found.next_seed}
         if found.found is not None:
-            item = found.found.item
-            known = item.scene.seed if item.scene.seed <= fill.MAX_SCENE_SEED else None
-            truth = Truth(item.question.text, item.question.answer, item.boxes, known)
-            scene = fill.SceneFill(item.scene.image, [truth])
-            update |= wiring.fill_in(scene, truth.question, text) | {is_found: True}
+            update |= _fill_in(wiring, found.found.item, text) | {is_found: True}
         yield update
 
     def run(data: Data) -> Iterator[dict[Any, Any]]:
@@ -88,6 +81,14 @@ def connect_find(find: Find, assets: Path, wiring: Wiring) -> None:
     ran = event.success(run, {is_found, *wiring.run_inputs}, wiring.run_outputs, **SLOW)
     wiring.settle(ran)
     event.failure(lambda: notice("The search stopped with an error.", True), None, [told], **QUICK)
+
+
+def _fill_in(wiring: Wiring, item: BenchItem, text: int) -> dict[Any, Any]:
+    """Updates that put a question of the benchmark into the form, after so many tokens of text."""
+    seed = item.scene.seed
+    known = seed if seed <= fill.MAX_SCENE_SEED else None
+    truth = Truth(item.question.text, item.question.answer, item.boxes, known)
+    return wiring.fill_in(fill.SceneFill(item.scene.image, [truth]), truth.question, text)
 
 
 def summary_words(found: SearchResult, rate: ChangeRate | None) -> str:

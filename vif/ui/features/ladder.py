@@ -18,7 +18,7 @@ from vif.question import Question
 from vif.session import Session
 from vif.ui.actions.ask import steering_method
 from vif.ui.actions.events import SLOW, scroll_to
-from vif.ui.actions.problems import STOPPED, attempt
+from vif.ui.actions.problems import STOPPED
 from vif.ui.html.ladder import ladder_figure
 from vif.ui.html.stage import asked_html, picture
 from vif.ui.html.templates import notice
@@ -26,7 +26,6 @@ from vif.ui.state.form import Form, Truth
 from vif.ui.tab import Data
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
-from vif.ui.zero import run_model
 
 TAB = "ladder"
 # The slider's own `release` also comes when its number box loses the focus (Gradio 6.31): whoever
@@ -58,15 +57,7 @@ def connect_ladder(ladder: tuple[gr.Button, gr.HTML], wiring: Wiring) -> None:
         cancel = threading.Event()
         waiting = notice("The question is being asked at all lengths.")
         yield {**wiring.busy(cancel), place: waiting, tabs: gr.Tabs(selected=TAB)}
-        found, problem = attempt(
-            lambda: run_model(
-                wiring.shelf.get(data[wiring.key]),
-                ladder_of,
-                wiring.read_form(data),
-                data[wiring.truths] or [],
-                cancel=cancel,
-            )
-        )
+        found, problem = wiring.run_form(ladder_of, data, cancel)
         if found is None:
             yield {c.message: "", place: problem or STOPPED}
             return

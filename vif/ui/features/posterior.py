@@ -13,7 +13,7 @@ from vif.beliefs.likeliest import likeliest_answers
 from vif.beliefs.posterior import beliefs
 from vif.session import Session
 from vif.ui.actions.events import SLOW
-from vif.ui.actions.problems import STOPPED, attempt
+from vif.ui.actions.problems import STOPPED
 from vif.ui.features.ladder import question_of
 from vif.ui.html.beliefs import belief_figure
 from vif.ui.html.stage import asked_html
@@ -22,7 +22,6 @@ from vif.ui.state.form import Form, Truth
 from vif.ui.tab import Data
 from vif.ui.theme import html_block, script
 from vif.ui.wiring import Wiring
-from vif.ui.zero import run_model
 
 _NOTE = (
     '<p class="vl-note">The prior shows where VIF looks without the answer. The posterior '
@@ -64,16 +63,7 @@ def connect_posterior(panel: Posterior, wiring: Wiring) -> None:
     def show(data: Data) -> Iterator[dict[Any, Any]]:
         cancel = threading.Event()
         yield {**wiring.busy(cancel), panel.place: notice("The model is reading.")}
-        found, problem = attempt(
-            lambda: run_model(
-                wiring.shelf.get(data[wiring.key]),
-                figure_of,
-                wiring.read_form(data),
-                data[wiring.truths] or [],
-                data[panel.answer],
-                cancel=cancel,
-            )
-        )
+        found, problem = wiring.run_form(figure_of, data, cancel, data[panel.answer])
         yield {c.message: "", panel.place: found or problem or STOPPED}
 
     inputs = {*wiring.run_inputs, panel.answer}

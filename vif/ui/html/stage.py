@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -175,22 +175,7 @@ def chart(
     """
     place = [_LEFT + i * (_WIDTH - _LEFT - _RIGHT) / max(1, len(ticks) - 1)
              for i in range(len(ticks))]  # fmt: skip
-    parts = []
-    for value in (0, 0.5, 1):
-        parts.append(
-            f'<line class="vl-grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_high(value):.1f}" '
-            f'y2="{_high(value):.1f}"/><text x="{_LEFT - 5}" y="{_high(value) + 4:.1f}" '
-            f'text-anchor="end">{value * top:g}</text>'
-        )
-    for x, tick in zip(place, ticks, strict=True):
-        parts.append(
-            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 15}" text-anchor="middle">'
-            f"{escape(tick)}</text>"
-        )
-    parts.append(
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}" text-anchor="middle">'
-        f"{escape(x_label)}</text>"
-    )
+    parts = [*_axes(ticks, place, x_label, top)]
     if steps:
         parts += [
             f'<line class="vl-cursor" data-frame="{i}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" '
@@ -198,16 +183,7 @@ def chart(
             for i, x in enumerate(place)
         ]
     for curve in curves:
-        points = [(x, _high(float(v) / top)) for x, v in zip(place, curve.values, strict=True)]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dashed = " vl-dashed" if curve.is_dashed else ""
-        parts.append(f'<polyline class="vl-curve {curve.tone}{dashed}" points="{line}"/>')
-        if steps:
-            parts += [
-                f'<circle class="vl-dot {curve.tone}" data-frame="{i}" cx="{x:.1f}" cy="{y:.1f}" '
-                f'r="4.5"/>'
-                for i, (x, y) in enumerate(points)
-            ]
+        parts += _line_with_dots(curve, place, top, steps)
     keys = "".join(
         f'<li class="{c.tone}"><i class="{"vl-dashed" if c.is_dashed else ""}"></i>'
         f"{escape(c.label)}</li>"
@@ -218,6 +194,39 @@ def chart(
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">'
         f'{"".join(parts)}</svg><ul class="vl-chart-keys">{keys}</ul></figure>'
     )
+
+
+def _axes(ticks: Sequence[str], place: Sequence[float], x_label: str, top: float) -> Iterator[str]:
+    """Grid lines with their values, the words under the places, and what the places are."""
+    for value in (0, 0.5, 1):
+        yield (
+            f'<line class="vl-grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{_high(value):.1f}" '
+            f'y2="{_high(value):.1f}"/><text x="{_LEFT - 5}" y="{_high(value) + 4:.1f}" '
+            f'text-anchor="end">{value * top:g}</text>'
+        )
+    for x, tick in zip(place, ticks, strict=True):
+        yield (
+            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 15}" text-anchor="middle">'
+            f"{escape(tick)}</text>"
+        )
+    yield (
+        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 4}" text-anchor="middle">'
+        f"{escape(x_label)}</text>"
+    )
+
+
+def _line_with_dots(curve: Curve, place: Sequence[float], top: float, steps: bool) -> Iterator[str]:
+    """A curve, and if `steps` a dot per place that is shown with its frame."""
+    points = [(x, _high(float(v) / top)) for x, v in zip(place, curve.values, strict=True)]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    dashed = " vl-dashed" if curve.is_dashed else ""
+    yield f'<polyline class="vl-curve {curve.tone}{dashed}" points="{line}"/>'
+    if steps:
+        for i, (x, y) in enumerate(points):
+            yield (
+                f'<circle class="vl-dot {curve.tone}" data-frame="{i}" cx="{x:.1f}" cy="{y:.1f}" '
+                f'r="4.5"/>'
+            )
 
 
 def _high(value: float) -> float:

@@ -18,23 +18,6 @@ from vif.ui.guard import MODEL
 from vif.ui.panels import inputs
 from vif.ui.zero import run_model
 
-# The parameters other than the image, in the order of `_inputs`.
-_NAMES = (
-    "question",
-    "context",
-    "methods",
-    "learning_start",
-    "learning_end",
-    "injection_start",
-    "injection_end",
-    "stride",
-    "alpha",
-    "max_new_tokens",
-    "seed",
-    "options",
-    "look",
-)
-
 _NUMBER = {"type": "number"}
 _OPTIONS = {
     "type": "object",
@@ -90,21 +73,26 @@ def add_endpoint(session: Session) -> None:
         Returns:
             answers, attenuation and entropy by layer for each method, and injected mixtures.
         """
-        given = {name: value for name, value in locals().items() if name in _NAMES}
-        asked = PublicQuestionInput.read(given)
-        _check(asked, session)
-        return run_model(
-            session,
-            answer_as_json,
-            image,
-            asked.question,
-            methods=asked.methods,
-            context=asked.context,
-            look=asked.boxes or None,
-            **asked.settings(),
-        )
+        known = PublicQuestionInput.model_fields
+        given = {name: value for name, value in locals().items() if name in known}
+        return _answer(session, image, PublicQuestionInput.read(given))
 
     button.click(ask, asked, output, api_name="ask", concurrency_limit=None, concurrency_id=MODEL)
+
+
+def _answer(session: Session, image: str | None, asked: PublicQuestionInput) -> dict[str, Any]:
+    """Checks a question and asks it."""
+    _check(asked, session)
+    return run_model(
+        session,
+        answer_as_json,
+        image,
+        asked.question,
+        methods=asked.methods,
+        context=asked.context,
+        look=asked.boxes or None,
+        **asked.settings(),
+    )
 
 
 def _check(asked: PublicQuestionInput, session: Session) -> None:

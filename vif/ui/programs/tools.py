@@ -47,19 +47,7 @@ def add_tools(session: Session) -> None:
         asked = TrackedAnswerInput.read({"question": question, "answer": answer})
         question, answer = asked.question, asked.answer
         found = run_model(session, _ladder, image, question, answer, ("plain", steering))
-        return {
-            "model": session.name,
-            "question": question,
-            "answer": found.answer,
-            "lengths": found.lengths.tolist(),
-            "methods": {
-                name: {
-                    "probability": np.round(found.probability[i], 6).tolist(),
-                    "image_share": _numbers(found.share[i]),
-                }
-                for i, name in enumerate(found.methods)
-            },
-        }
+        return {"model": session.name, "question": question, **_as_json(found)}
 
     def methods() -> list[dict[str, Any]]:
         """Lists the methods that a question can be answered by, with their settings and costs.
@@ -93,6 +81,21 @@ def _ladder(
         told = session.ask(picture, question, ["plain"], max_new_tokens=_ANSWER_TOKENS)
         answer = told["plain"].answer
     return attenuation_ladder(session, Question(picture, question, answer=answer), methods)
+
+
+def _as_json(ladder: Ladder) -> dict[str, Any]:
+    """A ladder as JSON values."""
+    return {
+        "answer": ladder.answer,
+        "lengths": ladder.lengths.tolist(),
+        "methods": {
+            name: {
+                "probability": np.round(ladder.probability[i], 6).tolist(),
+                "image_share": _numbers(ladder.share[i]),
+            }
+            for i, name in enumerate(ladder.methods)
+        },
+    }
 
 
 def _described(method: registry.Method, session: Session) -> dict[str, Any]:

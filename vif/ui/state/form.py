@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +12,7 @@ from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.inputs.boxes import Box
 from vif.inputs.images import ImageSource, open_image
-from vif.inputs.schema import MOST_METHODS, PublicQuestionInput
+from vif.inputs.schema import MOST_METHODS, PublicQuestionInput, SettingsInput
 from vif.inputs.video import is_video, read_frames
 from vif.question import Question
 from vif.settings import Settings
@@ -20,18 +20,6 @@ from vif.ui.state.drawing import Drawing
 
 # Images beside the picture, and frames of a video, that one request has the time for.
 MOST_BESIDE, FRAMES = 7, 8
-# The fields that hold a number, under the names of the schema.
-_NUMBERS = (
-    "learning_start",
-    "learning_end",
-    "injection_start",
-    "injection_end",
-    "stride",
-    "alpha",
-    "samples",
-    "seed",
-    "max_new_tokens",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +201,7 @@ class Form:
         Raises:
             InputError: If anything that was filled in is missing or out of range.
         """
+        known = SettingsInput.model_fields
         asked = PublicQuestionInput.read(
             {
                 "question": self.question,
@@ -220,7 +209,7 @@ class Form:
                 "methods": list(self.chosen),
                 "options": {name: dict(self.own[name]) for name in self.chosen if name in self.own},
                 "look": [list(box) for box in self.drawing.boxes],
-                **{name: getattr(self, name) for name in _NUMBERS},
+                **{f.name: getattr(self, f.name) for f in fields(self) if f.name in known},
             }
         )
         shared = {name: v for name, v in asked.settings().items() if name != "options"}
