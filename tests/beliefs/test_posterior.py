@@ -11,8 +11,9 @@ from tests.support.tiny import tiny_session
 from training.data.encoding import ANSWER, QUESTION, Encoder
 from training.data.records import Record, Turn
 from vif.adapter.mixture import grid_centres
+from vif.beliefs.belief import LatentMap
 from vif.beliefs.likeliest import likeliest_answers
-from vif.beliefs.posterior import LatentMap, beliefs, condition, overlap
+from vif.beliefs.posterior import beliefs, condition, overlap
 from vif.errors import InputError
 from vif.methods.evidence import FIRST_LAYER, log_likelihood
 from vif.model.attention import KEYWORD, Tap

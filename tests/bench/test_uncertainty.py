@@ -9,6 +9,7 @@ import pytest
 from tests.support.tiny import tiny_session
 from vif.__main__ import main
 from vif.bench import items, uncertainty
+from vif.bench.uncertainty_table import uncertainty_table
 from vif.scenes import GROUP_OF
 
 
@@ -32,11 +33,11 @@ def test_everything_is_counted_and_lies_in_its_range(found):
 
 
 def test_the_table_shows_every_number(found):
-    text = uncertainty.table(found)
+    text = uncertainty_table(found)
     for side in uncertainty.SIDES:
         assert side in text
     assert f"{100 * found['changed']:.1f}" in text
-    alone = uncertainty.table(found | {"ambiguous": None})
+    alone = uncertainty_table(found | {"ambiguous": None})
     assert "two places" not in alone
 
 
@@ -77,7 +78,7 @@ def test_the_command_writes_what_it_prints(tmp_path, capsys, monkeypatch):
     flags = ["--n", "2", "--ambiguous", "1", "--samples", "1", "--json", str(path)]
     assert main(["uncertainty", *flags]) == 0
     found = json.loads(path.read_text())
-    assert uncertainty.table(found) in capsys.readouterr().out
+    assert uncertainty_table(found) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("flags", [["--n", "0"], ["--ambiguous", "-1"], ["--samples", "0"]])

@@ -1,6 +1,6 @@
 """The ladders shown first must agree with the page: more text, less of the answer.
 
-The criteria are those that `training.reproduce.make_examples` chooses examples by.
+The criteria are those that `training.reproduce.choose_examples` chooses examples by.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import vif
-from training.reproduce.make_examples import KINDS, LONG_TEXT, restores_answer
+from training.reproduce.choose_examples import KINDS, LONG_TEXT, restores_answer
 from vif.probes import attenuation_ladder
 from vif.ui.lessons.room import question_of
 from vif.ui.state.examples import read_examples

@@ -6,7 +6,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from training.reproduce import make_examples
+from training.reproduce import choose_examples, make_examples
 from vif import load
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.jinja")
@@ -32,11 +32,11 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--assets", type=Path, default=Path("assets"))
-    parser.add_argument("--questions", type=int, default=make_examples.NUM_QUESTIONS)
+    parser.add_argument("--questions", type=int, default=choose_examples.NUM_QUESTIONS)
     args = parser.parse_args()
     install(args.model, args.adapter, args.assets)
     session = load(args.assets / "demo-vlm", args.assets / "demo-vif")
-    examples = make_examples.pick(session, print, args.questions)
+    examples = choose_examples.pick(session, print, args.questions)
     make_examples.write(session, examples, args.assets / "examples")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from vif.adapter import VIFAdapter
 from vif.adapter.latent import Gaussian, kl_divergence
 from vif.adapter.mixture import MixtureParameters, components, soft_argmax
 from vif.adapter.outputs import ImageMemory
+from vif.beliefs.belief import Belief, Beliefs, LatentMap
 from vif.beliefs.likeliest import likeliest_answers
 from vif.errors import InputError
 from vif.methods.evidence import log_likelihood
@@ -37,67 +38,6 @@ from vif.settings import Settings
 
 SAMPLES = 12
 TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class LatentMap:
-    """A latent as a mixture over the image.
-
-    Attributes:
-        means: (K, 2), in [0, 1] image coordinates.
-        sigmas: (K,), > 0, as in `vif.trace.Mixture`.
-        weights: (K,), sum to 1.
-        map: Weight of every image token, (N,), sums to 1.
-    """
-
-    means: np.ndarray
-    sigmas: np.ndarray
-    weights: np.ndarray
-    map: np.ndarray
-
-
-@dataclass(frozen=True)
-class Belief:
-    """What is believed about where to look, at one learning layer.
-
-    Attributes:
-        answer: The answer that was read; None for the prior.
-        probability: That the plain model says it, in [0, 1]; NaN for the prior.
-        mean: The mean latent.
-        samples: Drawn latents.
-        kl: KL(q || p) in nats, averaged over latents and dimensions as published; 0 for the prior.
-        overlap: sum_n min(p_n, q_n) of this map and the prior's, in [0, 1].
-        refined: The prior's mean times p(answer | place), normalised; None for the prior.
-    """
-
-    answer: str | None
-    probability: float
-    mean: LatentMap
-    samples: tuple[LatentMap, ...]
-    kl: float
-    overlap: float
-    refined: LatentMap | None = None
-
-
-@dataclass(frozen=True)
-class Beliefs:
-    """The prior and the posteriors of some answers to one question.
-
-    Attributes:
-        prior: By learning layer.
-        posteriors: For every answer, by learning layer.
-        centres: Token centres, (N, 2), as in `vif.trace.Trace`, like the two that follow.
-        cells: (N, 4).
-        blocks: (N,).
-        trained_on: What the adapter says it was trained on; empty if it says nothing.
-    """
-
-    prior: dict[int, Belief]
-    posteriors: tuple[dict[int, Belief], ...]
-    centres: np.ndarray
-    cells: np.ndarray
-    blocks: np.ndarray
-    trained_on: str
 
 
 def beliefs(

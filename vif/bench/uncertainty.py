@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from vif import metrics
-from vif.beliefs.posterior import Belief, beliefs
+from vif.beliefs.belief import Belief
+from vif.beliefs.posterior import beliefs
 from vif.bench.outcomes import interval
 from vif.bench.questions import endless_items
 from vif.bench.running import ANSWER_TOKENS, BATCH_SIZE
-from vif.bench.tables import columns, percent, span
 from vif.progress import Progress
 from vif.question import Question
 from vif.scenes import Scene, SceneQuestion, draw_scene, is_correct
@@ -262,45 +262,3 @@ def auroc(values: np.ndarray, positive: np.ndarray) -> float | None:
         return None
     gap = values[positive][:, None] - values[~positive][None]
     return float(((gap > 0) + 0.5 * (gap == 0)).mean())
-
-
-def table(found: dict[str, Any]) -> str:
-    """What `measure` returns as plain text."""
-    parts = [
-        f"{found['n']} questions with a true box, {found['split']} split; "
-        f"{found['samples']} samples of the latent; in %, [95 % interval]",
-        _pointing_table(found["pointing"], "peak in the true box"),
-        f"KL of posterior and prior: {found['kl']:.3f} nats per dimension\n"
-        f"answers right: {percent(found['accuracy'])}; changed by a sample: "
-        f"{percent(found['changed'])}",
-        _auroc_table(found["auroc"], "predicts a wrong answer, AUROC"),
-    ]
-    ambiguous = found["ambiguous"]
-    if ambiguous is not None:
-        parts += [
-            f"{ambiguous['n']} questions that two places answer; answered by one of them: "
-            f"{percent(ambiguous['accuracy'])}",
-            f"the prior's map has {NAMED:.0%} or more at one of them at least: "
-            f"{percent(ambiguous['one_place'])}, at both: {percent(ambiguous['both_places'])}",
-            _pointing_table(ambiguous["pointing"], "peak at the place of a given answer"),
-            _auroc_table(ambiguous["auroc"], "tells them from questions with one place, AUROC"),
-        ]
-    return "\n\n".join(parts)
-
-
-def _pointing_table(found: dict[str, Any], title: str) -> str:
-    rows = [[title, "", "less prior"]]
-    for name in SIDES:
-        side = found[name]
-        row = [f"  {name}", percent(side["share"])]
-        if "difference" in side:
-            row.append(f"{100 * side['difference']:+.1f} {span(side['difference_interval'], '+')}")
-        rows.append(row)
-    return columns(rows)
-
-
-def _auroc_table(found: dict[str, float | None], title: str) -> str:
-    rows = [
-        [f"  {name}", "-" if value is None else f"{value:.2f}"] for name, value in found.items()
-    ]
-    return columns([[title, ""], *rows])

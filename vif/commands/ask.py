@@ -14,13 +14,12 @@ from vif.commands import ask_data
 from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
-    add_question_flags,
     add_setting_flags,
     chosen_settings,
     load_session,
-    question_of,
 )
 from vif.commands.flags.parser import add_command
+from vif.commands.flags.question import add_question_flags, question_of
 from vif.draw.tables import grid
 from vif.probes.base import plain
 

@@ -9,14 +9,13 @@ from typing import Any
 
 from vif.commands.flags.common import (
     add_model_flags,
-    add_question_flags,
     check_output,
     load_session,
     progress_of,
-    question_of,
     write_json,
 )
 from vif.commands.flags.parser import add_command
+from vif.commands.flags.question import add_question_flags, question_of
 from vif.errors import InputError
 from vif.probes import PROBES
 from vif.probes.protocol import Probe, ProbeCall

@@ -12,14 +12,13 @@ from vif.bench.shapes import SHAPES, session_of_shape
 from vif.commands.flags.common import (
     add_methods_flag,
     add_model_flags,
-    add_question_flags,
     check_output,
     load_session,
     progress_of,
-    question_of,
     write_json,
 )
 from vif.commands.flags.parser import add_command
+from vif.commands.flags.question import add_question_flags, question_of
 from vif.errors import InputError
 
 

@@ -8,16 +8,15 @@ from typing import Any
 
 from vif.commands.flags.common import (
     add_model_flags,
-    add_question_flags,
     add_setting_flags,
     check_output,
     chosen_settings,
     load_session,
     progress_of,
-    question_of,
     write_json,
 )
 from vif.commands.flags.parser import add_command
+from vif.commands.flags.question import add_question_flags, question_of
 from vif.probes import PROBES
 from vif.probes.protocol import ProbeCall
 from vif.probes.sweep import sweep

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vif.bench import uncertainty
+from vif.bench.uncertainty_table import uncertainty_table
 from vif.commands.flags.common import (
     add_model_flags,
     add_setting_flags,
@@ -50,5 +51,5 @@ def run(args: argparse.Namespace) -> None:
     found = uncertainty.measure(
         session, args.split, args.n, args.ambiguous, samples, settings, progress_of("questions")
     )
-    print(uncertainty.table(found))
+    print(uncertainty_table(found))
     write_json(args.json, found)

@@ -1,7 +1,7 @@
 """A vision-language model by name or folder, and an image with a question as its prompt.
 
-Knows nothing about interventions. One class, longer than other files, so that everything that a
-model is asked for is in one place.
+Knows nothing about interventions. One class, so that everything that a model is asked for is in one
+place.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import nn
 from typing_extensions import Unpack
 
 from vif.errors import InputError
 from vif.inputs.text import clean_context, clean_question
 from vif.model import families
 from vif.model.checkpoints.loading import LoadOptions, load_checkpoint
-from vif.model.prompt import TEXT_INPUTS, Prompt, join, question_span
+from vif.model.prompt import Prompt, pad_left, question_span
 from vif.model.requirements import find_image_token, install, layers_that_report
 from vif.model.types import VisionLanguageModel
 
@@ -253,17 +252,9 @@ class Backbone:
 
     def collate(self, prompts: list[Prompt]) -> dict[str, torch.Tensor]:
         """Prompts as one batch on the model's device, padded on the left."""
-        longest = max(prompt.length for prompt in prompts)
-        batch: dict[str, list[torch.Tensor]] = {}
-        for prompt in prompts:
-            for name, tensor in prompt.inputs.items():
-                if name in TEXT_INPUTS:
-                    fill = self.processor.tokenizer.pad_token_id or 0 if name == "input_ids" else 0
-                    tensor = nn.functional.pad(tensor, (longest - prompt.length, 0), value=fill)
-                elif tensor.is_floating_point():
-                    tensor = tensor.to(self.model.dtype)
-                batch.setdefault(name, []).append(tensor)
-        return {name: join(parts).to(self.device) for name, parts in batch.items()}
+        padding = self.processor.tokenizer.pad_token_id or 0
+        batch = pad_left(prompts, padding, self.model.dtype)
+        return {name: tensor.to(self.device) for name, tensor in batch.items()}
 
     def answer_ids(self, answer: str | None) -> list[int]:
         """Tokens of an answer as the model would say it, one at least, without an end token.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -62,6 +63,29 @@ class Prompt:
         parts[self.other_tokens] = OTHER_IMAGES_PART
         parts[self.question.start : self.question.stop] = QUESTION_PART
         return parts
+
+
+def pad_left(
+    prompts: Sequence[Prompt], padding: int, dtype: torch.dtype
+) -> dict[str, torch.Tensor]:
+    """Prompts as one batch.
+
+    Args:
+        prompts: They may differ in length, and in the shape of what is made of their images.
+        padding: The token id before the shorter ones.
+        dtype: Of what is made of the images.
+    """
+    longest = max(prompt.length for prompt in prompts)
+    batch: dict[str, list[torch.Tensor]] = {}
+    for prompt in prompts:
+        for name, tensor in prompt.inputs.items():
+            if name in TEXT_INPUTS:
+                value = padding if name == "input_ids" else 0
+                tensor = nn.functional.pad(tensor, (longest - prompt.length, 0), value=value)
+            elif tensor.is_floating_point():
+                tensor = tensor.to(dtype)
+            batch.setdefault(name, []).append(tensor)
+    return {name: join(parts) for name, parts in batch.items()}
 
 
 def join(parts: list[torch.Tensor]) -> torch.Tensor:

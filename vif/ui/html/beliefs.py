@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from vif.beliefs.posterior import Belief, Beliefs, LatentMap
+from vif.beliefs.belief import Belief, Beliefs, LatentMap
 from vif.inputs.boxes import Box
 from vif.metrics import box_coverage
 from vif.ui.html.stage import choices, frame, group, heat, picture, rings
