@@ -32,9 +32,14 @@ def sources(folder):
     return sorted((ROOT / folder).rglob("*.py"))
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported_modules(path):
     """Yields each imported module's dotted name, with its leading dots if it is relative."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -96,7 +101,7 @@ def import_graph():
     graph = {}
     for name, path in known.items():
         found = graph.setdefault(name, set())
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Import):
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -134,7 +139,7 @@ def test_no_import_of_the_project_is_hidden_inside_a_function():
     hidden = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in [*sources("vif"), *sources("training"), ROOT / "app.py"]
-        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for function in ast.walk(tree_of(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.ImportFrom) and node.module
@@ -167,7 +172,7 @@ def test_no_comparison_asks_for_more_digits_than_float32_has():
     bare = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sources("tests")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) == "np.testing.assert_allclose"
         and "rtol" not in {keyword.arg for keyword in node.keywords}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -36,6 +37,16 @@ def run(files, capsys):
         return status, capsys.readouterr()
 
     return call
+
+
+@pytest.fixture(scope="module")
+def measured(files, tmp_path_factory):
+    """The folder of a finished run, to be copied, and its flags."""
+    folder = tmp_path_factory.mktemp("measured")
+    paths = ["--model-path", str(files / "model"), "--adapter", str(files / "adapter")]
+    flags = ["--n", "4", "--methods", "plain"]
+    assert main(["attenuation", *paths, "--max-new-tokens", "2", *flags, "--out", str(folder)]) == 0
+    return folder, flags
 
 
 def make_job(session, examples, **changes):
@@ -243,12 +254,12 @@ def test_the_command_writes_every_file_and_its_provenance(run, tmp_path):
     assert "less at the image than the layer that looks most" in shown.out
 
 
-def test_a_second_call_asks_nothing_again(run, tmp_path, monkeypatch):
-    flags = ["--n", 4, "--methods", "plain", "--out", tmp_path / "out"]
-    assert run(*flags)[0] == 0
+def test_a_second_call_asks_nothing_again(run, measured, tmp_path, monkeypatch):
+    folder, flags = measured
+    shutil.copytree(folder, tmp_path / "out")
     before = (tmp_path / "out" / "attenuation.csv").read_text()
     monkeypatch.setattr("vif.session.Session.ask_batch", None)
-    assert run(*flags)[0] == 0
+    assert run(*flags, "--out", tmp_path / "out")[0] == 0
     assert (tmp_path / "out" / "attenuation.csv").read_text() == before
 
 
@@ -283,10 +294,9 @@ def test_mistakes_give_one_sentence(run, tmp_path, flags, words):
     assert "Traceback" not in shown.err
 
 
-def test_results_are_compared_by_model_and_method(run, tmp_path):
-    for seed in (0, 1):
-        flags = ["--n", 4, "--seed", seed, "--methods", "plain", "--out", tmp_path / str(seed)]
-        assert run(*flags)[0] == 0
+def test_results_are_compared_by_model_and_method(run, measured, tmp_path):
+    for name in ("0", "1"):
+        shutil.copytree(measured[0], tmp_path / name)
     second = json.loads((tmp_path / "1" / "attenuation.json").read_text())
     second["provenance"]["model"] = "other"
     second["num_layers"] = 2
