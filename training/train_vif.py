@@ -115,7 +115,7 @@ def open_data(
 
 
 def describe(vif: VIFArguments, data: Conversations) -> str:
-    """What an adapter is trained on, in words that stand wherever its maps are shown."""
+    """What an adapter is trained on, in words that are shown beside its maps."""
     sources = []
     if vif.teacher_weight:
         sources.append("their answers")
@@ -129,7 +129,7 @@ def describe(vif: VIFArguments, data: Conversations) -> str:
 def make_teacher(
     vif: VIFArguments, args: VIFTrainingArguments, backbone: Backbone
 ) -> Teacher | None:
-    """What says where looking would have helped an answer, if it is wanted.
+    """The teacher that computes evidence about places, if it has a weight.
 
     Raises:
         InputError: If its store holds what another model or other data said.

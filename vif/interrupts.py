@@ -17,7 +17,7 @@ def ends_on_ctrl_c() -> Iterator[None]:
     """Within it Ctrl-C ends the program at once, with one line and exit status 130.
 
     For imports, which take seconds: some of what runs meanwhile loses a `KeyboardInterrupt` or
-    prints where it was raised. Does nothing outside of the main thread, which alone hears signals.
+    prints where it was raised. Does nothing outside the main thread: only that one gets signals.
     """
     before = None
     with suppress(ValueError):  # not the main thread

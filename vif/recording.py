@@ -76,7 +76,7 @@ class Recorder(Tap):
         self._fresh.append((layer, row, first_key))
 
     def _settle(self) -> None:
-        """Takes rows apart: the image's columns and the share of every part."""
+        """Splits the buffered rows into the image's columns and the share of every part."""
         fresh, self._fresh = self._fresh, []
         # Layers behind a sliding window hold fewer keys than the others.
         for place, group in groupby(fresh, lambda item: (item[2], item[1].shape[2])):

@@ -1,4 +1,4 @@
-"""What is written while a training runs: its log, and traces of a few fixed questions."""
+"""Files written during training: the log, and traces of a few fixed questions."""
 
 from __future__ import annotations
 

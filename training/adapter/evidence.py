@@ -26,7 +26,7 @@ from vif.model.types import VisionLanguageModel
 
 
 class Gradients(NamedTuple):
-    """What Q questions' answers say about N places.
+    """Gradients of the answers to Q questions with respect to N places.
 
     Attributes:
         map: d log p(answer) / d map, (Q, N); 0 where there is no question.
@@ -104,7 +104,7 @@ def _answers(shard: Shard) -> _Answers:
     turn = (shard.question[row] == torch.arange(len(row), device=row.device)[:, None]).int()
     wanted = (shard.part[row] == ANSWER) & (shard.turn[row] == turn.argmax(1, keepdim=True))
     wanted &= known[:, None]
-    wanted[:, 0] = False  # nothing predicts it
+    wanted[:, 0] = False  # No row predicts the first token of a sequence.
     length, most = wanted.shape[1], max(int(wanted.sum(1).max()), 1)
     ticks = torch.arange(length, device=row.device)
     place = torch.where(wanted, ticks, length).sort(1).values[:, :most]

@@ -86,10 +86,10 @@ class VIFModel(nn.Module):
         """
         values = (activation_checkpointing_kwargs or {}) | {"use_reentrant": False}
         self.vlm.activation_checkpointing_enable(values, **options)
-        # It made the embeddings ask for gradients, which this form does not need.
+        # transformers made the embeddings require gradients, which this form does not need.
         self.vlm.disable_input_require_grads()
         for layer in self.vlm.get_decoder().layers:
-            # What is shared is never written to: see `training.adapter.passes.shared.SharedLayer`.
+            # Shared keys and values are never written to, see `passes.shared.SharedLayer`.
             layer._can_checkpoint_with_cache = not self.whole
 
     @override
@@ -106,8 +106,8 @@ class VIFModel(nn.Module):
             for name, value in losses.items():
                 parts[name] = parts[name] + value if name in parts else value
         if not any(shard.columns.shape[1] for shard in batch["shards"]):
-            # No image: what looks at images takes no part. Every process must give a gradient to
-            # the same parameters, so here is one of 0.
+            # Without an image the parameters that read images get no gradient. Every process must
+            # give one to the same parameters, so they get one of 0.
             trained = (p for p in self.parameters() if p.requires_grad)
             nothing = (0.0 * p.reshape(-1)[:1].float().sum() for p in trained)
             parts[NOTHING] = sum(nothing, torch.zeros((), device=self.backbone.device))
@@ -115,7 +115,7 @@ class VIFModel(nn.Module):
 
     def run(self, shard: Shard, plan: Plan) -> PassResult:
         """Reads images, infers maps and answers."""
-        if not shard.columns.shape[1]:  # text alone: nothing to look at
+        if not shard.columns.shape[1]:  # Text alone has no image.
             if plan.map_only:
                 return PassResult({}, None)
             plan = replace(plan, source="plain")

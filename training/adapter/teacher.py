@@ -110,7 +110,7 @@ class EvidenceStore:
         return key in self._where
 
     def refresh(self, own: bool = False) -> None:
-        """Takes notice of what other processes have added; a record cut off is left out.
+        """Reads the records that other processes have added; a record cut off is left out.
 
         Args:
             own: Whether this process's own file is mended, too: once, before anything is added.

@@ -142,7 +142,7 @@ class VIFTrainer(Trainer):
             logs["tokens_per_second"] = round(float(self.seen[READ]) / seconds, 1)
             logs["samples_per_second"] = round(float(self.seen[ROWS]) / seconds, 2)
             teacher = self.unwrapped.teacher
-            if teacher is not None:  # what evidence has cost so far, and what gave none
+            if teacher is not None:  # The cost of evidence so far, and the questions without any.
                 logs["asked"], logs["asking_seconds"] = teacher.asked, round(teacher.seconds, 1)
                 logs["without_evidence"] = sum(teacher.skipped.values())
             logs["peak_memory_gb"] = round(peak_memory() / 1e9, 2)
@@ -158,7 +158,7 @@ class VIFTrainer(Trainer):
         metric_key_prefix: str = "eval",
     ) -> dict[str, float]:
         """Validates on every validation set; see `training.adapter.validation.validate`."""
-        if self.evaluated[0] == self.state.global_step:  # Trainer asks once more at the end
+        if self.evaluated[0] == self.state.global_step:  # Trainer evaluates once more at the end.
             return self.evaluated[1]
         started, model, metrics = time.monotonic(), self.unwrapped.eval(), {}
         for name, data in self.eval_datasets.items():
@@ -175,7 +175,7 @@ class VIFTrainer(Trainer):
         model.train()
         self.log(dict(metrics))
         self.evaluated = (self.state.global_step, metrics)
-        self.since += time.monotonic() - started  # no part of the training's speed
+        self.since += time.monotonic() - started  # validation is not training speed
         return metrics
 
     @override
@@ -207,7 +207,8 @@ class VIFTrainer(Trainer):
     @override
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Adapter, in full precision where training may go on from it, and what else is tuned."""
-        if not self.args.should_save:  # FSDP asks every process, and gives all of it to the first
+        # Under FSDP every process comes here, but only the first one has all weights.
+        if not self.args.should_save:
             return
         folder = Path(output_dir) if output_dir else output_of(self.args)
         is_checkpoint = folder.name.startswith("checkpoint-")

@@ -55,7 +55,7 @@ def unfreeze(backbone: Backbone, tune: str, rank: int, alpha: float, dropout: fl
     vlm.add_adapter(
         LoraConfig(r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=targets)
     )
-    # They are made in the backbone's precision, in which small steps of training are lost.
+    # peft creates them in the backbone's precision, which loses small steps of training.
     for parameter in vlm.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -45,7 +45,7 @@ def validate(
                     continue
                 plan = Plan(settings, source=source)
                 outcome = model.run(shard, plan)
-                assert outcome.answers is not None  # the plan answers
+                assert outcome.answers is not None  # The plan includes answers.
                 right = _right(outcome.answers, len(shard.row))
                 _collect(found[name], shard, right, shard.row >= 0)
                 if name == "vif":
@@ -60,16 +60,16 @@ def _knowing(settings: Settings) -> Plan:
 
 
 def _collect_posterior(found: Tallies, shard: Shard, outcome: PassResult) -> None:
-    """What knowing the answer is worth: where the posterior points, and its divergence."""
+    """Metrics of the posterior, which knows the answer: pointing and divergence."""
     out = list(outcome.inferred.values())[-1]
     known = shard.target.sum(1) > 0
-    assert out.kl is not None  # the plan asks the posterior
+    assert out.kl is not None  # The plan requests the posterior.
     _collect(found["posterior_pointing"], shard, is_in_box(out.used, shard.target), known)
     _collect(found["kl"], shard, out.kl, shard.row >= 0)
 
 
 def _collect_maps(found: Tallies, shard: Shard, plan: Plan, outcome: PassResult) -> None:
-    """Everything about maps; those of the last learning layer."""
+    """Metrics of the maps of the last learning layer."""
     out = list(outcome.inferred.values())[-1].used
     target, valid = shard.target, shard.row >= 0
     known = target.sum(1) > 0

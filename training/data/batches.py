@@ -48,7 +48,7 @@ def make_shard(items: list[TrainingItem]) -> Shard:
     images = [i for i, item in enumerate(items) for _ in item.rows]
     read = head["attention_mask"].sum() + rows["length"].sum()
     known, boxed = asked["row"] >= 0, asked["target"].sum(1) > 0
-    if not len(items[0].columns):  # nothing to look at
+    if not len(items[0].columns):  # Conversations without an image.
         known = torch.zeros_like(known)
     counts = [(rows["labels"] != IGNORE).sum(), known.sum(), boxed.sum(), read, len(images)]
     return Shard(

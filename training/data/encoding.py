@@ -22,7 +22,7 @@ from vif.model.prompt import TEXT_INPUTS
 
 IGNORE = -100
 OTHER, QUESTION, ANSWER = range(3)  # what a token is
-Span = tuple[int, int, int, int]  # of a turn, its question, its answer, and the end, in characters
+Span = tuple[int, int, int, int]  # turn, question, answer, end: characters
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from training.pretrain.processor import OPENINGS
 from vif.scenes.export import ExportOptions, export_scenes
 
-# Relations are what the backbone gets wrong and a map can mend.
+# The backbone often gets relations wrong, and a map can correct that.
 FAMILY_WEIGHTS = {
     "nearest": 3.5, "left": 3.0, "right": 3.0, "above": 3.0, "below": 3.0, "odd": 2.0,
     "neighbour-cell": 2.5, "tiny": 1.2, "glyph": 0.8,

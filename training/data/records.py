@@ -117,7 +117,7 @@ def _parse_boxes(boxes: Any) -> list[list[float]] | None:
 
 @dataclass
 class SkippedRecords:
-    """What was left out: counted here, listed in a file with the reason.
+    """Records that were left out: counted here, listed in a file with the reason.
 
     Attributes:
         path: The file; None for no file.
@@ -209,7 +209,7 @@ class RecordIndex:
         if name not in known:
             try:
                 known[name] = (self.image_folder / name).is_file()
-            except (OSError, ValueError):  # no file system has such a name
+            except (OSError, ValueError):  # Such a name is valid on no file system.
                 known[name] = False
         if not known[name]:
             raise BadRecord(f"the image {name} is missing")

@@ -1,4 +1,4 @@
-"""Dense labels: what lies at every image token, to pre-train the vision tower."""
+"""Dense labels: the object at every image token, to pre-train the vision tower."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class DenseHead(nn.Module):
 
 
 def dense_targets(scene: Scene) -> dict[str, np.ndarray]:
-    """What each image token should know: the object in it, for pre-training the vision tower.
+    """The labels of every image token: the object in it, for pre-training the vision tower.
 
     Returns:
         ``dense_class`` (N, 5) int64: colour, shape, glyph, size, grid cell of the object's centre,

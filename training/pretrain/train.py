@@ -35,7 +35,7 @@ from training.run import Optimisers, Run, join_processes
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    """Everything that decides the outcome of a run.
+    """All settings of a run; the same ones give the same model.
 
     Attributes:
         steps: Steps on questions.
@@ -64,7 +64,7 @@ class PretrainConfig:
     seed: int = 0
 
 
-# What is hard gets more of the diet.
+# Hard families are asked more often.
 FAMILY_WEIGHTS = {
     "existence": 0.7, "counting": 0.7, "cell": 1.4, "corner": 0.7, "tiny": 1.2, "glyph": 2.2,
     "nearest": 1.3, "left": 0.8, "right": 0.8, "above": 0.8, "below": 0.8, "odd": 2.0,
@@ -117,7 +117,7 @@ def batches(config: PackingConfig, first: int, last: int) -> DataLoader:
 def train_tower(
     model: LlavaForConditionalGeneration, head: DenseHead, config: PretrainConfig, folder: Path
 ) -> None:
-    """Teaches the tower what is at every token."""
+    """Trains the tower to predict the object at every token."""
     tower = model.model.vision_tower
     trained = nn.ModuleDict({"vision_tower": tower, "head": head})
     optimisers = Optimisers(
@@ -167,7 +167,7 @@ def train_questions(
 ) -> None:
     """Teaches the whole model to answer, the tower going on with its dense labels."""
     parts = nn.ModuleDict({"vlm": model, "head": head})
-    # The patch embedding is done after the dense stage; its gradient is dear on a CPU.
+    # The patch embedding is final after the dense stage, and its gradient is slow on a CPU.
     model.model.vision_tower.embeddings.patch_embedding.requires_grad_(False)
     optimisers = Optimisers(
         parts,

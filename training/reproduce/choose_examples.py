@@ -94,7 +94,7 @@ KINDS = (
 
 
 def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIONS) -> list[dict]:
-    """One example per kind; nothing is invented, and what the lessons say holds for each.
+    """Chooses one example per kind, for which everything that the lessons say holds.
 
     A kind that the questions of one seed do not hold is looked for among those of the next.
 
@@ -108,7 +108,7 @@ def pick(session: Session, log: Callable[[str], None], number: int = NUM_QUESTIO
     for seed in SEEDS:
         asked: dict[int, list[AnsweredItem]] = {}
         for kind in (kind for kind in KINDS if kind.label not in chosen):
-            # Without text, too: what is lost in text must have been there.
+            # Without text too: an answer lost in text must be right without it.
             for text in {0, kind.text} - asked.keys():
                 asked[text] = _answers(session, _items(text, number, seed))
             found = _first(session, _candidates(session, kind, asked, used), kind, log)
@@ -171,7 +171,7 @@ def restores_answer(ladder: Ladder) -> bool:
 def _rank(kind: ExampleKind, item: bench.BenchItem) -> tuple[int, int]:
     family = item.question.family
     order = kind.families.index(family) if kind.families else 0
-    # A full scene is a better picture than an empty one.
+    # Scenes with many objects first: they make better pictures.
     return order, -len(item.scene.objects)
 
 

@@ -11,7 +11,7 @@ from vif.bench import ALL, HARD
 from vif.bench.tables import percent, signed
 
 NOTHING = "_Not run yet: `make reproduce` writes this table._"
-# What is shown last: no answers to compare with others, but what others are compared with.
+# Controls, shown last: other methods are compared with them.
 CONTROLS = ("uniform", "random", "oracle")
 
 

@@ -1,4 +1,4 @@
-"""What prior, posterior and samples are worth, and questions for the odd one out: for the docs."""
+"""Sections of the docs on prior, posterior and samples, and on questions for the odd one out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeds, controls and ablations as tables: what `training.reproduce --all` left, read back."""
+"""Tables of seeds, controls and ablations, from the files of `training.reproduce --all`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Variant:
         return str(PurePosixPath(self.folder, self.name))
 
 
-# What a step takes, as a multiple of a joint step. The map and asking agree with the logs
+# Time of a step as a multiple of a joint step. Map and evidence steps agree with the logs
 # (docs/answers.md, Cost). LoRA has 4 images a step instead of 16, whose prefixes it cannot share;
 # its ratio was measured when these lengths were set, and no log holds it.
 MAP_STEP, LORA_STEP, ASKING = 0.4, 1.36, 0.5

@@ -190,9 +190,9 @@ class LatentEncoder(nn.Module):
         self.prior_head = nn.Linear(width, 2 * width)
         self.posterior_head = nn.Linear(width, 2 * width)
         for head in (self.prior_head, self.posterior_head):
-            # At a variance of 1 the first samples would be nothing but noise.
+            # With an initial variance of 1 the first samples would be pure noise.
             nn.init.constant_(head.bias[width:], -4.0)
-        # Before an answer has taught it anything, the posterior is the prior.
+        # When training starts, the posterior equals the prior.
         self.posterior_head.load_state_dict(self.prior_head.state_dict())
 
     def encode_image(self, states: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:

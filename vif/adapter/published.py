@@ -1,7 +1,7 @@
 """The published form of VIF (arXiv 2604.12508, released code), for its checkpoints and for study.
 
 It differs from `vif.adapter.VIFAdapter` in three places: every question encodes all image tokens
-again, in a stream that trades with the text's; mean and spread of a component are linear functions
+again, with attention to and from the text; mean and spread of a component are linear functions
 of its latent; one strength serves all questions, layers and heads. Modules are named as in its
 checkpoints. Knows nothing about files.
 """
@@ -53,7 +53,7 @@ class TwoStreamBlock(nn.Module):
 
 
 class TwoStreamEncoder(nn.Module):
-    """Image tokens as they look to someone who has read the text."""
+    """Encodes the image tokens together with the text."""
 
     def __init__(self, config: VIFConfig) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class TwoStreamEncoder(nn.Module):
             for _ in range(config.slot_layers)
         )
         self.vision_norm = nn.LayerNorm(width)
-        # Normalises what nobody reads; its checkpoints hold it.
+        # Its output is unused, but the published checkpoints hold its parameters.
         self.text_norm = nn.LayerNorm(width)
 
     def forward(

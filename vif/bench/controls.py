@@ -1,8 +1,8 @@
-"""Controls at matched visual mass: as much more image as a method gives, but no place it chose.
+"""Controls at matched visual mass: as much attention on the image as a method, at another place.
 
 A method that helps may do so by where it makes the model look, or only by how much. Its controls
-lift the image's share of attention by as much, layer by layer, and spread it evenly or put it
-anywhere. What the method does beyond them is owed to its place.
+raise the image's share of attention by as much, layer by layer, and spread it evenly or put it at a
+random place. What the method gains beyond them comes from the place it chose.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def outcome(trace: Trace, item: BenchItem) -> Outcome:
     pointing = None
     if item.boxes and trace.mixtures:
         injected = np.mean([mixture.map for mixture in trace.mixtures], 0)
-        # A method that found nothing to inject pointed nowhere.
+        # A method that injected nothing has no map to score.
         pointing = metrics.points_into(injected, covered) if injected.any() else None
     return Outcome(
         answer=trace.answer,

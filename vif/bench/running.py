@@ -103,7 +103,7 @@ def run_controls(
 ) -> dict[str, dict[str, Any]]:
     """Asks the same questions by the controls at matched visual mass; see `vif.bench.controls`.
 
-    The match is by mean share of the row that predicts the first token. A layer hears the layers
+    The match is by mean share of the row that predicts the first token. A layer depends on those
     below it, so the share a control reaches is near the method's, not equal; it is in ``share``.
 
     Args:

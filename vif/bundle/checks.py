@@ -1,4 +1,4 @@
-"""Whether what a bundle claims goes together, before anything is drawn from it."""
+"""Checks that the parts of a bundle are consistent, before anything is drawn from it."""
 
 from __future__ import annotations
 

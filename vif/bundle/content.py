@@ -16,7 +16,7 @@ from vif.trace import Trace
 FORMAT, FORMAT_VERSION = "vif-lens", 1
 INDEX, PICTURE, TRACES, SUFFIX = "bundle.json", "picture.png", "traces/", ".npz"
 MOST_METHODS = 16
-# Of methods, as they are in the zip: never a path.
+# Method names that may be file names in the zip: never a path.
 METHOD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 
 

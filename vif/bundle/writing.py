@@ -1,4 +1,4 @@
-"""Writes a bundle: what is read again, and the same as figures and tables for everything else."""
+"""Writes a bundle: arrays and an index to read back, and figures and tables for other programs."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def long_mix_error(backbone: Backbone) -> float:
 
 
 def plain_error(backbone: Backbone) -> float:
-    """A recorded answer against the model as transformers runs it, without anything of ours."""
+    """A recorded answer against the unmodified model, as transformers runs it."""
     batch = Batch.make(backbone, [prompt_of(backbone)])
     generated, _ = _answer(backbone, Recorder(batch))
     inputs = backbone.collate(batch.prompts)

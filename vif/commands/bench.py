@@ -60,7 +60,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Runs the benchmark, its tables after each text length."""
+    """Runs the benchmark and prints its tables after each text length."""
     args.methods = args.methods or (OWN if args.data else SCENE_METHODS)
     processes = Processes.find()
     _check(args, processes)

@@ -1,4 +1,4 @@
-"""Proves on a model that everything here holds for it."""
+"""Verifies recording, steering and token layout on a model."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Converts it and says what came out."""
+    """Converts the checkpoint and prints the adapter's configuration."""
     config = convert.convert_checkpoint(args.folder, args.out).config
     print(
         f"Adapter in {args.out}: width {config.width}, {config.num_components} components, read "

@@ -22,7 +22,7 @@ def upload(
     ignore: Sequence[str] | None = None,
     api: HfApi | None = None,
 ) -> str:
-    """Uploads a folder in one commit; files that are there and not here stay.
+    """Uploads a folder in one commit; files that exist only on the Hub stay.
 
     Args:
         folder: What to upload, binary files included.

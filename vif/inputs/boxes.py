@@ -55,7 +55,7 @@ def box_overlap(cells: np.ndarray, box: Box) -> np.ndarray:
 
 
 def mask_shares(cells: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """How a painted mask is shared out over token cells.
+    """The weight of every token cell under a painted mask.
 
     Args:
         cells: (N, 4) as (x0, y0, x1, y1) in [0, 1] image coordinates, NaN off the image.

@@ -97,8 +97,8 @@ def is_animated(path: str | Path) -> bool:
 def _quiet_pillow() -> Iterator[None]:
     """Silences Pillow's warnings: what they warn about is either harmless here or refused."""
     with warnings.catch_warnings():
-        # Filters belong to the process. Two threads in here at once can leave this one behind, so
-        # it must be one that hurts nobody: not "error", and nothing outside Pillow.
+        # Filters belong to the process, and two threads here at once can leave this one behind. So
+        # it must be harmless: not "error", and nothing outside Pillow.
         warnings.filterwarnings("ignore", module=r"PIL\b")
         yield
 

@@ -1,4 +1,4 @@
-"""A method that keeps no record of a long answer."""
+"""A method that records only the first and the latest token, for long answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vif.recording import Recorder
 
 
 class UnrecordedMethod(Method):
-    """A method that keeps no record of a long answer.
+    """A method that records only the first and the latest token, for long answers.
 
     The attention of every token of a thousand would take gigabytes on a model of 7 B; what was
     recorded of the first and of the latest token is all that is kept.

@@ -85,7 +85,7 @@ class VIFLens(lmms):
         return found
 
     def _say_counts(self) -> None:
-        """What was not looked at, as the results do not show it."""
+        """Logs how many questions no method looked at; lmms-eval's results do not show it."""
         if text := self.asker.counts.pop(TEXT, 0):
             _log.warning("%d questions have no image: answered without a method.", text)
         if other := self.asker.counts.pop(OTHER, 0):

@@ -98,7 +98,7 @@ def lines(
 
 
 def _names(results: Sequence[MeasuredCurves]) -> list[str]:
-    """What every result is called: by its model, its data or its number, as far as it takes."""
+    """Labels of the results: the model, then data and number where labels would be equal."""
     plain = [result.model for result in results]
     methods = [(r.model, name) for r in results for name in r.provenance["methods"]]
     if len(set(methods)) == len(methods):

@@ -24,7 +24,7 @@ _Values = Annotated[list[float | None], Field(min_length=1, max_length=1000)]
 
 
 class _Checked(BaseModel):
-    """Nothing is converted, nothing is infinite; what is not named here may be there, too."""
+    """Part of a file: strict types, finite numbers; unknown fields are allowed."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 

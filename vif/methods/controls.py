@@ -19,7 +19,7 @@ from vif.methods.vif_free import TrainingFreeTap, VIFFree
 
 
 def named_map(name: str) -> Choose:
-    """The map of that name, which nothing has to be read for."""
+    """The map of that name; it needs no reading pass."""
 
     def choose(
         request: Request, draw: SteeringMap, _: int
@@ -75,7 +75,7 @@ class Control(Method):
 
 @register
 class Uniform(Control):
-    """Control: more image, no place in particular."""
+    """Control: more attention on the image, evenly spread."""
 
     name = "uniform"
     label = "Uniform map"
@@ -86,7 +86,7 @@ class Uniform(Control):
 
 @register
 class Random(Control):
-    """Control: a place, but any."""
+    """Control: a random place."""
 
     name = "random"
     label = "Random place"

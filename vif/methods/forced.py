@@ -1,4 +1,4 @@
-"""How likely a method makes a given text: it is made to say it."""
+"""The likelihood of a given text under a method, by forced decoding."""
 
 from __future__ import annotations
 

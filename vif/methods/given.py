@@ -10,7 +10,7 @@ from vif.methods.vif_free import constant_gate
 
 
 class GivenTap(InjectingTap):
-    """Injects a map that nothing has to be read for, at strength alpha on all heads."""
+    """Injects a map that needs no reading pass, at strength alpha on all heads."""
 
     @override
     def begin(self, start: int, length: int) -> None:

@@ -1,4 +1,4 @@
-"""What an intervention changed: bookkeeping of attention and of the next token."""
+"""What an intervention changed in attention and in the next token, as divergences."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ from vif.model.types import VisionLanguageModel
 # The name must contain neither "sdpa" nor "flash" nor "/": transformers treats those specially.
 NAME = "vif_rows"
 KEYWORD = "vif"
-# What transformers calls the keys and values of what was read before: since 5.24, and until then.
+# transformers' keyword for the key-value cache: from 5.24 on, and before.
 CACHE_NAMES = ("cache", "past_key_values")
 
 
 class PassEnded(Exception):
-    """Raised by a tap in the middle of a forward pass: what it wanted to know is known."""
+    """Raised by a tap to end a forward pass early, once it has what it reads."""
 
 
 class Tap:

@@ -104,7 +104,7 @@ class Backbone:
             InputError: If it cannot be found or is not a supported image-text-to-text model.
         """
         model, processor = load_checkpoint(name_or_folder, **options)
-        # A visitor is shown the name; where the folder lies on the server is not theirs to know.
+        # Visitors see this name, so it must not tell where the folder lies on the server.
         folder = Path(name_or_folder)
         name = folder.resolve().name if folder.is_dir() else str(name_or_folder)
         return cls(model, processor, name, allow_unlisted)
@@ -227,7 +227,7 @@ class Backbone:
         for image in images:
             if reason := self.family.refuses(self.processor, image.size):
                 raise InputError(f"The image of {image.width} x {image.height} pixels {reason}.")
-        # Most chat templates write the beginning themselves, and two of it change the answer.
+        # Most chat templates write the beginning token themselves; a second one changes the answer.
         begin = self.processor.tokenizer.bos_token
         add_special_tokens = begin is None or not rendered.startswith(begin)
         made = self.processor(

@@ -33,7 +33,7 @@ def find_image_token(config: Any, processor: Any, name: str) -> int:
 
 
 def install(model: VisionLanguageModel, name: str) -> Callable[[], None]:
-    """Replaces the attention of a model by one that records; gives what undoes it.
+    """Replaces the attention of a model by one that records; returns a function that undoes it.
 
     Raises:
         InputError: If it cannot be replaced.

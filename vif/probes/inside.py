@@ -133,7 +133,7 @@ def _value_norms(values: torch.Tensor, heads: int, projection: nn.Module) -> tor
 
 @register
 class InsideProbe(Probe[Internals]):
-    """What the attention on the image brings."""
+    """Measures what attention on the image contributes."""
 
     name = "inside"
     label = "Sinks and content"

@@ -82,9 +82,9 @@ def sweep(
     """
     layers = session.backbone.attention_layers
     last = layers[-1]
+    # Every range is swept, so a valid one stands in for the settings' own.
     settings = session.checked(replace(settings or session.defaults, injection=(last, last)))
     session.check([method], settings)
-    # All ranges are injected into, and the one that is checked along with the rest cannot be wrong.
     request = session.request([question], settings, cancel)
     reading = SharedPrompt(session.backbone, request.batch)
     sources = _sources(request, registry.find(method), session.num_layers)

@@ -1,4 +1,4 @@
-"""Unrelated text to put before a question: the controlled dose of what attenuates attention."""
+"""Unrelated text to put before a question: it attenuates attention on the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shard gave, and the sums of losses over it."""
+"""The results of a pass over a shard, and the sums of losses over it."""
 
 from __future__ import annotations
 

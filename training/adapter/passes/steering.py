@@ -44,10 +44,10 @@ class Reader(Tap):
 
 
 class Mixer(Tap):
-    """Mixes in what was inferred before.
+    """Mixes in maps that were inferred before.
 
     A layer that runs again for its gradient (checkpointing) asks again and must be told the same
-    in the same way, so nothing is remembered between two askings.
+    in the same way, so nothing is kept between two calls.
     """
 
     def __init__(self, prepare: Callable[[int], Mix | None]) -> None:

@@ -1,4 +1,4 @@
-"""What all commands share that ask a whole data set: flags, several processes, taking up again."""
+"""What commands that ask a whole data set share: flags, several processes, resuming."""
 
 from __future__ import annotations
 

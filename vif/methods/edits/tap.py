@@ -1,4 +1,4 @@
-"""What methods share that edit attention weights."""
+"""What methods that edit attention weights share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PAINT: what the vision tower finds salient is looked at more, whatever the question."""
+"""PAINT: raises attention on what the vision tower finds salient, for every question."""
 
 from __future__ import annotations
 

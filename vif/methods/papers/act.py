@@ -1,4 +1,4 @@
-"""Attention calibration: image tokens that draw attention from everywhere give most of it away."""
+"""ACT: attention on image tokens that are sinks is moved to the other image tokens."""
 
 from __future__ import annotations
 
@@ -67,11 +67,12 @@ class ACT(Method):
     after the image. a_ij <- beta a_ij there; the freed sum goes to the other image tokens in
     proportion to a_ij.
 
-    Made for language models. There sinks are sought and fed over the whole sequence; here both
-    happen within the image, so that the share of the image stays what it was. The threshold is
-    the paper's, factor / tokens; the code has a fixed 0.1. The published heads come from some 930
-    calibration runs per model: without such a list (see `ACTTap`) all heads are edited. With one
-    row to go by the test would be a_j > threshold, so generated rows keep the prompt's sinks.
+    The method was made for language models, where sinks are sought, and their sum is spread, over
+    the whole sequence. Here both happen within the image, so the share of the image is unchanged.
+    The threshold is the paper's, factor / tokens; the code has a fixed 0.1. The published heads
+    come from some 930 calibration runs per model: without such a list (see `ACTTap`) all heads are
+    edited. With a single row the test would be a_j > threshold, so generated rows keep the prompt's
+    sinks.
     """
 
     name = "act"

@@ -1,4 +1,4 @@
-"""AKI: image tokens see the question after them, on a model that was not trained so."""
+"""AKI: image tokens see the question after them, without AKI's training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CCA: image tokens see outer rings only, on a model that was not trained so."""
+"""CCA: image tokens see outer rings only, without CCA's training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cross-modality attention inhibition: text does not look where nothing before it has looked."""
+"""CMAI: text attends less to image tokens that the text before it ignored."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class CMAI(Method):
     below ``threshold`` times the row's mean over the image; there a_ij <- (1 - strength) a_ij, and
     the row is brought back to its sum.
 
-    The paper's threshold, layers and hardness of the mask were not at hand, nor whether it works
-    without the training that its mask takes part in. Our choices: heads averaged in F, the mean as
-    threshold, half the weight, all layers but the first. The other half of the paper, merging image
-    tokens, is not here.
+    The abstract gives neither the threshold nor the layers nor how hard the mask is, nor whether
+    the method works without training the model with its mask. Our choices: heads averaged in F, the
+    mean as threshold, half the weight, all layers but the first. The other half of the paper,
+    merging image tokens, is not here.
     """
 
     name = "cmai"

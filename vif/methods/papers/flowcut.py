@@ -1,4 +1,4 @@
-"""FlowCut: patches are dropped layer by layer in the vision tower, by what flows to its CLS."""
+"""FlowCut: the vision tower drops patches layer by layer, by their flow to its CLS token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""INTER: where image and question say more together than apart, that surplus is followed."""
+"""INTER: adds to the logits what image and question say only together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MustDrop: image tokens are dropped over the whole life of an answer, but a key set never."""
+"""MustDrop: drops image tokens while reading and decoding, except a key set."""
 
 from __future__ import annotations
 

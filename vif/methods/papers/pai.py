@@ -1,4 +1,4 @@
-"""PAI: the last row looks harder at the image, and a branch without it is subtracted."""
+"""PAI: raises the last row's logits on the image and subtracts a branch without the image."""
 
 from __future__ import annotations
 

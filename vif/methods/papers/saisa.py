@@ -1,4 +1,4 @@
-"""SAISA: no attention among image tokens, on a model that was not trained so."""
+"""SAISA: no attention among image tokens, without SAISA's training."""
 
 from __future__ import annotations
 

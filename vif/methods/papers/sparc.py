@@ -1,4 +1,4 @@
-"""SPARC: image tokens that suddenly matter while answering count for more from then on."""
+"""SPARC: image tokens whose attention rises while answering count more from then on."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SPARCEdit(Edit):
         return weights * rows.spread(self.options["alpha"] ** self.count - 1, self.columns).add(1)
 
     def _watch(self, seen: torch.Tensor) -> None:
-        """Compares attention (B, N) with what was usual so far."""
+        """Compares attention (B, N) with its running average."""
         if self.usual is None:
             self.usual = seen
             return

@@ -1,4 +1,4 @@
-"""TAME: queries and keys sharpen attention everywhere, by how large they are."""
+"""TAME: sharpens all attention by factors from the traces of queries and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Visual Amplification Fusion: middle layers look at the image a little more."""
+"""VAF: raises the image's logits in middle layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Visual Attention Redistribution: what sinks draw goes to the rest of the image."""
+"""VAR: moves attention from sinks to the rest of the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""VCD: what an answer to a noised image would say is subtracted. A control, not about attention."""
+"""VCD: subtracts the logits for a noised image. A control that leaves attention alone."""
 
 from __future__ import annotations
 

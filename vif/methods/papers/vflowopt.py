@@ -1,4 +1,4 @@
-"""VFlowOpt: pruning whose importance map is tuned until the last token's state hardly changes."""
+"""VFlowOpt: prunes by the importance map that changes the last token's state least."""
 
 from __future__ import annotations
 

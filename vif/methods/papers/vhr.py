@@ -1,4 +1,4 @@
-"""Vision-aware Head Reinforcement: heads that change most with the image count double."""
+"""VHR: amplifies the heads whose output depends most on the image."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def download_size(name_or_folder: str | Path) -> int:
 
 
 def _needed(name: str) -> list[DryRunFileInfo]:
-    """The files of a model on the Hub that are read; none of one that is here and cannot be asked.
+    """The files to download for a model; none if it is in the cache and the Hub is unreachable.
 
     Raises:
         InputError: As `download_size`.

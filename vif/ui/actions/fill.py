@@ -36,8 +36,8 @@ class SceneFill:
 def scene(seed: int, asked: str = "") -> SceneFill:
     """Draws a scene of the test split with a few questions, half of them relational.
 
-    What a relation leads to has to be searched for: there VIF changes answers, and hardly anywhere
-    else. Where a scene has too few of one kind the other fills up.
+    Relational questions are where VIF changes most answers. If a scene has too few of one kind,
+    questions of the other kind take their places.
 
     Args:
         seed: Of the scene.

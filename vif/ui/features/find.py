@@ -1,4 +1,4 @@
-"""Searching for a scene where VIF changes the answer, and how often that happens."""
+"""The button that searches for a scene where VIF changes the answer."""
 
 from __future__ import annotations
 

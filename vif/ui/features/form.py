@@ -101,7 +101,7 @@ class Filling:
         return {self.wiring.truths: [], self.wiring.controls.suggestions: strip}
 
     def check_picture(self, image: str | None) -> dict[Any, Any]:
-        """Takes a picture that cannot be opened out again and says why, before anybody asks."""
+        """Removes a picture that cannot be opened and says why, before a question is asked."""
         message = self.wiring.controls.message
         try:
             if image is not None:

@@ -179,7 +179,7 @@ def load(
         # An answer of the old model would otherwise arrive after the new one.
         cancel.set()
     started = time.monotonic()
-    # By the clock, not by reports: the time that has passed changes though no byte arrives.
+    # Polled by the clock: the elapsed time on show changes even while no byte arrives.
     while not future.done():
         seconds = time.monotonic() - started
         words = f"{size} {download_progress(wiring.shelf, name, data[box.adapter], seconds)}"

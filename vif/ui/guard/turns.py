@@ -182,7 +182,7 @@ class Turns:
         return session
 
     def take(self) -> None:
-        """Waits until the calling thread may run the model; it may take what it holds again.
+        """Waits until the calling thread may run the model; the thread that holds it may re-enter.
 
         Raises:
             Cancelled: If the request's client has left.

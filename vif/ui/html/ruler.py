@@ -77,7 +77,7 @@ def _scale(result: Result, layout: dict[str, Any], numbers: list[int]) -> dict[s
 
 
 def _caption(grids: list[dict[str, Any]], placed: int, tokens: int, padding: int) -> dict[str, Any]:
-    """Rows x columns of each grid, and what became of their tokens."""
+    """Rows x columns of each grid, and how many tokens are padding or line ends."""
     shapes = [(grid["rows"], grid["columns"]) for grid in grids]
     sizes = f"{shapes[0][0]} x {shapes[0][1]}"
     if len(grids) > 1 and len(set(shapes)) == 1:

@@ -78,7 +78,7 @@ class MixtureChanges:
         )
 
     def is_heard(self, index: int) -> bool:
-        """Whether a component takes part: it is neither muted nor silenced by a solo."""
+        """Whether a component has weight: it is neither muted nor silenced by a solo."""
         return index == self.solo if self.solo is not None else index not in self.muted
 
     def heard_weights(self) -> np.ndarray:
