@@ -43,7 +43,7 @@ def test_every_shipped_file_is_small():
         assert path.stat().st_size < 10_000_000, path
 
 
-def test_the_bundled_model_sees(bundled):
+def test_the_bundled_model_answers_far_above_chance(bundled):
     """Far above chance (1 in 8) on the easiest family; the bench has the real figures."""
     right = []
     for seed in range(30):

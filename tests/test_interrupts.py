@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("command", [["-m", "vif", "models"], ["app.py"]], ids=str)
-def test_while_modules_are_imported(command, tmp_path):
+def test_ctrl_c_while_modules_are_imported_ends_with_one_line(command, tmp_path):
     # Stands in for PyTorch, whose import takes long enough to press Ctrl-C.
     (tmp_path / "torch.py").write_text(
         "import time\nprint('importing', flush=True)\ntime.sleep(300)\n"
@@ -31,7 +31,7 @@ def test_while_modules_are_imported(command, tmp_path):
     assert (process.returncode, told) == (EXIT_STATUS, f"\n{STOPPED}\n")
 
 
-def test_while_a_command_runs(monkeypatch, capsys, tmp_path):
+def test_ctrl_c_while_a_command_runs_ends_with_one_line(monkeypatch, capsys, tmp_path):
     def interrupt(*_):
         raise KeyboardInterrupt
 

@@ -87,7 +87,7 @@ def test_one_token_gives_one_place():
     assert np.allclose(fit.sigmas, MIN_SIGMA)
 
 
-def test_fewer_places_than_components():
+def test_surplus_components_leave_the_mean_of_fewer_places_unchanged():
     weights = np.zeros(len(GRID))
     weights[[0, 900]] = 1.0, 3.0
     fit = fit_mixture(GRID, weights, 5, MIN_SIGMA)
@@ -113,7 +113,7 @@ def test_tokens_off_the_image_are_left_out():
         (-np.ones(len(GRID)), "at least 0"),
     ],
 )
-def test_weights_that_mean_nothing_are_refused(weights, words):
+def test_unusable_weights_are_refused(weights, words):
     with pytest.raises(ValueError, match=words):
         fit_mixture(GRID, weights, 2, MIN_SIGMA)
 

@@ -78,7 +78,7 @@ def test_pointing_gives_mean_and_spread():
     assert torch.allclose(sigmas[0, 1], (variance + 1e-4).sqrt())
 
 
-def test_entropy_of_uniform_and_one_hot():
+def test_entropy_is_one_for_uniform_and_zero_for_one_token():
     assert torch.allclose(normalised_entropy(torch.full((3, 144), 1 / 144)), torch.ones(3))
     assert normalised_entropy(torch.eye(144)[:2]).abs().max() < 1e-6
 

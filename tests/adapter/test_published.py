@@ -24,7 +24,7 @@ from vif.session import Session
 TOLERANCE = 1e-5
 
 
-def test_the_published_outputs(tmp_path):
+def test_a_converted_adapter_gives_the_published_outputs(tmp_path):
     tensors, weights, config = read_fixture()
     convert_checkpoint(write(tmp_path / "in", weights, config), tmp_path / "out")
     adapter = VIFAdapter.from_pretrained(tmp_path / "out")
@@ -90,7 +90,7 @@ def test_any_shape_loads_and_gives_what_the_reference_gives(tmp_path, shape):
                 assert gap <= TOLERANCE * max(1, float(torch.as_tensor(value).abs().max())), name
 
 
-def test_the_length_of_other_questions_plays_no_part():
+def test_a_map_does_not_depend_on_the_length_of_other_questions():
     adapter = published_adapter()
     states, image, question, answer = sequence(HIDDEN, (3, 9))
     for given in (None, answer):
@@ -115,7 +115,7 @@ def test_questions_of_one_image_share_it():
     assert torch.allclose(out.pointing.sum(-1), torch.ones(2, 3), atol=1e-5)
 
 
-def test_only_what_nobody_reads_gets_no_gradient():
+def test_only_unused_parameters_get_no_gradient():
     adapter = published_adapter().train()
     states, image, question, answer = sequence(HIDDEN, (5, 5))
     values = torch.randn(16, 8)

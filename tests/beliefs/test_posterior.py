@@ -131,12 +131,12 @@ def test_a_special_token_that_was_typed_is_text(session, image):
         beliefs(session, Question(image, ASKED), ["<image>"])
 
 
-def test_without_an_adapter_there_is_neither(session, image):
+def test_without_an_adapter_beliefs_are_refused(session, image):
     with pytest.raises(InputError, match="need a VIF adapter, and none is loaded"):
         beliefs(Session(session.backbone), Question(image, ASKED))
 
 
-def test_it_can_be_stopped(session, image):
+def test_reading_beliefs_can_be_stopped(session, image):
     cancel = threading.Event()
     cancel.set()
     for answers in ((), ("red",)):

@@ -53,7 +53,7 @@ def test_another_family_is_refused(name):
         session_of_shape(name, Session(tiny_backbone("qwen2_vl")))
 
 
-def test_what_is_not_a_shape_is_refused():
+def test_an_unknown_shape_is_refused():
     with pytest.raises(InputError, match=f"expected one of {', '.join(SHAPES)}"):
         session_of_shape("huge", tiny_session())
     with pytest.raises(InputError, match="remove --image-tokens"):

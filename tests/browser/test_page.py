@@ -54,7 +54,7 @@ def test_a_new_scene_is_answered_twice(open_page, url):
     shoot(page, "answered")
 
 
-def test_plain_alone_and_vif_steered_elsewhere(open_page, url):
+def test_plain_alone_has_no_mixture_and_vif_can_be_steered_to_other_layers(open_page, url):
     page = open_page(url)
     open_research(page)
     leave_out(page, "VIF")
@@ -292,7 +292,7 @@ def test_a_missing_model_gives_one_sentence_and_changes_nothing(open_page, url, 
     assert page.locator("#model-line").inner_text() == before
 
 
-def test_two_tabs_never_meet(open_page, url):
+def test_two_tabs_share_no_answers(open_page, url):
     first, other = open_page(url), open_page(url)
     run(first)
     expect(other.locator("#answers .vl-card")).to_have_count(0)

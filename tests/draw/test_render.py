@@ -130,7 +130,7 @@ def test_an_unknown_palette_is_refused():
 
 
 @pytest.mark.parametrize(("size", "shape"), [((30, 60), (120, 60)), ((9, 3), (40, 120))])
-def test_fit_keeps_the_aspect_ratio(size, shape):
+def test_shrink_keeps_the_aspect_ratio(size, shape):
     assert render.shrink(Image.new("RGB", size), 120).shape == (*shape, 3)
 
 

@@ -162,5 +162,5 @@ def test_every_card_is_plain_text_whatever_a_name_holds():
     assert "--text 64" in told
 
 
-def test_counting_parameters():
+def test_a_tensor_has_as_many_parameters_as_the_product_of_its_sides():
     assert push._product([2, 3, 4]) == int(np.prod([2, 3, 4]))

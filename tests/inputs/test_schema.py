@@ -69,7 +69,7 @@ NO_NUMBERS = ["1", None, [], [1], {}, True, math.nan, math.inf, -math.inf, 1e30,
 @pytest.mark.parametrize(
     "name", ["learning_start", "injection_end", "stride", "samples", "max_new_tokens", "seed"]
 )
-def test_no_whole_number(name, value):
+def test_what_is_not_a_whole_number_is_refused(name, value):
     words = refusal(**{name: value})
     if name == "seed" and value == 1e30:
         assert "9,223,372,036,854,775,807" in words
@@ -78,7 +78,7 @@ def test_no_whole_number(name, value):
 
 
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=repr)
-def test_no_share(value):
+def test_what_is_not_a_share_is_refused(value):
     assert f"(alpha) is {shortened(value)}, expected a number from 0 to 1" in refusal(alpha=value)
 
 
@@ -111,7 +111,7 @@ def test_no_share(value):
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_every_other_field(name, value, words):
+def test_every_other_field_refuses_wrong_values(name, value, words):
     found = refusal(**{name: value})
     assert words in found
     assert len(found) < 400

@@ -263,7 +263,7 @@ def test_a_second_call_asks_nothing_again(run, measured, tmp_path, monkeypatch):
     assert (tmp_path / "out" / "attenuation.csv").read_text() == before
 
 
-def test_own_images_with_a_broken_one(run, tmp_path):
+def test_own_images_are_measured_and_a_broken_one_is_listed(run, tmp_path):
     for i in range(3):
         Image.new("RGB", (50 + 20 * i, 60), (80 * i, 10, 10)).save(tmp_path / f"{i}.png")
     (tmp_path / "bad.png").write_text("nothing")

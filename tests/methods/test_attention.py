@@ -211,7 +211,7 @@ def test_a_model_without_sinks_is_bit_equal_under_var_and_says_so():
 
 
 @pytest.mark.parametrize("name", ["vhr", "sparc", "act"])
-def test_requests_at_once_do_not_meet(name):
+def test_concurrent_requests_do_not_change_each_other(name):
     """Qwen keeps position offsets on the model; images of different shapes give different ones."""
     sizes = ((100, 60), (48, 120))
     alone = [answer("qwen2_5_vl", name, size=size, options=EAGER.get(name))[:2] for size in sizes]

@@ -118,7 +118,7 @@ def move(a, sinks, targets, keep):
     return new
 
 
-def test_var(qkv):
+def test_var_edits_by_its_equation(qkv):
     edit = VAREdit(request(p=0.3, rho=0.5, visual=0.3))
     sinks = [[0, 3, 12], [3, 6]]
     edit.sinks = torch.zeros(B, PROMPT, dtype=torch.bool)
@@ -161,7 +161,7 @@ def test_act_finds_sinks_in_the_prompt_and_keeps_them(qkv, heads):
 
 
 @pytest.mark.parametrize("absolute", [0, 1])
-def test_vaf(qkv, absolute):
+def test_vaf_edits_by_its_equation(qkv, absolute):
     edit = VAFEdit(request(visual=1.5, system=0.8, absolute=absolute))
     e = logits(qkv)
     want = plain(e)
@@ -177,7 +177,7 @@ def test_vaf(qkv, absolute):
     check(through(edit, qkv)[0], outputs(want, qkv))
 
 
-def test_paint(qkv):
+def test_paint_edits_by_its_equation(qkv):
     boost = np.array([[0.7, 0, 0.3, 0, 0], [0, 0, 0, 0.7, 0.7]])
     e = logits(qkv)
     want = plain(e)
@@ -189,7 +189,7 @@ def test_paint(qkv):
     check(through(edit, qkv)[0], outputs(want, qkv))
 
 
-def test_tame(qkv):
+def test_tame_edits_by_its_equation(qkv):
     edit = TAMEEdit(request(gamma=0.8))
     query, key = (x.double().numpy() for x in qkv[:2])
     e = logits(qkv)
@@ -232,7 +232,7 @@ def test_sparc_counts_and_scales_values(qkv):
 
 
 @pytest.mark.parametrize("strength", [0.5, 1])
-def test_cmai(qkv, strength):
+def test_cmai_edits_by_its_equation(qkv, strength):
     edit = CMAIEdit(request(strength=strength, threshold=0.9))
     a = plain(logits(qkv))
     want, low = a.copy(), []

@@ -157,7 +157,7 @@ def test_token_dynamics_equal_those_of_whole_attention_matrices():
     assert np.allclose(found[0], expected, atol=1e-5)
 
 
-def test_entropy_over_layers():
+def test_a_token_in_one_layer_has_no_entropy_and_one_in_all_the_most():
     found = np.zeros((1, 4, 3))
     found[0, 1, 0] = 0.2
     found[0, :, 1] = 0.3

@@ -135,7 +135,7 @@ def test_an_encoded_image_is_shared_by_the_generic_question():
     assert shared[0] is shared[1]
 
 
-def test_methods_side_by_side_do_not_meet():
+def test_concurrent_methods_do_not_change_each_other():
     """All taps are made before the first answer; each answer must equal its own run."""
     session, names = session_of("qwen2_5_vl"), ["plain", "pai", "aif", "look+crop", "vcd"]
     place = [(0.5, 0.4, 0.9, 0.8)]

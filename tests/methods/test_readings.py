@@ -41,7 +41,7 @@ def test_published_layers_are_themselves_at_their_own_depth():
         assert published_layers(first, last, deep(32)) == list(range(first, last + 1))
 
 
-def test_published_layers_elsewhere():
+def test_published_layers_keep_their_place_at_another_depth():
     assert published_layers(9, 14, deep(64)) == list(range(18, 30))
     assert published_layers(9, 14, deep(8)) == [2, 3]
     spared = published_layers(2, 31, deep(8))
@@ -97,7 +97,7 @@ def test_random_states_have_no_sinks(width):
     assert not dimensions.any()
 
 
-def test_columns_that_draw_more_than_their_even_share():
+def test_columns_that_draw_more_than_their_even_share_are_sinks():
     weights = torch.full((1, 2, 3, 10), 0.05)
     weights[0, 0, :, 4] = 0.55
     weights[0, 1, 2, 4] = 0.9
@@ -150,7 +150,7 @@ def test_cls_attention_is_the_towers_own():
         assert torch.allclose(found[..., i], attentions[i].sum(1)[:, 0, 1:], atol=1e-5)
 
 
-def test_local_and_summary_tokens():
+def test_local_tokens_are_the_top_share_less_the_summary_tokens():
     scores = torch.full((40, 2), 0.1) + torch.arange(40)[:, None] / 1e4
     scores[[3, 8], 1] = 2.0
     scores[[3, 5, 6], 0] = 1.0

@@ -46,7 +46,7 @@ def blobs(*corners, size=2):
 # How much
 
 
-def test_share_and_in_box_mass():
+def test_share_and_in_box_mass_are_those_of_written_rows():
     rows = np.zeros((1, 4, 2, 10))
     rows[0, :, :, 2] = 0.3
     rows[0, :, :, 5] = 0.1
@@ -96,7 +96,7 @@ def test_sinks_are_taken_out_of_the_share():
 # How widely
 
 
-def test_uniform_and_one_hot_entropy():
+def test_entropy_share_is_one_for_uniform_and_zero_for_one_token():
     assert np.isclose(entropy_share(np.full(144, 1 / 144)), 1)
     assert abs(entropy_share(np.eye(144)[3])) < 1e-6
 
@@ -275,7 +275,7 @@ def test_token_entropy_of_even_and_single_layers():
     )
 
 
-def test_recall_of_the_lowest_entropy():
+def test_recall_counts_true_tokens_of_the_lowest_entropy():
     entropy = np.arange(10.0)
     truth = np.zeros(10)
     truth[[0, 5]] = 1, 0.5
@@ -289,7 +289,7 @@ def test_token_dynamics_are_the_largest_of_head_means():
     np.testing.assert_allclose(metrics.token_dynamics(trace), rows.mean(2).max(0), rtol=1e-5)
 
 
-def test_bookkeeping_of_an_intervention():
+def test_divergence_is_zero_for_the_same_look_and_ln_n_for_uniform_and_single():
     plain, edited = looking(UNIFORM, ONE, share=0.2), looking(ONE, ONE, share=0.6)
     np.testing.assert_allclose(
         metrics.divergence(plain, edited), [np.log(NUMBER), 0], atol=1e-6, rtol=1e-5

@@ -128,7 +128,7 @@ def test_pan_and_scan_crops_are_blocks_of_their_own(size):
     assert ramp_error(backbone, size) < HALF_A_TOKEN
 
 
-def test_a_llava_model_may_have_pixtrals_eyes(monkeypatch):
+def test_a_llava_model_may_have_pixtrals_tower(monkeypatch):
     options = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full"}
     parts = {"patch_size": 14, "spatial_merge_size": 1}
     tiny = replace(TINY["mistral3"], config="LlavaConfig", options=options, processor_options=parts)

@@ -44,7 +44,9 @@ from vif.model.checkpoints.catalogue import CATALOGUE
         ),
     ],
 )
-def test_a_configuration_names_useless_settings(tmp_path, config, words, monkeypatch):
+def test_a_checkpoint_of_no_use_is_refused_by_its_configuration(
+    tmp_path, config, words, monkeypatch
+):
     (tmp_path / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(kinds, "find_spec", lambda _: None)
     with pytest.raises(InputError, match=words) as refused:
@@ -76,7 +78,7 @@ def test_what_a_configuration_does_not_tell_is_left_to_loading(tmp_path, text):
         load(tmp_path, device="cpu")
 
 
-def test_listed_families_are_of_use(tmp_path, monkeypatch):
+def test_listed_families_are_usable(tmp_path, monkeypatch):
     monkeypatch.setattr(kinds, "find_spec", lambda _: True)
     for family in families.FAMILIES:
         (tmp_path / "config.json").write_text(json.dumps({"model_type": family.model_type}))
@@ -117,7 +119,7 @@ def test_what_weights_take_depends_on_their_numbers(
         loading.refuse_too_large("some", options, quantization, stored_bytes)
 
 
-def test_free_memory_is_some():
+def test_free_memory_is_above_zero():
     assert loading._free_memory(None) > 1 << 20
 
 

@@ -90,7 +90,7 @@ def test_a_ladder_that_cannot_be_made_is_reported(session, image, change, words)
         attenuation_ladder(session, asked(image, answer), **change)
 
 
-def test_it_can_be_stopped(session, image):
+def test_a_ladder_can_be_stopped(session, image):
     cancel = threading.Event()
     cancel.set()
     with pytest.raises(Cancelled):

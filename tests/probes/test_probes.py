@@ -76,7 +76,7 @@ def test_the_image_is_read_once(reading):
     assert again.passes == pytest.approx(1 - text + 4 * text)
 
 
-def test_own_and_given_answers(session, reading):
+def test_an_answer_is_the_models_own_or_the_given_one(session, reading):
     own = reading.answer(max_new_tokens=3)
     assert len(own.ids) == own.length == 3
     given = reading.answer(" red ")

@@ -105,7 +105,7 @@ def test_a_picture_of_a_hundred_megapixels_is_drafted_or_refused(ask, cache, sid
     assert not isinstance(found, str) if is_read else is_sentence(found)
 
 
-def test_too_few_and_too_many_values(ask):
+def test_too_few_values_are_named_with_the_expected_ones(ask):
     assert ask(values=[]).startswith("The request has 0 values, expected 14: image, question")
     assert ask(values=[None] * 3).startswith("The request has 3 values, expected 14")
 

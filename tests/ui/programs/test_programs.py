@@ -48,17 +48,17 @@ def run(url, tmp_path):
     return started
 
 
-def test_curl(run):
+def test_the_printed_curl_command_gets_answers(run):
     assert "image_share" in run("bash", "-c", program=block("curl", "bash"))
 
 
-def test_gradio_client(run):
+def test_the_printed_gradio_client_program_gets_answers(run):
     found = run(sys.executable, "-c", program=block("gradio_client", "python"))
     assert "'plain':" in found.splitlines()[-1]
 
 
 @pytest.mark.skipif(not HAS_MCP, reason="needs the extra mcp")
-def test_mcp(run):
+def test_the_printed_mcp_program_lists_tools_and_gets_answers(run):
     tools, answer = run(sys.executable, "-c", program=block("MCP", "python")).splitlines()[-2:]
     assert tools == "tools: ask attenuation methods"
     assert "'answers': {'plain':" in answer
