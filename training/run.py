@@ -1,4 +1,4 @@
-"""What every training here shares: processes, optimisers, and a run that can be resumed."""
+"""Shared by all trainings: processes, optimisers, and a run that can be resumed."""
 
 from __future__ import annotations
 

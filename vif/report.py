@@ -13,7 +13,7 @@ from vif.trace import Trace, mixture_json
 
 
 def as_json(traces: dict[str, Trace]) -> dict[str, Any]:
-    """The answers of one question with their curves.
+    """The answers to one question with their curves, as JSON values.
 
     Args:
         traces: One trace per method.

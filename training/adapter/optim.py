@@ -36,7 +36,7 @@ class MuonWithAdamW(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """One list of groups, the very dictionaries of the parts: schedulers write into them."""
+        """One list of the parts' own group dictionaries, into which schedulers write."""
         self.param_groups = [group for part in self.parts for group in part.param_groups]
 
     @override

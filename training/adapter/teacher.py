@@ -132,7 +132,7 @@ class EvidenceStore:
                     file.truncate(at)
 
     def get(self, key: int) -> Evidence:
-        """What was found for a question.
+        """The evidence of a question.
 
         Raises:
             KeyError: If it was not asked yet.

@@ -186,7 +186,7 @@ class Encoder:
         return head, columns, layout, behind[: len(behind) - kept], bare[: len(bare) - kept]
 
     def _beginning(self, text: str) -> list[int]:
-        """What the tokenizer puts before a text by itself, unless its template has done so."""
+        """Tokens that the tokenizer adds before a text, unless the template has written them."""
         if self.tokenizer.bos_token and text.startswith(self.tokenizer.bos_token):
             return []
         marked, bare = (
@@ -250,7 +250,7 @@ def _targets(
 
 
 def _nothing() -> None:
-    """A backbone without its model has nothing to undo."""
+    """Stands in for `uninstall` where the model is left out: there is nothing to undo."""
 
 
 def _common_start(a: str, b: str) -> int:

@@ -46,12 +46,12 @@ def _scan_lines(path: Path) -> Iterator[Span]:
 
 def _scan_list(path: Path) -> Iterator[Span]:
     decoder, utf8 = json.JSONDecoder(), codecs.getincrementaldecoder("utf-8")()
-    # What has been read of the file but not yet understood, and at which of its bytes that begins.
+    # The bytes that were read but not parsed yet, and where in the file they begin.
     text, at = "", 0
     with path.open("rb") as file:
 
         def read_on(begin: int) -> bool:
-            """Forgets what lies before `begin` and reads a piece more; False at the end."""
+            """Drops the bytes before `begin` and reads another piece; False at the end."""
             nonlocal text, at
             chunk = file.read(CHUNK)
             at += len(text[:begin].encode())
@@ -72,7 +72,7 @@ def _scan_list(path: Path) -> Iterator[Span]:
                 except ValueError:
                     is_whole, end = False, begin
                 if not is_whole:
-                    # Cut off, or broken: the rest of the file tells.
+                    # Either cut off or broken; reading on shows which.
                     if not read_on(begin):
                         decoder.raw_decode(text, 0)
                         raise ValueError("it does not end with ]")

@@ -20,7 +20,7 @@ PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT = (
     "<pad>", "<unk>", "<eos>", "<image>", "<user>", "<assistant>",
 )  # fmt: skip
 SPECIAL_TOKENS = (PAD, UNKNOWN, END, IMAGE, USER, ASSISTANT)
-# Openings a person may use; training puts them before some questions so that they are harmless.
+# Common openings; training puts them before some questions so that the model ignores them.
 OPENINGS = (
     "please tell me:",
     "hey,",

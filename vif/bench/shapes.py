@@ -1,4 +1,4 @@
-"""Random models in the shapes of real ones: what an intervention costs there needs no weights."""
+"""Random models in the shapes of real ones: measuring costs needs no trained weights."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _text(width: int, inner: int, heads: int, **more: int) -> dict[str, int]:
     }
 
 
-# In the bundled model itself a layer takes so little time that every further operation shows.
+# A layer of the bundled model is so fast that the overhead of every operation shows.
 LLAVA = {
     "wide": Shape(_text(512, 1408, 16)),
     "llava-7b": Shape(_text(4096, 11008, 32, num_hidden_layers=4, vocab_size=32064)),

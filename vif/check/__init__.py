@@ -35,7 +35,7 @@ __all__ = [
 # Wide, tall, square, very wide, and smaller than a patch where the model takes it.
 RAMP_SIZES = ((100, 60), (60, 100), (64, 64), (300, 40), (301, 207), (9, 7))
 _RAMP_TOKENS = 48
-# Images beside the one that is tried, of other shapes.
+# Images beside the checked one, of other shapes.
 _OTHERS = ((60, 100), (64, 64))
 
 

@@ -28,7 +28,7 @@ from vif.model.checkpoints.processors import processor_class
 PAD, UNKNOWN, BEGIN, END, USER, ASSISTANT = (
     "<pad>", "<unk>", "<bos>", "<eos>", "<user>", "<assistant>",
 )  # fmt: skip
-# For any of the models: they all have one width, depth and number of heads.
+# Fits every tiny model: all have the same width, depth and number of heads.
 ADAPTER = VIFConfig(
     hidden_size=HIDDEN,
     num_layers=NUM_LAYERS,

@@ -1,4 +1,4 @@
-"""Models of families that are not listed: their layout is a guess that is proved, or refused."""
+"""Models of unlisted families: a guessed layout is verified on the model, or refused."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def prove(backbone: Backbone) -> list[ProofStep]:
             steps.append(ProofStep(name, trial(), limit))
         except InputError:
             raise
-        # Whatever a model that nobody has tried before does wrong, a person is told in a sentence.
+        # An untried model may fail in any way; every failure becomes one sentence.
         except Exception as error:
             raise InputError(
                 f"{backbone.name} cannot be used: models of type {backbone.family.model_type!r} "

@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Answers the question by every method, or all questions of a file."""
+    """Answers one question, or all questions of a file, by every chosen method."""
     if args.data is not None:
         ask_data.run(args)
         return

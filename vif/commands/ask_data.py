@@ -20,7 +20,7 @@ _FULL = (
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags that matter with ``--data``, the length of answers apart."""
+    """Flags that apply with ``--data``, except the length of answers."""
     group = parser.add_argument_group("all questions of a file")
     add_data_flags(group, default=None, takes_query=False)
     add_job_flags(group, "answers")

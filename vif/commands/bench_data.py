@@ -15,7 +15,7 @@ from vif.session import Session
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags that only matter with ``--data``."""
+    """Flags that apply only with ``--data``."""
     group = parser.add_argument_group("own questions")
     add_data_flags(group, default=None)
     add_job_flags(group, "bench")
@@ -31,7 +31,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, methods: Sequence[str]) -> None:
-    """Asks, prints a table and writes JSON."""
+    """Asks the questions, prints a table of accuracies and writes the JSON file."""
     if args.controls is not None:
         raise InputError("--controls needs generated scenes: remove --data or --controls.")
     check_output(args.json)

@@ -59,7 +59,7 @@ def add(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Puts together what is uploaded, with its card, uploads it and prints its address."""
+    """Collects the files with their card, uploads them and prints the address."""
     with TemporaryDirectory(prefix="vif-push-") as work:
         print(_PUSH[args.kind](args, Path(work)))
 

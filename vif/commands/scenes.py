@@ -1,4 +1,4 @@
-"""Writes generated scenes with questions."""
+"""The command that writes generated scenes with their questions."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from vif.data.example import DataSet, Example
 from vif.errors import InputError
 
-# Of every picture that has no question of its own.
+# Asked about every picture without a question of its own.
 QUESTION = "What is in this picture?"
 _SUFFIXES = {
     ".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp",

@@ -1,4 +1,4 @@
-"""Which questions of a data set are asked, and what tells that they were the same."""
+"""The sample of a data set's questions that is asked, and a checksum that identifies it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from vif.draw.render import data_url, overlay, paint_scale, shrink
 
 SIDE = 150  # pixels of the longer side of a layer's picture
 PALETTE, OPACITY = "viridis", 0.6
-# What stands for a picture that is not known.
+# Drawn in place of an unknown picture.
 _BLANK = 230
 
 

@@ -1,4 +1,4 @@
-"""What may be asked and set, as it comes from outside: one schema for page, endpoint and commands.
+"""The schema of questions and settings from outside, shared by page, endpoint and commands.
 
 Its messages are made here alone: what was given, what was expected, and the cure.
 """
@@ -16,7 +16,7 @@ from vif.inputs.boxes import Box, as_box
 from vif.inputs.text import MAX_CHARACTERS, MAX_CONTEXT_CHARACTERS, clean_question
 from vif.settings import MOST_NEW_TOKENS, MOST_SEED, Settings
 
-# On the page and its endpoint, where others wait for their turn.
+# Limits of the page and its endpoint, where other users wait.
 MOST_METHODS, MOST_TOKENS = 4, 512
 REQUEST_SECONDS = 60.0
 MOST_LAYER, MOST_SAMPLES, MOST_BOXES = 999, 64, 200

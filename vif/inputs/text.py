@@ -1,4 +1,4 @@
-"""Makes typed text safe for a prompt. Knows no tokenizers or chat templates."""
+"""Makes typed text safe for a prompt. Independent of tokenizers and chat templates."""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ from vif.trace import Trace
 # lmms-eval's own models answer in at most so many tokens where a task says nothing.
 MAX_NEW_TOKENS = 1024
 IMAGE_PLACEHOLDER = "<image>"
-# Kinds of questions that wait for others to share a batch with; their images are held meanwhile.
+# Most groups of like questions that wait to fill a batch; their images are held meanwhile.
 MAX_GROUPS = 32
-# What a question shows; only one image can be looked at as a method does.
+# What a question shows; methods steer only questions about one image.
 IMAGE, TEXT, OTHER = "image", "text", "other"
 _BLANK = Image.new("RGB", (64, 64))
 Result = TypeVar("Result")
@@ -101,7 +101,7 @@ class Asker:
         self.settings, self.batch_size = settings, batch_size
         session.check([self.method], settings)
         self._num_tokens: dict[tuple[int, int], int] = {}
-        # How many questions of each kind were met.
+        # Questions by kind.
         self.counts: Counter[str] = Counter()
 
     def answers(self, questions: Iterable[TaskItem], done: Callable[[int], object]) -> list[str]:

@@ -128,7 +128,7 @@ def _known(trace: Trace, hits: np.ndarray) -> np.ndarray:
 
 
 def _listed(curves: Mapping[str, np.ndarray]) -> dict[str, list[float | None]]:
-    """Curves as JSON values; what is not known (no token sees the box) is None."""
+    """Curves as JSON values; unknown values (no token sees the box) are None."""
     return {
         name: [round(float(v), DIGITS) if np.isfinite(v) else None for v in values]
         for name, values in curves.items()

@@ -51,7 +51,7 @@ class RunRecords:
             _drop_torn_line(self.path)
         self.processes.wait()
         self.done = {tuple(record["key"]) for record in self.read()}
-        # Nobody writes before all have read what was there.
+        # No process writes before all have read the existing records.
         self.processes.wait()
 
     def _check(self, header: dict[str, Any], restart: bool) -> None:

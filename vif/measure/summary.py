@@ -61,11 +61,11 @@ def statistics(values: np.ndarray, clusters: Sequence[Any]) -> Statistics:
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(number, np.full(number, 1 / number), RESAMPLES).astype(float)
     with np.errstate(invalid="ignore"):
-        # A draw without any known value of a layer says nothing about it.
+        # A draw without a known value in a layer is left out there.
         means = (drawn @ sums) / (drawn @ counts)
     low, high = np.nanquantile(means, (0.025, 0.975), axis=0)
     if number == 1:
-        # One image says nothing about how others would differ.
+        # A single image has no spread to estimate.
         low = high = np.full(values.shape[1], np.nan)
     q25, median, q75 = np.nanquantile(values, (0.25, 0.5, 0.75), axis=0)
     mean = np.nanmean(values, 0)

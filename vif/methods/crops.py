@@ -1,4 +1,4 @@
-"""Second looks: a map laid on the picture, a part cut out of it, and the question asked again.
+"""Asking again about a part of the picture: a map laid on it, a crop, a second answer.
 
 Coordinates are in [0, 1] of the original picture unless said otherwise.
 """

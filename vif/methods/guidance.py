@@ -71,7 +71,7 @@ def plausible(logits: torch.Tensor, cutoff: float) -> torch.Tensor:
 
 
 def mask_logits(guided: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Guided logits (B, V) with tokens that are not kept (B, V) bool out of reach."""
+    """Guided logits (B, V), lowered for tokens that are not kept (B, V) bool."""
     return torch.where(kept, guided, guided - IMPLAUSIBLE)
 
 

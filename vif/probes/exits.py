@@ -1,4 +1,4 @@
-"""Exit sweep: after which layer is the image no longer needed?"""
+"""Exit sweep: the layer after which the answer no longer needs the image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trace does not hold: hidden states, values and whole columns of one plain pass."""
+"""Reads what a trace does not hold: hidden states, values and whole columns of one pass."""
 
 from __future__ import annotations
 

@@ -191,7 +191,7 @@ class KnockoutProbe(Probe[Knockout]):
 
     @override
     def words(self, found: Knockout, call: ProbeCall) -> str:
-        # Cutting the question itself always hurts, and tells nothing about the image.
+        # Cutting the question always hurts and says nothing about the image.
         seen = [i for i, flow in enumerate(found.flows) if not flow.startswith("question")]
         if not seen:
             return f"Tracked: “{found.token}”, probability {found.probability:.2f}."

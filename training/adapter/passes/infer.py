@@ -55,7 +55,7 @@ def infer(
     with math:
         memory = adapter.remember(image, shard.centres)
         question = shard.is_question.clone()
-        question[~question.any(1), 0] = True  # a place without a question reads anything
+        question[~question.any(1), 0] = True  # Slots without a question may read anything.
         prior = adapter.latent(memory.tokens, text.float(), question)
         drawn = noise(shard, plan, layer, prior.mean) if plan.noise else 0.0
         if not plan.posterior:

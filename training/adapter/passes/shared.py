@@ -22,7 +22,7 @@ from vif.adapter import VIFAdapter
 from vif.model.attention import KEYWORD, PassEnded, Tap, cache_keyword
 from vif.model.types import VisionLanguageModel
 
-# A second pass over the rows has a price of its own; it must save this share of the padding.
+# A second pass over the rows costs time; it must save this share of the padding.
 WORTH_SPLITTING = 0.15
 
 

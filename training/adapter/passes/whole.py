@@ -87,7 +87,7 @@ def inputs_of(
         "attention_mask": (ticks < shard.length[:, None]).long(),
     }
     if families.find(vlm.config.model_type).sees_all:
-        # A prompt that sees itself as a whole must be told where the answer begins.
+        # With bidirectional attention in the prompt, the model needs to know where answers begin.
         own["token_type_ids"] = (shard.part == ANSWER).long()
     for name, tensor in inputs.items():
         if tensor.is_floating_point():

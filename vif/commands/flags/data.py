@@ -77,7 +77,7 @@ def parse_columns(given: list[str]) -> dict[str, str]:
 
 
 def list_skipped(skipped: list[dict[str, str]]) -> None:
-    """Says on stderr what is left out."""
+    """Lists the entries that are left out on stderr."""
     for entry in skipped[:_SHOWN]:
         print(f"skipped {entry['where']}: {entry['why']}", file=sys.stderr)
     if len(skipped) > _SHOWN:

@@ -34,12 +34,12 @@ def add_job_flags(parser: Flags, out: str | None) -> None:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What is done with a session.
+    """What a command asks of every example: by which methods, in which words, to record what.
 
     Attributes:
-        methods: Names.
-        record: What is recorded of a question.
-        word: What is asked of an example.
+        methods: Names of the methods.
+        record: What is recorded of the answers to an example.
+        prompt_of: Gives the question that is asked about an example.
     """
 
     methods: Sequence[str]

@@ -11,7 +11,7 @@ import torch
 PUBLISHED_WIDTH = 4096  # of LLaVA-1.5-7B, for which tau = 20 is published
 # Published models have one or two sink dimensions.
 NUM_DIMENSIONS = 2
-# Under this many rms no activation is massive, in a narrow model either: chance gets that far.
+# Below this many rms no activation counts as massive: in narrow models chance reaches it.
 LEAST_TAU = 5.0
 
 

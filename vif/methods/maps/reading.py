@@ -1,4 +1,4 @@
-"""Passes that only read where a model looks; what they read becomes a map."""
+"""Passes that record attention without changing it; maps are made from the records."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _recorded(step: Sequence[torch.Tensor | None], layers: Sequence[int]) -> lis
 
 
 class _Most(Edit):
-    """Changes nothing; keeps how much any row looks at every image token."""
+    """Changes nothing; keeps the most that any row attends to every image token."""
 
     def __init__(self, batch: Batch, found: list[torch.Tensor]) -> None:
         super().__init__(batch.first_row)

@@ -1,4 +1,4 @@
-"""What a vision tower attends to, read beside the model: nothing is hooked in or stored."""
+"""Attention of a vision tower, computed beside the model: nothing is hooked or stored."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def usable_config(name: str, local_files_only: bool) -> dict[str, Any]:
     config = _read_config(name, local_files_only)
     model_type = config.get("model_type")
     if not isinstance(model_type, str):
-        return config  # Loading it tells what is missing.
+        return config  # Loading will report what is missing.
     if model_type not in CONFIG_MAPPING and config.get("auto_map"):
         raise InputError(
             f"{name!r} cannot be used: it needs its own code (models of type {model_type!r} are "

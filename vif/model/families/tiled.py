@@ -1,4 +1,4 @@
-"""Families that look at the whole image and, at a higher resolution, at tiles of it."""
+"""Families that read the whole image and, at a higher resolution, tiles of it."""
 
 from __future__ import annotations
 

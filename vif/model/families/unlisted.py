@@ -1,4 +1,4 @@
-"""Families that are not listed: their layout is a guess, until it is proved on the model."""
+"""Unlisted families: their layout is a guess until it is verified on the model."""
 
 from __future__ import annotations
 

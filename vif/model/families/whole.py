@@ -1,4 +1,4 @@
-"""Families that look at the whole image once, through one grid."""
+"""Families that read the whole image once, as one grid."""
 
 from __future__ import annotations
 

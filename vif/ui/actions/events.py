@@ -51,7 +51,7 @@ def scroll_to(place: str) -> dict[str, Any]:
 WAITING = _shown({"__type__": "update", "interactive": False}, notice("Waiting for the model …"))
 # For the message alone.
 STOPPING = _shown(notice("Stopping…"))
-# Where a run was over before it could be stopped, nobody else takes this back.
+# If the run ended before Stop reached it, only this removes the message.
 _STOPPED_NOTHING = "(shown) => shown?.includes('Stopping…') ? '' : shown"
 
 

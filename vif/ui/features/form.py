@@ -122,7 +122,7 @@ class Filling:
         return self._numbered(found)
 
     def choose_frame(self, files: list[str] | None, number: float) -> dict[Any, Any]:
-        """Another frame of a video as the picture; images only change their order."""
+        """Chooses another frame of a video as the picture, or moves the picture among images."""
         try:
             video = video_of(files)
             if video is None:

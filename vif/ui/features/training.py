@@ -125,7 +125,7 @@ def connect_scrubber(s: Scrubber, bundled: Path, any_folder: bool, seconds: int)
 
 
 def open_run(folder: str) -> list[Any]:
-    """A folder's questions and the first one's steps; on an error everything stays as it is."""
+    """Opens a folder at its first question; an error changes nothing else on the page."""
     try:
         run = TrainingRun.read(folder)
         rest = _first_view(run, 0, len(run.steps) - 1)

@@ -259,7 +259,7 @@ class Turns:
 
 
 def _unlock(turns: Turns | None) -> None:
-    """Resets in a forked process, which has none of the threads that ran or waited."""
+    """Resets the lock in a forked process, which has none of the threads that ran or waited."""
     if turns is not None:
         turns._changed = threading.Condition()
         turns._waiting, turns._holder, turns._depth, turns._current = [], None, 0, None

@@ -142,6 +142,6 @@ def _said(trace: Trace) -> str:
 
 
 def _quoted(trace: Trace, colour: str) -> list[tuple[str, str]]:
-    """The end of a sentence of the headline; the card below has all of a long answer."""
+    """An answer quoted in the headline, cut if long; its card has all of it."""
     words = textwrap.shorten(_said(trace), _MOST_QUOTED, placeholder=" …")
     return [(words, colour), ("" if words.endswith(("…", ".")) else ".", "")]

@@ -33,7 +33,7 @@ from vif.ui.lessons.room import (
 from vif.ui.state.examples import PageExample
 from vif.ui.tones import colour_classes
 
-# Hidden shares whose difference a class can see, and how little a cut may change.
+# The share of tokens that is hidden, and the largest fall of a probability that counts as none.
 HIDDEN, LITTLE = 0.05, 0.05
 
 
@@ -81,7 +81,7 @@ def muted_components(room: Classroom, example: PageExample) -> Reveal:
     order = np.argsort(-mixture.weights)
     left = [np.where(np.isin(np.arange(len(order)), order[:k]), 0, mixture.weights)
             for k in range(len(order))]  # fmt: skip
-    assert room.session.adapter is not None  # else the mixture above could not be asked for
+    assert room.session.adapter is not None  # A mixture was found above, so there is an adapter.
     renderer = room.session.adapter.config.renderer
     maps = [_map_of(mixture.means, mixture.sigmas, weights, vif, renderer) for weights in left]
     settings = replace(room.session.defaults, max_new_tokens=LONGEST)

@@ -114,7 +114,7 @@ def answers_block(result: Result | None) -> dict[str, Any]:
 
 
 def answers_to_track(result: Result) -> list[tuple[str, str]]:
-    """The right answer, if it is known, then those that were given: how each is shown, and it."""
+    """Pairs of label and answer: the right answer, if it is known, then the given ones."""
     truth = result.truth
     right = [] if truth is None else [(f"{truth.answer} (right)", truth.answer)]
     said = [(f"{t.answer} ({method_label(name)})", t.answer) for name, t in result.traces.items()]

@@ -142,7 +142,7 @@ def check_guess(
 def _pointed(result: Result, name: str) -> str:
     """Whether the model's attention points at the true place: mean over layers, first token."""
     weights, asked = metrics.mean_weights(result.traces[name]), result.truth_coverage(name)
-    assert asked is not None  # the guess was compared with it
+    assert asked is not None  # The guess was already compared with it, so it is known.
     hits = metrics.points_into(weights, asked)
     share = percent(float(weights @ asked))
     where = "points at it" if hits else "points elsewhere"

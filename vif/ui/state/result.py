@@ -23,7 +23,7 @@ CHANGED = "changed"
 
 @dataclass(frozen=True, eq=False)
 class Result(HasTruth):
-    """The answers of one run, and the picture they are about.
+    """The answers of one run with the picture and the form that they belong to.
 
     Attributes:
         picture: The picture, longer side `MAP_SIDE`, (H, W, 3) uint8.
