@@ -186,7 +186,7 @@ def test_controls_are_paired_with_their_method(session):
 def test_the_command_prints_a_line_per_method_and_keeps_everything(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("vif.commands.bench.load_session", lambda args: tiny_session())
     path = tmp_path / "methods.json"
-    flags = ["--n", "4", "--methods", "all", "--controls", "vif", "--json", str(path)]
+    flags = ["--n", "2", "--methods", "all", "--controls", "vif", "--json", str(path)]
     assert main(["bench", *flags]) == 0
     (run,) = json.loads(path.read_text())
     assert "look" in run["skipped"]

@@ -261,6 +261,7 @@ TINY = {
             "layer_types": ["sliding_attention", "full_attention"] * (NUM_LAYERS // 2),
             "num_kv_shared_layers": 2,
             "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": 256,
             "use_bidirectional_attention": "vision",
             "global_head_dim": 2 * HIDDEN // NUM_HEADS,
         },
