@@ -277,12 +277,16 @@ def test_a_missing_model_gives_one_sentence_and_changes_nothing(open_page, url, 
     page.locator("#model-box button").first.click()
     page.locator("#load-model").click()
     expect(page.locator("#model-message")).to_contain_text("No model is named: type")
-    page.get_by_label("Model name or folder").fill(str(tmp_path))
-    page.keyboard.press("Enter")
     for button in ("#look-up", "#load-model"):
+        # A folder each: the message of the second names another one than that of the first.
+        folder = tmp_path / button[1:]
+        folder.mkdir()
+        page.get_by_label("Model name or folder").fill(str(folder))
+        page.keyboard.press("Enter")
         page.locator(button).click()
+        expect(page.locator("#model-message")).to_contain_text(folder.name)
         expect(page.locator("#model-message")).to_contain_text("config.json is missing")
-    (tmp_path / "config.json").write_text("{}")
+    (folder / "config.json").write_text("{}")
     page.locator("#look-up").click()
     expect(page.locator("#model-message")).to_contain_text("nothing is downloaded")
     page.locator("#load-model").click()
