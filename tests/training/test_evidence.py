@@ -9,10 +9,10 @@ from transformers import set_seed
 from tests.support.tiny import tiny_adapter
 from tests.support.tiny_training import arguments, save_scenes, save_tiny_model
 from tests.training.test_families import TURNS, items_of, picture, refuse
+from training.adapter.arguments import VIFArguments
 from training.adapter.evidence import gradients
 from training.adapter.model import VIFModel
-from training.adapter.passes.infer import Inferred
-from training.adapter.passes.losses import evidence_loss, posterior_loss, repulsion_loss
+from training.adapter.passes.losses import map_loss, repulsion_loss, responsibility
 from training.adapter.passes.steering import Mixer
 from training.data.batches import Collator
 from training.data.encoding import ANSWER, Encoder
@@ -126,34 +126,30 @@ def rendered(weights, means=None, shares=None):
     return Rendered(None, pointing, means, sigmas, shares, weights, None)
 
 
-def test_a_uniform_map_explains_nothing_and_the_best_place_most():
-    evidence = torch.tensor([[0.0, 1.0, 3.0, 0.0]])
-    uniform = rendered(torch.full((1, 4), 0.25))
-    assert float(evidence_loss(uniform, evidence)) == pytest.approx(0)
-    losses = [
-        float(evidence_loss(one, evidence)) for one in (rendered(row[None]) for row in torch.eye(4))
-    ]
-    assert min(losses) == losses[2] < 0
-
-
-def test_the_loss_has_the_gradient_of_expectation_maximisation():
+def test_the_loss_has_the_gradient_of_the_marginal_likelihood():
     logits = torch.randn(2, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
     evidence = torch.randn(2, 5, generator=torch.Generator().manual_seed(2))
     map_ = logits.softmax(1)
-    out = rendered(map_)
-    evidence_loss(out, evidence).sum().backward()
-    responsibility = (map_.log() + evidence).softmax(1).detach()
-    assert torch.allclose(logits.grad, 2 * (map_.detach() - responsibility), atol=1e-5)
+    marginal = -(map_.log() + evidence).logsumexp(1).sum()
+    (expected,) = torch.autograd.grad(marginal, logits, retain_graph=True)
+    map_loss(rendered(map_), responsibility(map_, evidence, 1.0)).sum().backward()
+    assert torch.allclose(logits.grad, 2 * expected, atol=1e-5)
 
 
-def test_the_posterior_is_taught_what_prior_and_answer_say_together():
-    prior = rendered(torch.tensor([[0.7, 0.1, 0.1, 0.1]]))
-    evidence = torch.tensor([[0.0, 4.0, 0.0, 0.0]])
-    wanted = (prior.map.log() + evidence).softmax(1)
-    logits = torch.zeros(1, 4, requires_grad=True)
-    used = rendered(logits.softmax(1))
-    posterior_loss(Inferred(used, prior, torch.zeros(1)), evidence).sum().backward()
-    assert torch.allclose(logits.grad, 2 * (0.25 - wanted), atol=1e-5)
+def test_a_prior_without_power_leaves_the_word_to_the_answer():
+    prior = torch.tensor([[0.97, 0.01, 0.01, 0.01]])
+    evidence = torch.tensor([[0.0, 3.0, 0.0, 0.0]])
+    assert torch.allclose(responsibility(prior, evidence, 0.0), evidence.softmax(1))
+    shares = [float(responsibility(prior, evidence, power)[0, 1]) for power in (0.0, 0.5, 1.0)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.5 > shares[2]
+
+
+def test_the_power_of_the_prior_rises_to_one_while_the_map_is_trained():
+    vif = VIFArguments(teacher_prior=0.2, map_steps=100)
+    powers = [vif.plan(0, step, 8).prior_power for step in (0, 40, 80, 99, 100)]
+    assert powers == pytest.approx([0.2, 0.6, 1, 1, 1])
+    assert VIFArguments(teacher_prior=0.2).plan(0, 0, 8).prior_power == 1
 
 
 def test_components_on_one_another_repel_unless_one_has_all_the_weight():

@@ -108,6 +108,11 @@ class VIFArguments:
     teacher_gain: float = _flag(
         FULL_GAIN, "Predicted gain from which evidence gets full weight, in nats."
     )
+    teacher_prior: float = _flag(
+        1.0,
+        "Power of the prior in what the map is taught, at the first step; it rises to 1 during the "
+        "first four fifths of map_steps.",
+    )
     map_steps: int = _flag(
         0, "Number of initial steps that train only the map (needs teacher_weight or box_weight)."
     )
@@ -164,11 +169,17 @@ class VIFArguments:
             noise=self.sample_latent,
             fixed_gate=step < self.gate_steps,
             map_only=step < self.map_steps,
+            prior_power=self._prior_power(step),
             seed=drawn,
             gap_share=self.gap_share,
             gap_max=self.gap_max,
             source="vif" if self.use_latent_importance else "plain",
         )
+
+    def _prior_power(self, step: int) -> float:
+        """Rises from `teacher_prior` to 1; 1 without steps of the map alone."""
+        risen = step / max(0.8 * self.map_steps, 1) if self.map_steps else 1.0
+        return min(1.0, self.teacher_prior + (1 - self.teacher_prior) * risen)
 
     def _draw_settings(self, generator: torch.Generator, num_layers: int) -> Settings:
         """The learning and injection ranges of one training step.

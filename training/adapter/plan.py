@@ -23,6 +23,8 @@ class Plan:
         fixed_gate: Whether the gate is held at 1.
         map_only: Whether the answers are left out.
         seed: Of noise and gaps.
+        prior_power: Of the prior in what it is taught, see `responsibility` in
+            `training.adapter.passes.losses`.
         gap_share: Share of rows whose positions start later, as after a long text.
         gap_max: Longest such gap.
         source: Whose maps are mixed in: one of `SOURCES`, ``"plain"`` for none.
@@ -33,6 +35,7 @@ class Plan:
     noise: bool = False
     fixed_gate: bool = False
     map_only: bool = False
+    prior_power: float = 1.0
     seed: int = 0
     gap_share: float = 0.0
     gap_max: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -92,12 +91,13 @@ def sum_losses(
         add("entropy", entropy_loss(out.map)[valid])
         add("volume", volume_loss(out.sigmas)[valid])
         add("repulsion", repulsion_loss(out)[valid])
-        add("box", box_loss(out, target)[known])
+        add("box", map_loss(out, target)[known])
         if shard.evidence is not None:
             taught = shard.taught
-            add("evidence", evidence_loss(found.prior, shard.evidence)[taught])
+            wanted = responsibility(found.prior.map, shard.evidence, plan.prior_power)
+            add("evidence", map_loss(found.prior, wanted)[taught])
             if found.kl is not None:
-                add("posterior", posterior_loss(found, shard.evidence)[taught])
+                add("posterior", map_loss(out, wanted)[taught])
         with torch.no_grad():
             side = "pointing" if found.kl is None else "posterior_pointing"
             add(side, is_in_box(out, target)[known])
@@ -115,33 +115,21 @@ def is_in_box(out: Rendered, target: torch.Tensor) -> torch.Tensor:
     return (target.gather(1, peak).squeeze(1) > 0).float()
 
 
-def evidence_loss(prior: Rendered, evidence: torch.Tensor) -> torch.Tensor:
-    """How badly maps explain answers, (Q,): minus log sum_j map_j p(answer | place j).
+def responsibility(prior: torch.Tensor, evidence: torch.Tensor, power: float) -> torch.Tensor:
+    """Where an answer lies as far as prior and evidence can tell, (Q, N), rows sum to 1.
 
-    With the places enumerated this is the exact marginal likelihood under the map, and its gradient
-    is that of expectation maximisation. Evidence of single answers is noisy; a prior that sees many
-    resolves it. A uniform map has a loss of 0.
+    map_j^power p(answer | place j) / sum, without a gradient. Cross-entropy to it with a power of 1
+    has the gradient of the marginal likelihood -log sum_j map_j p(answer | place j): this is
+    expectation maximisation. A smaller power listens more to the answer: a prior that knows
+    little yet then confirms fewer of its own mistakes. Deterministic annealing EM (Ueda and Nakano
+    1998) tempers prior and likelihood alike.
 
     Args:
-        prior: Maps made without the answer.
+        prior: Maps made without the answer, (Q, N).
         evidence: log p(answer | place) up to a constant, (Q, N).
+        power: Of the prior, in [0, 1].
     """
-    shift = evidence.logsumexp(1) - math.log(evidence.shape[1])
-    map_, pointing = (
-        shift - (p.clamp_min(1e-9).log() + evidence).logsumexp(1) for p in _sides(prior)
-    )
-    return map_ + pointing
-
-
-def posterior_loss(found: Inferred, evidence: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy (Q,) of the posterior's map to what prior and answer say together.
-
-    That is map_j p(answer | place j) / sum, with the prior's map held fixed.
-    """
-    prior = found.prior.map.detach().clamp_min(1e-9).log()
-    wanted = (prior + evidence).softmax(1)
-    map_, pointing = (-(wanted * p.clamp_min(1e-9).log()).sum(1) for p in _sides(found.used))
-    return map_ + pointing
+    return (power * prior.detach().clamp_min(1e-9).log() + evidence).softmax(1)
 
 
 def repulsion_loss(out: Rendered) -> torch.Tensor:
@@ -157,21 +145,19 @@ def repulsion_loss(out: Rendered) -> torch.Tensor:
     return pairs.sum((1, 2)) - pairs.diagonal(dim1=1, dim2=2).sum(1)
 
 
-def _sides(out: Rendered) -> tuple[torch.Tensor, torch.Tensor]:
-    """The map, and the pointing behind it."""
-    return out.map, (out.weights[..., None] * out.pointing).sum(1)
-
-
 def strength(plan: Plan, out: Rendered) -> torch.Tensor:
     """Share of attention that is replaced, (Q, injection layers * H)."""
     gate = out.gate[:, plan.settings.injection_layers].flatten(1)
     return (plan.settings.alpha * gate).clamp(0, 1)
 
 
-def box_loss(out: Rendered, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the map, and of the pointing behind it, against true boxes (Q, N), (Q,).
+def map_loss(out: Rendered, wanted: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of a map, and of the pointing behind it, to a wanted map (Q, N), (Q,).
 
-    Not part of the published loss: boxes are known for generated scenes only.
+    Not part of the published loss, which names no places.
     """
-    map_, pointing = (-(target * p.clamp_min(1e-9).log()).sum(-1) for p in _sides(out))
-    return map_ + pointing
+    pointing = (out.weights[..., None] * out.pointing).sum(1)
+    map_, behind = (
+        -(wanted * given.clamp_min(1e-9).log()).sum(-1) for given in (out.map, pointing)
+    )
+    return map_ + behind
