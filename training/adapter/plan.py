@@ -22,9 +22,9 @@ class Plan:
         noise: Whether latents are drawn; otherwise their mean is taken.
         fixed_gate: Whether the gate is held at 1.
         map_only: Whether the answers are left out.
+        prior_power: Power of the prior in what the map is taught, in [0, 1], see
+            `training.adapter.passes.losses.responsibility`.
         seed: Of noise and gaps.
-        prior_power: Of the prior in what it is taught, see `responsibility` in
-            `training.adapter.passes.losses`.
         gap_share: Share of rows whose positions start later, as after a long text.
         gap_max: Longest such gap.
         source: Whose maps are mixed in: one of `SOURCES`, ``"plain"`` for none.

@@ -122,7 +122,8 @@ def responsibility(prior: torch.Tensor, evidence: torch.Tensor, power: float) ->
     has the gradient of the marginal likelihood -log sum_j map_j p(answer | place j): this is
     expectation maximisation. A smaller power listens more to the answer: a prior that knows
     little yet then confirms fewer of its own mistakes. Deterministic annealing EM (Ueda and Nakano
-    1998) tempers prior and likelihood alike.
+    1998) tempers prior and likelihood alike; here the likelihood, the only thing known at first,
+    keeps its weight.
 
     Args:
         prior: Maps made without the answer, (Q, N).
