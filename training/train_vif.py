@@ -45,16 +45,7 @@ def train(vif: VIFArguments, args: VIFTrainingArguments) -> VIFTrainer:
     Raises:
         InputError: If anything given cannot be used; the message says what and why.
     """
-    if not vif.use_latent_importance and vif.tune == "adapter":
-        raise InputError(
-            "use_latent_importance is False, but only the adapter is trained: leave it on, or "
-            "tune only the model with --tune lora."
-        )
-    if vif.map_steps and not (vif.teacher_weight or vif.box_weight):
-        raise InputError(
-            f"map_steps is {vif.map_steps}, but there is no training signal for the map alone: "
-            "give --teacher_weight (or --box_weight), or remove --map_steps."
-        )
+    vif.check()
     output = output_of(args)
     output.mkdir(parents=True, exist_ok=True)
     set_seed(args.seed)

@@ -37,6 +37,8 @@ def saved(model, data, tmp_path_factory):
     [
         ({"use_latent_importance": False}, "use_latent_importance is False"),
         ({"map_steps": 3, "box_weight": 0.0}, "no training signal for the map"),
+        ({"teacher_prior": 1.5}, "teacher_prior is 1.5, expected a number from 0 to 1"),
+        ({"gap_share": -0.1}, "gap_share is -0.1"),
         ({"latent_apply_end": 9}, "model has layers 0 to 5"),
         ({"latent_learning_end": 4}, "must end before the injection range"),
         ({"tune": "everything"}, "expected adapter, lora or full"),

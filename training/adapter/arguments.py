@@ -10,12 +10,16 @@ import torch
 from transformers import TrainingArguments
 
 from training.adapter.plan import Plan
+from vif.errors import InputError
 from vif.methods.evidence import FIRST_LAYER, FULL_GAIN, SHARPNESS, STRENGTH
 from vif.settings import Settings
 
 
 def _flag(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
+
+
+SHARES = ("prior_mix", "range_mix", "gap_share", "teacher_prior", "teacher_strength")
 
 
 @dataclass
@@ -121,6 +125,26 @@ class VIFArguments:
         0.3, "Share of rows with a gap in their positions, as after long text."
     )
     gap_max: int = _flag(384, "Longest such gap, in positions; 0 disables gaps.")
+
+    def check(self) -> None:
+        """Refuses values that cannot be used, alone or together.
+
+        Raises:
+            InputError: The message says what and why.
+        """
+        if not self.use_latent_importance and self.tune == "adapter":
+            raise InputError(
+                "use_latent_importance is False, but only the adapter is trained: leave it on, or "
+                "tune only the model with --tune lora."
+            )
+        if self.map_steps and not (self.teacher_weight or self.box_weight):
+            raise InputError(
+                f"map_steps is {self.map_steps}, but there is no training signal for the map "
+                "alone: give --teacher_weight (or --box_weight), or remove --map_steps."
+            )
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number from 0 to 1.")
 
     @property
     def settings(self) -> Settings:

@@ -21,7 +21,7 @@ import torch
 
 from training.reproduce.make_report import PAGES
 from training.reproduce.stages import Stage, run
-from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, SEED, Variant
+from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, SEED, SHIPPED, Length, Variant
 
 # Of the cores that this process may use, where the system says which.
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -49,8 +49,8 @@ class Size:
 
     pretraining: tuple[str, ...] = ()
     scenes: tuple[str, ...] = ("--scenes", "16000")
-    map_steps: int = 1700
-    joint_steps: int = 440
+    map_steps: int = SHIPPED.map_steps
+    joint_steps: int = SHIPPED.joint_steps
     images: int = 16
     questions: tuple[int, int, int, int] = (2000, 600, 400, 1000)
     odd: int = 300
@@ -58,6 +58,15 @@ class Size:
     curves: int = 500
     examples: int = 400
     methods: tuple[str, ...] = ("all",)
+
+    def shortened(self, length: Length) -> tuple[int, int]:
+        """Map steps and joint steps of a variant at this size, one each unless it has none."""
+        pairs = (
+            (length.map_steps, self.map_steps / SHIPPED.map_steps),
+            (length.joint_steps, self.joint_steps / SHIPPED.joint_steps),
+        )
+        map_steps, joint_steps = (max(min(n, 1), round(n * share)) for n, share in pairs)
+        return map_steps, joint_steps
 
 
 SMOKE = Size(
@@ -144,15 +153,16 @@ class Chain:
         stages = []
         for variant in variants:
             folder = self.adapter if variant.is_shipped else self.work / variant.path
-            map_steps = max(1, round(variant.share * self.size.map_steps))
-            joint_steps = max(1, round(variant.share * self.size.joint_steps))
-            if variant.has_map:
-                steps = (map_steps, joint_steps)
-            else:  # the same time, all of it on answers
-                steps = (0, round(variant.joint_share * joint_steps))
             if not variant.is_shipped:
-                given = variant.flags, variant.seed, variant.image_share
-                stages += self.train(variant.path, *steps, *given)
+                map_steps, joint_steps = self.size.shortened(variant.steps)
+                stages += self.train(
+                    variant.path,
+                    map_steps,
+                    joint_steps,
+                    variant.flags,
+                    variant.seed,
+                    variant.image_share,
+                )
             asked = ("--split", variant.split, "--methods", *variant.methods)
             model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(
@@ -192,22 +202,29 @@ class Chain:
             *("--latent_kl_weight", "0.2", "--latent_free_bits", "0.1"),
             *("--latent_repulsion_weight", "0.05", "--range_mix", "0.1"),
             *("--report_to", "none", "--logging_steps", "10", "--use_cpu", *precision()),
-            *("--eval_strategy", "steps", "--save_steps", "150", *flags),
+            *("--eval_strategy", "steps", "--save_steps", "150"),
         )
         final, started = self.work / name, self.work / f"{name}-map"
         stages = []
         if map_steps > 0:
-            flags = ("--map_steps", str(map_steps), "--learning_rate", "3e-3")
-            flags += ("--adam_learning_rate", "1e-3", *_length(map_steps, seed))
-            # What the page's training scrubber shows.
-            flags += ("--trace_steps", str(max(1, map_steps // 16)), "--trace_questions", "3")
-            command = (*shared, *flags, "--output_dir", str(started))
+            alone = (
+                *("--map_steps", str(map_steps), "--learning_rate", "3e-3"),
+                *("--adam_learning_rate", "1e-3", "--prior_mix", "0.75"),
+                # The young map listens to the answer first: relations need it (docs/answers.md).
+                *("--teacher_prior", "0.1"),
+                *_length(map_steps, seed),
+                # What the page's training scrubber shows.
+                *("--trace_steps", str(max(1, map_steps // 12)), "--trace_questions", "3"),
+            )
+            command = (*shared, *alone, *flags, "--output_dir", str(started))
             stages.append(Stage(f"{name}-map", command))
-        flags = ("--learning_rate", "1e-3", "--adam_learning_rate", "4e-4", "--gate_lr_scale", "6")
-        # Another seed than the map's: the scenes come in another order.
-        flags += _length(joint_steps, seed + 100)
-        flags += ("--weights", str(started)) if map_steps > 0 else ()
-        stages.append(Stage(name, (*shared, *flags, "--output_dir", str(final))))
+        joint = (
+            *("--learning_rate", "1e-3", "--adam_learning_rate", "4e-4", "--gate_lr_scale", "6"),
+            # Another seed than the map's: the scenes come in another order.
+            *_length(joint_steps, seed + 100),
+            *(("--weights", str(started)) if map_steps > 0 else ()),
+        )
+        stages.append(Stage(name, (*shared, *joint, *flags, "--output_dir", str(final))))
         return stages
 
     def report(self) -> Stage:
