@@ -113,7 +113,8 @@ def test_variants_are_compared_with_plain_and_with_the_first_question_by_questio
         Variant("waiting", "not run"),
     )
     assert variant_table(tmp_path, variants) == ""
-    write(tmp_path, "shipped", plain=plain, vif=answered("0011111111", 0.5))
+    oracle = answered("0111111111")
+    write(tmp_path, "shipped", plain=plain, vif=answered("0011111111", 0.5), oracle=oracle)
     write(tmp_path, "lora", plain=answered("0000011110"))
     table = variant_table(tmp_path, variants)
     cells = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
@@ -121,7 +122,7 @@ def test_variants_are_compared_with_plain_and_with_the_first_question_by_questio
     assert head[3:5] == ["less plain", "less shipped"]
     assert base[:3] == ["plain", "the bundled model", "50.0 [10.0, 90.0]"]
     assert (base[3], base[4].split()[0]) == ("", "-30.0")
-    assert (shipped[3].split()[0], shipped[4], shipped[6]) == ("+30.0", "", "50.0")
+    assert (shipped[3].split()[0], shipped[4], *shipped[6:]) == ("+30.0", "", "50.0", "90.0")
     # Two scenes of five questions: the interval spans what each of them says alone.
     assert lora[3] == "-10.0 [-20.0, +0.0]"
     assert lora[4] == "-40.0 [-60.0, -20.0]"

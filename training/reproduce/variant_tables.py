@@ -13,6 +13,7 @@ from training.reproduce.variants import ABLATIONS, CONTROLS, MATCHED, Variant
 from vif.bench import ALL, BASELINE, HARD, BenchItem, by_group, items
 from vif.bench.tables import percent, span
 
+ORACLE = "oracle"
 ABLATED = "Ablations at half of the steps, on validation; nothing was chosen on test:"
 
 
@@ -60,17 +61,18 @@ def variant_table(results: Path, variants: tuple[Variant, ...]) -> str:
     names = [f"less {BASELINE}", f"less {variants[0].name}", f"{HARD}: less {BASELINE}"]
     lines = [
         f"{asked[1]} questions of the {asked[0]} split; accuracy in %, differences in points, "
-        "paired, with 95 % intervals.",
+        f"paired, with 95 % intervals. {ORACLE}: the true place, injected as that variant does.",
         "",
-        f"| variant | | {ALL} | {' | '.join(names)} | pointing |",
-        "|---" * 7 + "|",
+        f"| variant | | {ALL} | {' | '.join(names)} | pointing | {ORACLE} |",
+        "|---" * 8 + "|",
     ]
     if base is not None:
-        lines.append(_row(BASELINE, "the bundled model", base, None, reference, questions))
+        lines.append(_row(BASELINE, "the bundled model", base, None, reference, questions, None))
     for variant, run in runs.items():
         found = _answers(variant, run)
         compared = None if found is reference else reference
-        lines.append(_row(variant.name, variant.text, found, base, compared, questions))
+        upper = run["methods"].get(ORACLE)
+        lines.append(_row(variant.name, variant.text, found, base, compared, questions, upper))
     return "\n".join(lines)
 
 
@@ -86,6 +88,7 @@ def _row(
     base: dict[str, Any] | None,
     reference: dict[str, Any] | None,
     questions: Sequence[BenchItem],
+    oracle: dict[str, Any] | None,
 ) -> str:
     accuracy = f"{percent(found['accuracy'][ALL])} {span(found['interval'][ALL])}"
     pointing = "" if found["pointing"] is None else percent(found["pointing"])
@@ -94,7 +97,8 @@ def _row(
         _difference(found, reference, questions, ALL),
         _difference(found, base, questions, HARD),
     ]
-    return f"| {name} | {text} | {accuracy} | {' | '.join(gains)} | {pointing} |"
+    upper = "" if oracle is None else percent(oracle["accuracy"][ALL])
+    return f"| {name} | {text} | {accuracy} | {' | '.join(gains)} | {pointing} | {upper} |"
 
 
 def _difference(

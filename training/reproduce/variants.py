@@ -148,6 +148,7 @@ MATCHED = tuple(
     )
     for variant in (
         *(Variant(f"seed-{n}", "answers alone", seed=n) for n in (2, 0, 1)),
+        Variant("tempered", "answers alone, tempered as shipped", ("--teacher_prior", "0.1"), 2),
         *BOX_SEEDS,
         Variant("pointer", "answers alone, no latent: a deterministic pointer", POINTER, 2),
         Variant(
