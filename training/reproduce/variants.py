@@ -37,6 +37,7 @@ class Length:
 # Of the shipped adapter.
 SEED = 2
 SHIPPED = Length(3000, 220)
+CONTROL_LENGTH = Length(1500, 450)
 MATCHED_LENGTH = Length(340, 88)
 ABLATION_LENGTH = Length(1500, 110)
 COMPARED = ("vif", "uniform", "oracle")
@@ -91,7 +92,7 @@ class Variant:
         return Length(0, round(self.length.as_joint_steps(self.asks) / self.step_time))
 
 
-# The rows of the matched table were trained before the prior was tempered, see docs/answers.md.
+# Controls and the matched rows are of the recipe before the prior was tempered (docs/answers.md).
 UNTEMPERED = ("--teacher_prior", "1", "--prior_mix", "0.5")
 NO_TEACHER = ("--teacher_weight", "0")
 BOXES = (*NO_TEACHER, "--box_weight", "0.5", "--latent_learning_start", "0")
@@ -132,20 +133,26 @@ def _lora(name: str, text: str, asks: bool = False) -> Variant:
     )
 
 
+def _untempered(variant: Variant, length: Length, folder: str = "") -> Variant:
+    flags = (*UNTEMPERED, *variant.flags)
+    return replace(variant, length=length, flags=flags, folder=folder)
+
+
 # The first of each list is what the others are compared with.
 CONTROLS = (
     Variant("shipped", "answers alone: the shipped adapter", is_shipped=True),
-    *BOX_SEEDS,
-    UNIFORM_MAPS,
-    _lora("lora", "LoRA of as many parameters, as much time, no injection"),
+    _untempered(
+        Variant("untempered", "answers alone, not tempered: shipped before", seed=2),
+        Length(1700, 440),
+    ),
+    *(_untempered(variant, CONTROL_LENGTH) for variant in BOX_SEEDS),
+    _untempered(UNIFORM_MAPS, CONTROL_LENGTH),
+    _untempered(
+        _lora("lora", "LoRA of as many parameters, as much time, no injection"), CONTROL_LENGTH
+    ),
 )
 MATCHED = tuple(
-    replace(
-        variant,
-        folder="matched",
-        length=MATCHED_LENGTH,
-        flags=(*UNTEMPERED, *variant.flags),
-    )
+    _untempered(variant, MATCHED_LENGTH, "matched")
     for variant in (
         *(Variant(f"seed-{n}", "answers alone", seed=n) for n in (2, 0, 1)),
         Variant("tempered", "answers alone, tempered as shipped", ("--teacher_prior", "0.1"), 2),
