@@ -9,6 +9,23 @@ from playwright.sync_api import expect
 from tests.browser.conftest import ASSETS, HAS_MODEL, choose, leave_out, open_research, run, shoot
 from tests.support.fake_session import BREAKING
 
+# Runs in the page: what is drawn over the bar that holds Run, wherever one scrolls.
+COVERED = """async () => {
+  const bar = document.querySelector('#run-bar');
+  const found = new Set();
+  for (let y = 0; y < document.documentElement.scrollHeight; y += 60) {
+    scrollTo(0, y);
+    await new Promise((done) => requestAnimationFrame(done));
+    const box = bar.getBoundingClientRect();
+    for (let x = box.left + 5; x < box.right; x += 25) {
+      const seen = document.elementFromPoint(x, (box.top + box.bottom) / 2);
+      if (!bar.contains(seen)) found.add(seen.outerHTML.slice(0, 80));
+    }
+  }
+  scrollTo(0, 0);
+  return [...found];
+}"""
+
 
 def question(page):
     return page.locator("#question textarea")
@@ -359,6 +376,7 @@ def test_a_phone_shows_run_at_all_times_and_is_not_endless(open_page, shipped_ur
     expect(page.locator("#run")).to_be_in_viewport(ratio=1)
     assert page.evaluate("document.documentElement.scrollHeight") < 3000
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate(COVERED) == [], "something is drawn over Run"
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     expect(page.locator("#run")).to_be_in_viewport(ratio=1)
     shoot(page, "phone")
