@@ -61,7 +61,7 @@ def lines(
         tokens: ``"first"`` or ``"all"``.
         by_length: Whether questions are split by the number of text tokens before them.
     """
-    names = _names(results)
+    names = names_of(results)
     owners = list(dict.fromkeys(names))
     pairs = list(dict.fromkeys((name, e["method"]) for name, r in zip(names, results, strict=True)
                                for e in r.entries))  # fmt: skip
@@ -97,7 +97,7 @@ def lines(
     return made
 
 
-def _names(results: Sequence[MeasuredCurves]) -> list[str]:
+def names_of(results: Sequence[MeasuredCurves]) -> list[str]:
     """Labels of the results: the model, then data and number where labels would be equal."""
     plain = [result.model for result in results]
     methods = [(r.model, name) for r in results for name in r.provenance["methods"]]

@@ -107,6 +107,15 @@ def test_one_model_on_two_data_sets_is_told_apart_by_the_data(shipped):
     assert len(set(again)) == 8
 
 
+def test_the_table_names_files_as_the_curves_do(page, tmp_path):
+    again = tmp_path / "again.json"
+    again.write_bytes(SHIPPED.read_bytes())
+    found = shown(page, [str(again)])
+    owners = {trace["name"].split(":")[0] for trace in curves(found["plot"])}
+    assert len(owners) == 2
+    assert all(f">{owner}<" in found["table"] for owner in owners)
+
+
 def test_nothing_to_draw_is_reported(page):
     assert "No method is chosen" in shown(page, is_new=False)["message"]
     assert "No file is open" in shown(page, bundled=False)["message"]

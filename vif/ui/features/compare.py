@@ -13,6 +13,7 @@ import gradio as gr
 from vif.charts.style import method_label
 from vif.errors import InputError
 from vif.measure import METRICS, MeasuredCurves
+from vif.measure.lines import names_of
 from vif.measure.page import VIEWS, draw_metric
 from vif.ui.actions.events import QUICK
 from vif.ui.html.templates import fill, notice
@@ -106,7 +107,9 @@ def connect_compare(c: Compare, bundled: Path, seconds: int) -> None:
             c.methods: gr.CheckboxGroup(choices, value=chosen),
             c.message: notice("" if figure else _nothing(results, known, chosen)),
             c.plot: gr.Plot(figure, visible=figure is not None),
-            c.table: fill("compare", results=results) if results else "",
+            c.table: fill("compare", results=[*zip(names_of(results), results, strict=True)])
+            if results
+            else "",
         }
 
     inputs = {opened, c.files, c.bundled, c.metric, c.view, c.methods}

@@ -98,5 +98,5 @@ def _numbers(belief: Belief, covered: np.ndarray | None) -> str:
         "for attention to each place (Bayes' rule). The adapter also has a learned posterior, "
         f"which is not shown: {own}overlap with the prior {100 * belief.overlap:.0f} %, KL "
         f"{belief.kl:.2f} nats per latent dimension. On test questions the learned posterior of "
-        "the bundled adapter points no better than its prior.</p>"
+        "the bundled adapter points hardly better than its prior.</p>"
     )
