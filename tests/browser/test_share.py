@@ -29,12 +29,15 @@ def changed(path, **parts):
     return path
 
 
-def show_example(page, label, words, layer):
-    """Clicks an example, waits for its answers, and chooses a layer."""
+def show_example(page, label, layer):
+    """Clicks an example, waits for its answers, chooses a layer; returns what was asked."""
+    listed = json.loads((ASSETS / "examples" / "examples.json").read_text())
+    example = next(one for one in listed if one["label"] == label)
     page.get_by_role("button", name=label).click()
-    expect(page.locator(".vl-asked")).to_contain_text(words)
+    expect(page.locator(".vl-asked")).to_contain_text(example["question"])
     expect(page.locator("#run")).to_be_enabled()
     page.locator(f'.vl-strip [data-layer="{layer}"]').click()
+    return example
 
 
 def answers(page):
@@ -56,7 +59,7 @@ def asked(session, monkeypatch):
 
 def test_a_saved_zip_is_shown_again_without_asking(open_page, shipped_url, asked):
     page = ready(open_page(shipped_url))
-    show_example(page, "Lost in text", "192 tokens", layer=3)
+    example = show_example(page, "Lost in text", layer=3)
     page.get_by_role("tab", name="Share", exact=True).click()
     expect(page.locator("#link textarea")).to_have_value(re.compile("view.layer=3"))
     page.locator("#prepare").click()
@@ -64,15 +67,16 @@ def test_a_saved_zip_is_shown_again_without_asking(open_page, shipped_url, asked
     other = ready(open_page(shipped_url))
     choose_zip(other, {"name": "mine.zip", "mimeType": "application/zip", "buffer": saved})
     expect(other.locator(".vl-asked")).to_contain_text("opened from mine.zip")
-    expect(other.locator(".vl-asked")).to_contain_text("after 192 tokens of unrelated text")
+    words = f"after {example['text']} tokens of unrelated text"
+    expect(other.locator(".vl-asked")).to_contain_text(words)
     expect(other.locator(".vl-where")).to_contain_text("Layer 3")
     expect(other.locator("#answers .vl-stale")).to_be_hidden()
-    expect(other.locator("#question textarea")).to_have_value("Find the red item.")
+    expect(other.locator("#question textarea")).to_have_value(example["question"])
     assert answers(other) == answers(page)
     assert asked == []
     run(other)
     assert answers(other) == answers(page)
-    assert asked == ["Find the red item."]
+    assert asked == [example["question"]]
 
 
 def test_a_zip_that_cannot_be_shown_gives_one_sentence(open_page, shipped_url, tmp_path):
@@ -99,7 +103,7 @@ def test_a_zip_that_cannot_be_shown_gives_one_sentence(open_page, shipped_url, t
 
 def test_a_link_opens_the_same_view_in_another_browser(browser, open_page, shipped_url):
     page = ready(open_page(shipped_url))
-    show_example(page, "Still wrong", "triangles", layer=2)
+    show_example(page, "Still wrong", layer=2)
     page.wait_for_url("**view.layer=2**")
     other = browser.browser.new_context()
     with watched(other) as opener:
