@@ -60,7 +60,7 @@ class Size:
     methods: tuple[str, ...] = ("all",)
 
     def shortened(self, length: Length) -> tuple[int, int]:
-        """Map steps and joint steps of a variant at this size, one each unless it has none."""
+        """Map steps and joint steps of a variant at this size: at least one of each that it has."""
         pairs = (
             (length.map_steps, self.map_steps / SHIPPED.map_steps),
             (length.joint_steps, self.joint_steps / SHIPPED.joint_steps),
@@ -154,15 +154,9 @@ class Chain:
         for variant in variants:
             folder = self.adapter if variant.is_shipped else self.work / variant.path
             if not variant.is_shipped:
-                map_steps, joint_steps = self.size.shortened(variant.steps)
-                stages += self.train(
-                    variant.path,
-                    map_steps,
-                    joint_steps,
-                    variant.flags,
-                    variant.seed,
-                    variant.image_share,
-                )
+                steps = self.size.shortened(variant.steps)
+                given = variant.flags, variant.seed, variant.image_share
+                stages += self.train(variant.path, *steps, *given)
             asked = ("--split", variant.split, "--methods", *variant.methods)
             model = str(folder / "lora") if variant.tunes_model else str(self.model)
             stages.append(
@@ -209,9 +203,8 @@ class Chain:
         if map_steps > 0:
             alone = (
                 *("--map_steps", str(map_steps), "--learning_rate", "3e-3"),
-                *("--adam_learning_rate", "1e-3", "--prior_mix", "0.75"),
-                # The young map listens to the answer first: relations need it (docs/answers.md).
-                *("--teacher_prior", "0.1"),
+                # A map that knows little listens to the answer first (docs/answers.md, The loss).
+                *("--adam_learning_rate", "1e-3", "--prior_mix", "0.75", "--teacher_prior", "0.1"),
                 *_length(map_steps, seed),
                 # What the page's training scrubber shows.
                 *("--trace_steps", str(max(1, map_steps // 12)), "--trace_questions", "3"),

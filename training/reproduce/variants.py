@@ -92,7 +92,7 @@ class Variant:
         return Length(0, round(self.length.as_joint_steps(self.asks) / self.step_time))
 
 
-# Controls and the matched rows are of the recipe before the prior was tempered (docs/answers.md).
+# Controls and short trainings keep the recipe that was used before the prior was tempered.
 UNTEMPERED = ("--teacher_prior", "1", "--prior_mix", "0.5")
 NO_TEACHER = ("--teacher_weight", "0")
 BOXES = (*NO_TEACHER, "--box_weight", "0.5", "--latent_learning_start", "0")
